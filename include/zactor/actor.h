@@ -1,0 +1,299 @@
+/**
+ * Actors: what a handler can do.
+ *
+ * An actor is a struct of state and handlers, one per message type; the runtime runs one handler of
+ * an actor at a time, so state needs no lock. Everything that happens to an actor is a message: its
+ * start (za_Started), its end (za_Stopping), another actor's end (za_Down), a member that came up.
+ *
+ * Sending  Never blocks and always answers. ZA_OK: accepted for delivery. Anything else: nothing was
+ *          sent and nothing was taken. What is lost later is a dead letter, counted where it is lost,
+ *          and fails a pending ask at once.
+ * Order    Messages of one sender to one receiver arrive in the order they were sent, here and
+ *          across nodes, at most once. za_Down of an actor comes after its last message.
+ * Memory   A handler's message is valid until the handler returns; za_keep holds it longer.
+ * Threads  A za_ctx_t belongs to the handler call it was given to. No other thread may use it;
+ *          foreign threads send through za_node_tell (node.h).
+ */
+#pragma once
+
+#include <zactor/system.za.h>
+#include <zactor/type.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct za_ctx za_ctx_t;
+typedef struct za_node za_node_t;
+
+/** What a handler says of itself when it returns. */
+typedef enum za_verdict {
+    ZA_DONE = 1000, // handled
+    ZA_STOP = 1001, // handled, and the actor stops
+    ZA_FAIL = 1002, // the actor failed: its message becomes a dead letter, its supervisor decides
+} za_verdict_t;
+
+typedef za_verdict_t za_handler_fn(za_ctx_t *ctx, void *self, const void *message);
+
+typedef struct za_handler {
+    const za_type_t *type;
+    za_handler_fn *call;
+} za_handler_t;
+
+/** Made by ZA_ACTOR. `name` is how other nodes spawn it. */
+typedef struct za_class {
+    const char *name;
+    size_t state_bytes;
+    const za_handler_t *handlers;
+    size_t handler_count;
+} za_class_t;
+
+/** What happens to a message that finds the mailbox full. */
+typedef enum za_overflow {
+    ZA_REJECT = 0,      // the sender gets ZA_EFULL; from another node: a dead letter
+    ZA_DROP_NEWEST = 1, // ZA_OK, a dead letter
+} za_overflow_t;
+
+typedef enum za_restart {
+    ZA_RESTART_ON_FAILURE = 0, // transient: restarted when it fails
+    ZA_RESTART_ALWAYS = 1,     // permanent: restarted when it fails or stops by itself
+    ZA_RESTART_NEVER = 2,      // temporary
+} za_restart_t;
+
+/** What follows when max_restarts within within_ms are used up. */
+typedef enum za_on_limit {
+    ZA_LIMIT_STOP = 0,     // the child stops
+    ZA_LIMIT_ESCALATE = 1, // the child stops and its parent fails
+} za_on_limit_t;
+
+/** What follows for an actor of za_spawn_on when its node goes down. */
+typedef enum za_on_node_down {
+    ZA_NODE_DOWN_RESPAWN = 0, // again on another node, with epoch + 1
+    ZA_NODE_DOWN_STOP = 1,    // not again: the parent gets za_SpawnFailed
+} za_on_node_down_t;
+
+/** Zero is the default of every field. */
+typedef struct za_spawn_opts {
+    size_t size;              // sizeof(za_spawn_opts_t), set by the macros
+    const char *name;         // registered for it, cluster-wide, before it handles its first message
+    uint32_t mailbox;         // user messages at most; 0: the node's default
+    za_overflow_t overflow;
+    za_restart_t restart;
+    uint32_t max_restarts;    // within within_ms; 0: never restarted
+    uint32_t within_ms;       // 0: 5000
+    uint32_t backoff_min_ms;  // delay before the first restart, doubles; 0: at once
+    uint32_t backoff_max_ms;  // 0: 30000
+    za_on_limit_t on_limit;
+    za_on_node_down_t on_node_down; // za_spawn_on only
+    uint64_t tag;             // returned in za_Spawned and za_SpawnFailed
+    const za_type_t *args_type; // ZA_ARGS: the actor's first message, again at each restart
+    const void *args;
+} za_spawn_opts_t;
+
+/** Spawn arguments: ZA_ARGS(chat_Config, .limit = 3) among the options. */
+#define ZA_ARGS(T, ...) .args_type = &T##_type, .args = &(const T){ __VA_ARGS__ }
+
+typedef struct za_ask_opts {
+    size_t size;         // sizeof(za_ask_opts_t), set by the macro
+    uint32_t timeout_ms; // required, > 0; shortened to what is left of the ask being handled
+    uint64_t tag;        // za_tag() while its answer is handled
+} za_ask_opts_t;
+
+/** A timer; {0} is none. */
+typedef struct za_timer {
+    uint64_t id;
+} za_timer_t;
+
+/** A message held with za_keep. */
+typedef struct za_message za_message_t;
+
+/* ---- who and when ------------------------------------------------------------------------- */
+
+/** This actor; its `node` is 0. */
+ZA_API za_ref_t za_self(const za_ctx_t *ctx);
+/** Who sent the message being handled; none if it was a thread or the runtime. */
+ZA_API za_ref_t za_sender(const za_ctx_t *ctx);
+/** The tag of the ask that the message being handled answers; 0 if it answers none. */
+ZA_API uint64_t za_tag(const za_ctx_t *ctx);
+/** Monotonic milliseconds of this node; virtual under simulation. */
+ZA_API uint64_t za_now_ms(const za_ctx_t *ctx);
+/** A random number; seeded under simulation. */
+ZA_API uint64_t za_random(za_ctx_t *ctx);
+ZA_API za_node_t *za_ctx_node(const za_ctx_t *ctx);
+
+/* ---- sending ------------------------------------------------------------------------------ */
+
+/**
+ * Sends a copy of `message`.
+ * ZA_EFULL ZA_EGONE ZA_ENOROUTE ZA_ETOOBIG ZA_ENOBUFS ZA_ESTOPPING ZA_EINVAL: nothing was sent.
+ */
+ZA_MUST_USE ZA_API za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type,
+                                    const void *message);
+
+/**
+ * A zeroed message to be filled and moved with za_send. `extra_bytes` is room for its za_bytes_t
+ * fields. The caller's until za_send takes it or za_discard frees it; NULL if the pool is empty or
+ * the size is over the limit. Must not outlive the handler call.
+ */
+ZA_MUST_USE ZA_API void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes);
+ZA_API void za_discard(za_ctx_t *ctx, void **message);
+
+/** Copies `size` bytes behind `message` and points `field` at them. ZA_ETOOBIG: no room is left. */
+ZA_MUST_USE ZA_API za_err_t za_bytes_put(void *message, za_bytes_t *field, const void *data,
+                                         size_t size);
+
+/** Moves a message made by za_new: on ZA_OK it is gone and *message is NULL; else still yours. */
+ZA_MUST_USE ZA_API za_err_t za_send(za_ctx_t *ctx, za_ref_t to, void **message);
+
+/** Answers the message being handled; dropped and counted if there is nobody to answer. */
+ZA_API void za_reply(za_ctx_t *ctx, const za_type_t *type, const void *message);
+
+/** As za_reply, for a message made by za_new; always taken. */
+ZA_API void za_reply_send(za_ctx_t *ctx, void **message);
+
+/** Hands the message being handled to another actor, with its sender and ask. */
+ZA_MUST_USE ZA_API za_err_t za_forward(za_ctx_t *ctx, za_ref_t to);
+
+/**
+ * Sends and expects one answer: the reply (a message of its own type), za_Timeout or za_Down, each
+ * exactly once and with `tag`. Errors as za_tell, and ZA_EINVAL without a timeout.
+ */
+ZA_MUST_USE ZA_API za_err_t za_ask_with(za_ctx_t *ctx, za_ref_t to, const za_type_t *type,
+                                        const void *message, const za_ask_opts_t *opts);
+/** As za_ask_with, for a message made by za_new. On ZA_OK it is gone; else still yours. */
+ZA_MUST_USE ZA_API za_err_t za_ask_send(za_ctx_t *ctx, za_ref_t to, void **message,
+                                        const za_ask_opts_t *opts);
+
+/** za_ask(ctx, to, ZA_MSG(chat_Hello, .name = "x"), .timeout_ms = 500, .tag = 7) */
+#define za_ask(ctx, to, message, ...)                                                              \
+    za_ask_with(ctx, to, message, &(const za_ask_opts_t){ .size = sizeof(za_ask_opts_t), __VA_ARGS__ })
+
+/** Holds the message being handled beyond the handler. NULL if it is held already. */
+ZA_MUST_USE ZA_API za_message_t *za_keep(za_ctx_t *ctx);
+ZA_API const void *za_kept_body(const za_message_t *kept);
+/** Answers a held message and frees it; *kept becomes NULL. */
+ZA_API void za_reply_kept(za_ctx_t *ctx, za_message_t **kept, const za_type_t *type,
+                          const void *message);
+/** Frees a held message; an ask in it fails at its sender. An actor that ends releases all. */
+ZA_API void za_release(za_ctx_t *ctx, za_message_t **kept);
+
+/* ---- time --------------------------------------------------------------------------------- */
+
+/** Sends `message` to this actor once, after `delay_ms`. `out` may be NULL. ZA_ENOBUFS ZA_EINVAL. */
+ZA_MUST_USE ZA_API za_err_t za_after(za_ctx_t *ctx, uint32_t delay_ms, const za_type_t *type,
+                                     const void *message, za_timer_t *out);
+/** As za_after, and again every `period_ms` (> 0); a late actor gets one message, not a burst. */
+ZA_MUST_USE ZA_API za_err_t za_every(za_ctx_t *ctx, uint32_t period_ms, const za_type_t *type,
+                                     const void *message, za_timer_t *out);
+/** A cancelled timer's message is never delivered, even if it was queued. Sets *timer to {0}. */
+ZA_API void za_cancel(za_ctx_t *ctx, za_timer_t *timer);
+
+/* ---- spawning and supervision ------------------------------------------------------------- */
+
+/** A child of this actor, on this node. ZA_ENOBUFS at the actor limit, ZA_ETYPE for wrong args. */
+ZA_MUST_USE ZA_API za_err_t za_spawn_with(za_ctx_t *ctx, const za_class_t *class_, za_ref_t *out,
+                                          const za_spawn_opts_t *opts);
+/** za_spawn(ctx, greeter, &ref, .mailbox = 64) */
+#define za_spawn(ctx, cls, ...)                                                                    \
+    za_spawn_with(ctx, &cls##_class, ZA__SPAWN(__VA_ARGS__, .size = sizeof(za_spawn_opts_t)))
+#define ZA__SPAWN(out, ...) out, &(const za_spawn_opts_t){ __VA_ARGS__ }
+
+/**
+ * A child of this actor on `node` (0 or the own uid: here), which must allow its class. Answers
+ * acceptance only; za_Spawned{tag, ref, epoch} or za_SpawnFailed{tag, reason} follows, and
+ * za_Spawned again with epoch + 1 each time it was respawned on another node.
+ */
+ZA_MUST_USE ZA_API za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node, const za_class_t *class_,
+                                             const za_spawn_opts_t *opts);
+/** za_spawn_on(ctx, up->node, greeter, .max_restarts = 3) */
+#define za_spawn_on(ctx, node, ...)                                                                \
+    za_spawn_on_with(ctx, node, ZA__SPAWN_ON(__VA_ARGS__, .size = sizeof(za_spawn_opts_t)))
+#define ZA__SPAWN_ON(cls, ...) &cls##_class, &(const za_spawn_opts_t){ __VA_ARGS__ }
+
+/** Stops a child (also one of za_spawn_on) or this actor itself. ZA_EDENIED for any other. */
+ZA_MUST_USE ZA_API za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor);
+
+/** Exactly one za_Down follows when `actor` ends, or at once if it has. Twice is one watch. */
+ZA_MUST_USE ZA_API za_err_t za_watch(za_ctx_t *ctx, za_ref_t actor);
+/** After it no za_Down of that watch is delivered, even if it was queued. */
+ZA_API void za_unwatch(za_ctx_t *ctx, za_ref_t actor);
+
+/* ---- names -------------------------------------------------------------------------------- */
+
+/**
+ * Registers this actor under a cluster-wide name (1..255 bytes). ZA_EEXIST if the name is known to
+ * be held by another. Two sides of a partition may both succeed: the loser gets za_NameLost.
+ */
+ZA_MUST_USE ZA_API za_err_t za_register(za_ctx_t *ctx, const char *name);
+ZA_API void za_unregister(za_ctx_t *ctx, const char *name);
+/** The actor of that name as far as this node knows; costs no message. ZA_ENOENT. */
+ZA_MUST_USE ZA_API za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out);
+
+/* ---- logging ------------------------------------------------------------------------------ */
+
+typedef enum za_level { ZA_DEBUG = 1, ZA_INFO = 2, ZA_WARN = 3, ZA_ERROR = 4 } za_level_t;
+
+/** One structured line on the node's log, with this actor's class and reference. */
+ZA_API void za_log(za_ctx_t *ctx, int level, const char *format, ...) ZA_PRINTF(3, 4);
+
+/* ---- ZA_ACTOR ----------------------------------------------------------------------------- */
+
+/**
+ * ZA_ACTOR(name, state_t, (message_type, handler), ...): defines `name_class`. Each handler is a
+ * plain function `za_verdict_t handler(za_ctx_t *, state_t *, const message_type *)`; a wrong
+ * signature is a compile error that says which one was wanted. Up to 24 handlers.
+ */
+#define ZA_ACTOR(cls, state, ...)                                                                  \
+    ZA__EACH(ZA__CALL, cls, state, __VA_ARGS__)                                                    \
+    static const za_handler_t cls##__handlers[] = { ZA__EACH(ZA__ROW, cls, state, __VA_ARGS__) };  \
+    const za_class_t cls##_class = { #cls, sizeof(state), cls##__handlers,                         \
+                                     sizeof cls##__handlers / sizeof *cls##__handlers }
+
+#define ZA__CALL(...) ZA__CALL_(__VA_ARGS__)
+#define ZA__CALL_(c, s, T, fn)                                                                     \
+    _Static_assert(_Generic(&fn, za_verdict_t(*)(za_ctx_t *, s *, const T *) : 1, default : 0),    \
+                   #fn " must be: za_verdict_t " #fn "(za_ctx_t *, " #s " *, const " #T " *)");    \
+    static za_verdict_t c##__##fn(za_ctx_t *ctx, void *self, const void *message)                  \
+    {                                                                                              \
+        return fn(ctx, self, message);                                                             \
+    }
+#define ZA__ROW(...) ZA__ROW_(__VA_ARGS__)
+#define ZA__ROW_(c, s, T, fn) { &T##_type, c##__##fn },
+#define ZA__STRIP(...) __VA_ARGS__
+#define ZA__CAT(a, b) ZA__CAT_(a, b)
+#define ZA__CAT_(a, b) a##b
+#define ZA__EACH(f, c, s, ...) ZA__CAT(ZA__E, ZA__N(__VA_ARGS__))(f, c, s, __VA_ARGS__)
+#define ZA__N(...)                                                                                 \
+    ZA__N_(__VA_ARGS__, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, \
+           4, 3, 2, 1, 0)
+#define ZA__N_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18,    \
+               a19, a20, a21, a22, a23, a24, n, ...)                                               \
+    n
+#define ZA__E1(f, c, s, x) f(c, s, ZA__STRIP x)
+#define ZA__E2(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E1(f, c, s, __VA_ARGS__)
+#define ZA__E3(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E2(f, c, s, __VA_ARGS__)
+#define ZA__E4(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E3(f, c, s, __VA_ARGS__)
+#define ZA__E5(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E4(f, c, s, __VA_ARGS__)
+#define ZA__E6(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E5(f, c, s, __VA_ARGS__)
+#define ZA__E7(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E6(f, c, s, __VA_ARGS__)
+#define ZA__E8(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E7(f, c, s, __VA_ARGS__)
+#define ZA__E9(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E8(f, c, s, __VA_ARGS__)
+#define ZA__E10(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E9(f, c, s, __VA_ARGS__)
+#define ZA__E11(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E10(f, c, s, __VA_ARGS__)
+#define ZA__E12(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E11(f, c, s, __VA_ARGS__)
+#define ZA__E13(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E12(f, c, s, __VA_ARGS__)
+#define ZA__E14(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E13(f, c, s, __VA_ARGS__)
+#define ZA__E15(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E14(f, c, s, __VA_ARGS__)
+#define ZA__E16(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E15(f, c, s, __VA_ARGS__)
+#define ZA__E17(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E16(f, c, s, __VA_ARGS__)
+#define ZA__E18(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E17(f, c, s, __VA_ARGS__)
+#define ZA__E19(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E18(f, c, s, __VA_ARGS__)
+#define ZA__E20(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E19(f, c, s, __VA_ARGS__)
+#define ZA__E21(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E20(f, c, s, __VA_ARGS__)
+#define ZA__E22(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E21(f, c, s, __VA_ARGS__)
+#define ZA__E23(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E22(f, c, s, __VA_ARGS__)
+#define ZA__E24(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E23(f, c, s, __VA_ARGS__)
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,71 @@
+/**
+ * Node: one member of a cluster; several may live in one process.
+ *
+ * Threads  za_node_tell and the getters may be called from any thread; the rest from the thread
+ *          that owns the node.
+ */
+#pragma once
+
+#include <zactor/actor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct za_config za_config_t;
+
+/** An empty configuration: every key at its default. ZA_ENOMEM. */
+ZA_MUST_USE ZA_API za_err_t za_config_create(za_config_t **out);
+ZA_API void za_config_destroy(za_config_t *config);
+
+/**
+ * Reads `key = value` lines over what is set. On an error `problem` (may be NULL) says in one line
+ * which file, line and key, and what to do. ZA_ECONFIG, ZA_EIO.
+ */
+ZA_MUST_USE ZA_API za_err_t za_config_read_file(za_config_t *config, const char *path,
+                                                char *problem, size_t problem_bytes);
+/** Reads ZACTOR_<KEY> for each key ("node.name" is ZACTOR_NODE_NAME). Unknown ones are errors. */
+ZA_MUST_USE ZA_API za_err_t za_config_read_env(za_config_t *config, char *problem,
+                                               size_t problem_bytes);
+/** Sets one key; `origin` is named in the dump ("flag", "file.conf:3"). ZA_ECONFIG. */
+ZA_MUST_USE ZA_API za_err_t za_config_set(za_config_t *config, const char *key, const char *value,
+                                          const char *origin, char *problem, size_t problem_bytes);
+/** The value of `key` as text; NULL for an unknown key. Valid until the next set. */
+ZA_API const char *za_config_get(const za_config_t *config, const char *key);
+
+/**
+ * A node that may be asked to spawn `classes` (NULL-terminated, may be NULL) by other nodes. Takes
+ * all memory it needs at start; opens no socket yet. `config` stays the caller's.
+ */
+ZA_MUST_USE ZA_API za_err_t za_node_create(const za_config_t *config,
+                                           const za_class_t *const *classes, za_node_t **out);
+/** Starts threads, listens, joins through the seeds. */
+ZA_MUST_USE ZA_API za_err_t za_node_start(za_node_t *node);
+/** Drains, leaves the cluster and stops all actors and threads; returns when that is done. */
+ZA_API void za_node_stop(za_node_t *node);
+ZA_API void za_node_destroy(za_node_t *node);
+
+/** A root actor: a child of the node itself, supervised by `opts`. Any thread. */
+ZA_MUST_USE ZA_API za_err_t za_node_spawn_with(za_node_t *node, const za_class_t *class_,
+                                               za_ref_t *out, const za_spawn_opts_t *opts);
+#define za_node_spawn(node, cls, ...)                                                              \
+    za_node_spawn_with(node, &cls##_class,                                                         \
+                       ZA__SPAWN(__VA_ARGS__, .size = sizeof(za_spawn_opts_t)))
+
+/** Sends from a thread that is no actor; as za_tell, with no sender. Any thread. */
+ZA_MUST_USE ZA_API za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_type_t *type,
+                                         const void *message);
+
+/** The uid of this process start; changes at a rebirth. Any thread. */
+ZA_API uint64_t za_node_uid(const za_node_t *node);
+
+/**
+ * A whole program: options, configuration, node, `root` as root actor, until SIGTERM or SIGINT;
+ * then drains and leaves. Returns the exit status. `classes` as in za_node_create.
+ */
+ZA_API int za_main(int argc, char **argv, const za_class_t *root,
+                   const za_class_t *const *classes);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,9 @@
+/** ZActor: actors for C, on one core or on many machines. The umbrella header. */
+#pragma once
+
+#include <zactor/actor.h>
+#include <zactor/err.h>
+#include <zactor/node.h>
+#include <zactor/ref.h>
+#include <zactor/system.za.h>
+#include <zactor/type.h>

@@ -1,0 +1,25 @@
+/** Limits of every queue, table and buffer: unit in the name, reason beside it. */
+#pragma once
+
+#include <assert.h>
+
+enum {
+    // Protocol (docs/protocol.md): changing one is a new protocol version.
+    ZA_NODE_NAME_BYTES_MAX = 64,        // fits a certificate SAN and a table column
+    ZA_CLUSTER_NAME_BYTES_MAX = 64,
+    ZA_NAME_BYTES_MAX = 255,            // registered names; one length byte
+    ZA_CLASS_NAME_BYTES_MAX = 64,
+    ZA_ADDRESS_BYTES_MAX = 64,          // "[v6]:port" with room
+    ZA_FRAME_BYTES_MAX = 64 * 1024,     // control, system and user frames; more goes in chunks
+    ZA_CHUNK_BYTES_MAX = 16 * 1024,     // one TLS record: a bulk chunk delays others by one record
+    ZA_MESSAGE_BYTES_MAX = 1024 * 1024, // an encoded message body
+    ZA_DATAGRAM_BYTES_MAX = 1400,       // below the MTU of a tunnelled Ethernet
+    ZA_SPAWN_ARGS_BYTES_MAX = 16 * 1024,
+
+    // Tables.
+    ZA_MEMBERS_MAX = 1024,      // incl. tombstones; more than 1,000 members need issue-sized care
+    ZA_NAMES_PER_NODE_MAX = 4096,
+    ZA_PEERS_MAX = 256,         // links of one node
+};
+
+static_assert(ZA_CHUNK_BYTES_MAX <= ZA_FRAME_BYTES_MAX, "a chunk is a frame");

@@ -1,0 +1,134 @@
+/**
+ * Cluster: one node's part in membership, registry, watches and remote supervision, as one sans-IO
+ * state machine: event in, effects out. No clock, socket, thread, lock or allocation is inside.
+ *
+ * It composes cluster/membership (SWIM), cluster/registry, cluster/syslane (reliable system frames),
+ * cluster/watch and cluster/children (za_spawn_on), and routes between them.
+ *
+ * Time     Events carry now_ms of the driver's monotonic clock, which never goes back.
+ * Chance   One seeded generator inside; the same events give the same effects.
+ * Memory   Taken in create; every table has a limit and a policy when full.
+ * Threads  One at a time.
+ */
+#pragma once
+
+#include "cluster/effects.h"
+
+typedef struct za_cluster za_cluster_t;
+
+/** Times of the failure detector, ms; presets as in docs/protocol.md. */
+typedef struct za_cluster_timing {
+    uint32_t probe_interval_ms;     // T
+    uint32_t probe_timeout_ms;      // first guess; adapts to the RTT
+    uint32_t suspicion_mult;
+    uint32_t gossip_interval_ms;
+    uint32_t sync_interval_ms;
+    uint32_t auto_down_ms;          // UNREACHABLE to DOWN
+    uint32_t leave_timeout_ms;
+    uint32_t reconnect_interval_ms; // to DOWN and UNREACHABLE addresses
+    uint32_t seed_interval_ms;      // to seeds that are no members
+    uint32_t registry_sync_ms;      // anti-entropy
+} za_cluster_timing_t;
+
+extern const za_cluster_timing_t za_cluster_timing_lan;
+extern const za_cluster_timing_t za_cluster_timing_local;
+
+typedef struct za_cluster_config {
+    const char *cluster;  // name; every member's must be equal
+    const char *name;     // of this node, unique in the cluster, as in its certificate
+    const char *address;  // "host:port" at which others reach this node
+    const char *const *seeds; // addresses; our own is skipped
+    uint32_t seed_count;
+    uint64_t random_seed; // also source of our uids
+    za_cluster_timing_t timing;
+} za_cluster_config_t;
+
+typedef enum za_cluster_event_type {
+    ZA_CLUSTER_TICK,           // the deadline has come (or earlier: harmless)
+    ZA_CLUSTER_CONTINUE,       // after ZA_STEP_MORE
+    // From peers. `uid` is the link's authenticated peer.
+    ZA_CLUSTER_DATAGRAM,       // uid, bytes
+    ZA_CLUSTER_FRAME,          // uid, lane (control or system), bytes
+    ZA_CLUSTER_LINK_UP,        // uid, name, address: a link is ready for frames of all lanes
+    ZA_CLUSTER_LINK_DOWN,      // uid, err: it broke; ZA_ECLOSED/ZA_EREFUSED (FIN/RST) is evidence
+    ZA_CLUSTER_CONNECT_FAILED, // address, err (ZA_EREFUSED, ZA_ETIMEOUT, ZA_EAUTH, ZA_ECLUSTER ...)
+    // From this node.
+    ZA_CLUSTER_LEAVE,
+    ZA_CLUSTER_DOWN_NODE,      // name: an operator declares an unreachable (or any) member down
+    ZA_CLUSTER_REGISTER,       // name, actor
+    ZA_CLUSTER_UNREGISTER,     // name, actor
+    ZA_CLUSTER_WATCH,          // watcher, id, ref (remote target)
+    ZA_CLUSTER_UNWATCH,        // watcher, id, ref
+    ZA_CLUSTER_LOCAL_DOWN,     // watcher (remote), id, ref (local target), reason, after_user
+    ZA_CLUSTER_ACTOR_STOPPED,  // actor, reason: drop its names, its children, its own child record
+    ZA_CLUSTER_SPAWN,          // id (request, unique per node), actor (parent), uid (target), tag, spawn
+    ZA_CLUSTER_STOP_CHILD,     // actor (parent), ref (child)
+    ZA_CLUSTER_CHILD_STARTED,  // id, uid (asking node), ref (child, own uid as 0), err
+} za_cluster_event_type_t;
+
+typedef struct za_cluster_event {
+    za_cluster_event_type_t type;
+    za_lane_t lane;
+    za_err_t err;
+    za_Reason reason;
+    uint64_t now_ms;
+    uint64_t uid;
+    uint64_t id;
+    uint64_t tag;
+    uint64_t actor;
+    uint64_t after_user; // user frames handed to that peer's link before this event
+    za_ref_t ref;
+    za_ref_t watcher;
+    const char *name;
+    const char *address;
+    const uint8_t *bytes;
+    uint32_t size;
+    const za_spawn_spec_t *spawn;
+} za_cluster_event_t;
+
+za_err_t za_cluster_create(const za_cluster_config_t *config, uint64_t now_ms, za_cluster_t **out);
+void za_cluster_destroy(za_cluster_t *cluster);
+
+za_step_t za_cluster_step(za_cluster_t *cluster, const za_cluster_event_t *event,
+                          za_effects_t *out);
+/** When ZA_CLUSTER_TICK is due; UINT64_MAX if never. */
+uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster);
+
+/* ---- looking in: for zactorctl, metrics and the simulator's oracles ------------------------- */
+
+uint64_t za_cluster_uid(const za_cluster_t *cluster);
+
+typedef struct za_member_info {
+    uint64_t uid;
+    const char *name;
+    const char *address;
+    za_member_state_t state;
+    uint64_t incarnation;
+    uint64_t since_ms; // of its present state, on this node's clock
+    uint32_t rtt_us;   // 0: unknown
+    bool self;
+} za_member_info_t;
+
+/** Members sorted by (name, uid); false from `visit` ends it. */
+void za_cluster_each_member(const za_cluster_t *cluster,
+                            bool (*visit)(const za_member_info_t *info, void *context),
+                            void *context);
+/** Names that lookups answer, sorted; `ref` with the own uid as 0. */
+void za_cluster_each_name(const za_cluster_t *cluster,
+                          bool (*visit)(const char *name, za_ref_t ref, void *context),
+                          void *context);
+/** Looks one name up. ZA_ENOENT. */
+za_err_t za_cluster_whereis(const za_cluster_t *cluster, const char *name, za_ref_t *out);
+/** Hash over the member records (views are equal iff hashes are) and over the registry. */
+uint64_t za_cluster_view_hash(const za_cluster_t *cluster);
+uint64_t za_cluster_registry_hash(const za_cluster_t *cluster);
+
+typedef struct za_cluster_counters {
+    uint64_t probes, probe_failures, suspects, refutes, downs, down_of_live, rebirths;
+    uint64_t datagrams_in, datagrams_bad, frames_bad;
+    uint64_t registry_divergence, name_conflicts;
+    uint64_t watches, watches_fired, system_resends;
+    uint64_t respawns;
+} za_cluster_counters_t;
+
+void za_cluster_counters(const za_cluster_t *cluster, za_cluster_counters_t *out);

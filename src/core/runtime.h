@@ -1,0 +1,175 @@
+/**
+ * Runtime: the actors, workers and memory of one node. It does not know that other nodes exist: what
+ * leaves the node goes to the hooks of za_remote_t, and a host drives the workers.
+ *
+ * The seam  A host calls za_worker_turn with the time and implements za_host_t. Host 1 is
+ *           core/threads.h (worker threads, futex); host 2 is src/sim (one thread, virtual time).
+ * Order     Messages and notifications of one sender to one receiver stay in order.
+ * Memory    Everything comes from pools of the runtime; see core/pool.h.
+ * Threads   A za_worker_t belongs to the thread that runs its turn. A *guest* worker runs no actor:
+ *           it is the sending identity of a thread that is none of the workers (keeper, foreign).
+ */
+#pragma once
+
+#include <zactor/actor.h>
+
+typedef struct za_runtime za_runtime_t;
+typedef struct za_worker za_worker_t;
+
+/** What every sender, local or not, hands over: one message and where it goes. */
+typedef struct za_outgoing {
+    za_ref_t to;
+    za_ref_t sender;       // none, or a reference as the sending node sees it
+    const za_type_t *type;
+    const void *body;      // a block of za_type_extent(type, body) bytes; the callee copies or encodes
+    uint64_t ask;          // correlation id; 0: no answer is expected
+    uint64_t deadline_ms;  // on this node's clock; 0: none
+    bool reply;            // it answers `ask` instead of asking
+} za_outgoing_t;
+
+/**
+ * What leaves the node. All calls come from a worker's turn or from a guest's call; they must not
+ * block. `context` is za_runtime_config_t's remote_context.
+ */
+typedef struct za_remote {
+    za_err_t (*send)(void *context, za_worker_t *worker, const za_outgoing_t *message);
+    /** `watcher` (local) watches `target` (remote). Its end comes back by za_runtime_down. */
+    za_err_t (*watch)(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
+                      za_ref_t target);
+    void (*unwatch)(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
+                    za_ref_t target);
+    /** A local actor ended that za_runtime_watch watches for `watcher` on another node. */
+    void (*down)(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
+                 za_ref_t target, za_Reason reason);
+    /** A message of another node's ask was lost here: tell the asker. */
+    void (*ask_failed)(void *context, za_worker_t *worker, za_ref_t asker, uint64_t ask,
+                       za_Reason reason);
+    /** An actor that uses node services (names, remote children, membership) is ending. */
+    void (*stopped)(void *context, za_worker_t *worker, za_ref_t actor, za_Reason reason);
+    /** An actor started whose class handles one of the membership messages. */
+    void (*started)(void *context, za_worker_t *worker, za_ref_t actor, const za_class_t *class_);
+    /** Called at the end of a turn in which `send` was called. */
+    void (*flush)(void *context, za_worker_t *worker);
+    /** One line of log; `actor` may be none. */
+    void (*log)(void *context, int level, const char *class_name, za_ref_t actor, const char *text);
+} za_remote_t;
+
+/** What a host does for the runtime. */
+typedef struct za_host {
+    /** There is work for `worker`, which may be parked; or for any, if `worker` is NULL. */
+    void (*wake)(void *context, za_worker_t *worker);
+} za_host_t;
+
+typedef struct za_runtime_config {
+    uint32_t workers;            // 1..ZA_WORKERS_MAX
+    uint32_t actors_max;         // cells reserved; address space only until used
+    uint64_t pool_bytes_max;     // messages, states and records together
+    uint32_t mailbox_default;    // user messages
+    uint64_t seed;
+    const za_remote_t *remote;   // NULL: references to other nodes answer ZA_ENOROUTE
+    void *remote_context;
+    const za_host_t *host;
+    void *host_context;
+    za_node_t *node;             // for za_ctx_node
+} za_runtime_config_t;
+
+za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out);
+/** No worker may be in a turn. Frees every actor without running handlers. */
+void za_runtime_destroy(za_runtime_t *runtime);
+
+za_worker_t *za_runtime_worker(za_runtime_t *runtime, uint32_t index);
+/** A guest for one more thread; ZA_GUESTS_MAX at most. NULL if none is left. */
+za_worker_t *za_runtime_guest(za_runtime_t *runtime);
+
+typedef enum za_turn {
+    ZA_TURN_IDLE, // nothing to do until a wake or the deadline
+    ZA_TURN_MORE, // more to do now
+} za_turn_t;
+
+/** Fires due timers, runs a bounded number of actors, flushes. `now_ns` never goes back. */
+za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns);
+/** When the next timer of this worker is due; UINT64_MAX if none. */
+uint64_t za_worker_deadline_ns(const za_worker_t *worker);
+uint64_t za_worker_now_ms(const za_worker_t *worker);
+uint32_t za_worker_index(const za_worker_t *worker);
+
+/* ---- for the node: sending into the runtime ------------------------------------------------ */
+
+/** A free block with room for `bytes` of body; NULL: the pool is empty or `bytes` over the limit. */
+za_message_t *za_message_alloc(za_worker_t *worker, size_t bytes);
+void za_message_free(za_worker_t *worker, za_message_t *message);
+void *za_message_body(za_message_t *message);
+
+/** What arrived from another node for a local actor: encoded, decoded by the worker that runs it. */
+typedef struct za_incoming {
+    uint64_t actor;       // of this node
+    za_ref_t sender;      // node: the peer's uid
+    uint32_t type_id;
+    uint64_t ask;
+    bool reply;
+    uint32_t budget_ms;   // remaining time; 0: none
+    uint64_t from_uid;    // whom node 0 in za.Ref fields of the body means
+} za_incoming_t;
+
+/**
+ * Delivers `message` (a block whose body holds `size` encoded bytes); always takes it. What cannot
+ * be delivered is a dead letter, counted, and fails its ask.
+ */
+void za_runtime_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_message_t *message,
+                        size_t size);
+/** Local delivery with any sender, or none: what za_node_tell does. */
+za_err_t za_runtime_tell(za_worker_t *worker, const za_outgoing_t *message);
+/** A runtime notification to a local actor (za_MemberUp, za_Spawned ...): outside the bound. */
+za_err_t za_runtime_notify(za_worker_t *worker, uint64_t actor, const za_type_t *type,
+                           const void *body);
+/** The far end of a local actor's watch: fires it if it is still there. */
+void za_runtime_down(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, za_ref_t target,
+                     za_Reason reason);
+/** A message of a local actor's ask was lost on another node. */
+void za_runtime_ask_failed(za_worker_t *worker, uint64_t actor, uint64_t ask, za_Reason reason);
+/** Fails all asks of local actors that are open towards node `uid`. */
+void za_runtime_fail_asks(za_worker_t *worker, uint64_t uid, za_Reason reason);
+/** Watches local `target` for `watcher` on another node: za_remote_t.down answers, at once if gone. */
+za_err_t za_runtime_watch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, uint64_t target);
+void za_runtime_unwatch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, uint64_t target);
+
+/** A root actor, or the local incarnation of another node's child (`owner` is then its parent). */
+za_err_t za_runtime_spawn(za_worker_t *worker, const za_class_t *class_,
+                          const za_spawn_opts_t *opts, za_ref_t owner, za_ref_t *out);
+/** Stops any local actor, in the order of commands (ahead of its messages). */
+void za_runtime_stop_actor(za_worker_t *worker, uint64_t actor, za_Reason reason);
+/** Stops all root actors and refuses sends and spawns from outside with ZA_ESTOPPING. */
+void za_runtime_stop_all(za_worker_t *worker);
+/** Marks an actor as user of node services: za_remote_t.stopped is called when it ends. */
+void za_runtime_attach(za_worker_t *worker, uint64_t actor);
+
+/* ---- looking in ---------------------------------------------------------------------------- */
+
+typedef struct za_actor_info {
+    za_ref_t ref;
+    za_ref_t parent;
+    const char *class_name;
+    uint32_t queued;
+    uint32_t mailbox_max;
+    uint32_t restarts;
+    uint64_t handled;
+} za_actor_info_t;
+
+/** Calls `visit` for live actors in slot order from slot `*cursor`; false from `visit` ends it. */
+void za_runtime_each_actor(za_runtime_t *runtime, uint64_t *cursor,
+                           bool (*visit)(const za_actor_info_t *info, void *context),
+                           void *context);
+
+/** Counters, summed over workers; each is exact. */
+typedef struct za_counters {
+    uint64_t handled, sent, spawned, stopped, failed, restarted;
+    uint64_t rejected;      // ZA_EFULL answers
+    uint64_t dead_letters;  // all of them; by reason below
+    uint64_t dead_by_reason[16]; // indexed by za_Reason
+    uint64_t late_replies, timeouts;
+    uint64_t actors;        // alive now
+    uint64_t pool_bytes;    // taken from the system
+    uint64_t steals, parks, wakes;
+} za_counters_t;
+
+void za_runtime_counters(const za_runtime_t *runtime, za_counters_t *out);
