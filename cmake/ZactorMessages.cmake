@@ -1,0 +1,93 @@
+# zactor_add_messages(<target> <file.proto>... [IMPORT_DIRS <dir>...])
+#
+# Makes <file>.za.h and <file>.za.c of each .proto and compiles them into <target>, which may include
+# "<file>.za.h". Bounds of fields stand in <file>.options beside <file>.proto. A .proto below one of
+# IMPORT_DIRS is named by its path from there, any other by its file name alone.
+# Works in this tree and for users of the installed package.
+
+find_package(nanopb 0.4.7 REQUIRED CONFIG)
+find_program(ZACTOR_PROTOC protoc REQUIRED)
+mark_as_advanced(ZACTOR_PROTOC)
+
+if(PROJECT_NAME STREQUAL "zactor" AND EXISTS ${PROJECT_SOURCE_DIR}/tools/protoc-gen-zactor)
+  set(ZACTOR_GENERATOR ${PROJECT_SOURCE_DIR}/tools/protoc-gen-zactor)
+  set(ZACTOR_PROTO_DIR ${PROJECT_SOURCE_DIR}/proto)
+else()
+  # Installed: <prefix>/lib/<arch>/cmake/zactor/ZactorMessages.cmake, <prefix>/bin, <prefix>/share/zactor/proto.
+  set(zactor_above ${CMAKE_CURRENT_LIST_DIR})
+  foreach(step RANGE 5)
+    get_filename_component(zactor_above ${zactor_above} DIRECTORY)
+    if(EXISTS ${zactor_above}/share/zactor/proto/zactor/ref.proto)
+      set(ZACTOR_PROTO_DIR ${zactor_above}/share/zactor/proto)
+      find_program(ZACTOR_GENERATOR protoc-gen-zactor HINTS ${zactor_above}/bin REQUIRED)
+      break()
+    endif()
+  endforeach()
+  if(NOT ZACTOR_PROTO_DIR)
+    message(FATAL_ERROR "zactor: share/zactor/proto is not installed beside ${CMAKE_CURRENT_LIST_DIR}")
+  endif()
+endif()
+
+# The command that makes <out>/<stem>.za.{h,c} of <root>/<stem>.proto; `extra` is further plugin options.
+function(zactor_generate root stem out dirs extra result)
+  set(outputs ${out}/${stem}.za.h ${out}/${stem}.za.c)
+  if("pb" IN_LIST extra)
+    list(APPEND outputs ${out}/${stem}.pb.h)
+  endif()
+  file(GLOB options CONFIGURE_DEPENDS ${root}/${stem}.options) # not there yet: looked for at each build
+  set(flags)
+  foreach(dir IN LISTS dirs)
+    list(APPEND flags -I${dir} --zactor_opt=I=${dir})
+  endforeach()
+  foreach(option IN LISTS extra)
+    list(APPEND flags --zactor_opt=${option})
+  endforeach()
+  string(MAKE_C_IDENTIFIER ${stem} id)
+  add_custom_command(OUTPUT ${outputs}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${out}
+    COMMAND ${ZACTOR_PROTOC} ${flags} --plugin=protoc-gen-zactor=${ZACTOR_GENERATOR}
+            --dependency_out=${out}/${id}.d --zactor_out=${out} ${root}/${stem}.proto
+    DEPENDS ${root}/${stem}.proto ${options} ${ZACTOR_GENERATOR}
+    DEPFILE ${out}/${id}.d COMMENT "Messages of ${stem}.proto" VERBATIM)
+  set(${result} ${outputs} PARENT_SCOPE)
+endfunction()
+
+function(zactor_add_messages target)
+  cmake_parse_arguments(A "" "" "IMPORT_DIRS" ${ARGN})
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/${target}.za)
+  set(imports)
+  foreach(dir IN LISTS A_IMPORT_DIRS)
+    get_filename_component(dir ${dir} ABSOLUTE)
+    list(APPEND imports ${dir})
+  endforeach()
+  set(all)
+  foreach(proto IN LISTS A_UNPARSED_ARGUMENTS)
+    get_filename_component(proto ${proto} ABSOLUTE)
+    if(NOT EXISTS ${proto})
+      message(FATAL_ERROR "zactor_add_messages(${target}): there is no ${proto}")
+    endif()
+    get_filename_component(root ${proto} DIRECTORY)
+    foreach(dir IN LISTS imports)
+      file(RELATIVE_PATH below ${dir} ${proto})
+      if(NOT below MATCHES "^\\.\\./")
+        set(root ${dir})
+        break()
+      endif()
+    endforeach()
+    file(RELATIVE_PATH stem ${root} ${proto})
+    string(REGEX REPLACE "\\.proto$" "" stem ${stem})
+    set(dirs ${root} ${imports} ${ZACTOR_PROTO_DIR})
+    list(REMOVE_DUPLICATES dirs)
+    zactor_generate(${root} ${stem} ${out} "${dirs}" "" outputs)
+    list(APPEND all ${outputs})
+  endforeach()
+  target_sources(${target} PRIVATE ${all})
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${out}>)
+  get_target_property(nanopb_dirs nanopb::protobuf-nanopb-static INTERFACE_INCLUDE_DIRECTORIES)
+  target_include_directories(${target} SYSTEM PRIVATE ${nanopb_dirs}) # pb.h, for the .za.c alone
+  if(TARGET zactor_system_messages)
+    target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
+                               $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+    add_dependencies(${target} zactor_system_messages)
+  endif()
+endfunction()
