@@ -13,11 +13,11 @@ extern "C" {
 #if defined(__GNUC__)
 #define ZA_API __attribute__((visibility("default")))
 #define ZA_MUST_USE __attribute__((warn_unused_result))
-#define ZA_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define ZA_PRINTF(string, first) __attribute__((format(printf, string, first)))
 #else
 #define ZA_API
 #define ZA_MUST_USE
-#define ZA_PRINTF(format, first)
+#define ZA_PRINTF(string, first)
 #endif
 
 /** Says in the source that a result is dropped on purpose: ZA_IGNORE(za_tell(...)). */
