@@ -1,0 +1,155 @@
+/**
+ * Configuration: one table of keys is the source of the file format, the environment, the flags,
+ * the help text and the dump. Values are text with an origin; za_settings_t is the typed view of
+ * them that the node uses, made once and cross-checked.
+ *
+ * Memory   A za_config_t is one fixed block; settings are a plain struct of the caller's.
+ * Threads  One at a time.
+ * Errors   `problem` is one line: where, which key, what is wrong, what is accepted.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <zactor/node.h>
+
+#include "base/limits.h"
+
+enum {
+    ZA_CONFIG_VALUE_BYTES_MAX = 1280, // the seeds: ZA_SEEDS_MAX addresses and commas
+    ZA_CONFIG_ORIGIN_BYTES_MAX = 256, // "path:line"; a longer path is cut
+    ZA_CONFIG_PATH_BYTES_MAX = 512,
+    ZA_SOCKET_PATH_BYTES_MAX = 107, // of sockaddr_un
+    ZA_SEEDS_MAX = 16,              // more say nothing new: any one of them is enough to join
+    ZA_WORKERS_MAX = 64,
+};
+
+typedef enum za_config_kind {
+    ZA_CONFIG_TEXT,    // low..high bytes, printable, no spaces
+    ZA_CONFIG_PATH,    // high bytes
+    ZA_CONFIG_ADDRESS, // host:port, [v6]:port
+    ZA_CONFIG_LIST,    // addresses and commas
+    ZA_CONFIG_NUMBER,  // low..high
+    ZA_CONFIG_ID,      // 64 bits, decimal or 0x
+    ZA_CONFIG_BOOL,    // true or false
+    ZA_CONFIG_CHOICE,  // one of choices
+} za_config_kind_t;
+
+/** X(name, key, kind, default, low, high, choices, help); `name` is the field of za_settings_t. */
+#define ZA_CONFIG_KEYS(X)                                                                          \
+    X(node_name, "node.name", ZA_CONFIG_TEXT, "", 1, ZA_NODE_NAME_BYTES_MAX, "",                   \
+      "unique in the cluster, as in the certificate; default: the host's name")                    \
+    X(node_listen, "node.listen", ZA_CONFIG_ADDRESS, "127.0.0.1:7464", 0, ZA_ADDRESS_BYTES_MAX,    \
+      "", "where this node listens")                                                               \
+    X(node_advertise, "node.advertise", ZA_CONFIG_ADDRESS, "", 0, ZA_ADDRESS_BYTES_MAX, "",        \
+      "where others reach it; default: node.listen")                                               \
+    X(node_workers, "node.workers", ZA_CONFIG_NUMBER, "0", 0, ZA_WORKERS_MAX, "",                  \
+      "worker threads; 0: one per core")                                                           \
+    X(node_socket, "node.socket", ZA_CONFIG_PATH, "", 0, ZA_SOCKET_PATH_BYTES_MAX, "",             \
+      "unix socket for zactorctl; default: none")                                                  \
+    X(node_busy_poll, "node.busy_poll", ZA_CONFIG_BOOL, "false", 0, 0, "",                         \
+      "idle workers spin instead of sleeping: lower latency, full cores")                          \
+    X(cluster_name, "cluster.name", ZA_CONFIG_TEXT, "zactor", 1, ZA_CLUSTER_NAME_BYTES_MAX, "",    \
+      "the same on every member, as in the certificates")                                          \
+    X(cluster_id, "cluster.id", ZA_CONFIG_ID, "0", 0, 0, "",                                       \
+      "a number that tells two clusters of one name apart")                                        \
+    X(cluster_seeds, "cluster.seeds", ZA_CONFIG_LIST, "", 0, ZA_SEEDS_MAX, "",                     \
+      "members to join through, comma-separated; any one is enough")                               \
+    X(cluster_timing, "cluster.timing", ZA_CONFIG_CHOICE, "lan", 0, 0, "lan|local",                \
+      "times of the failure detector: between hosts, or on one")                                   \
+    X(tls_ca, "tls.ca", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                       \
+      "PEM file: the certificate authority of the cluster")                                        \
+    X(tls_cert, "tls.cert", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                   \
+      "PEM file: this node's certificate")                                                         \
+    X(tls_key, "tls.key", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                     \
+      "PEM file: this node's private key")                                                         \
+    X(tls_insecure, "tls.insecure", ZA_CONFIG_BOOL, "false", 0, 0, "",                             \
+      "no TLS at all; only where node.listen is a loopback address")                               \
+    X(log_level, "log.level", ZA_CONFIG_CHOICE, "info", 0, 0, "debug|info|warn|error",             \
+      "least level that is written")                                                               \
+    X(log_format, "log.format", ZA_CONFIG_CHOICE, "logfmt", 0, 0, "logfmt|json",                   \
+      "form of the lines on stderr")                                                               \
+    X(limits_actors, "limits.actors", ZA_CONFIG_NUMBER, "1048576", 64, 1 << 28, "",                \
+      "actors on this node at most")                                                               \
+    X(limits_pool_mb, "limits.pool_mb", ZA_CONFIG_NUMBER, "256", 8, 1 << 20, "",                   \
+      "memory of messages, MiB")                                                                   \
+    X(limits_mailbox, "limits.mailbox", ZA_CONFIG_NUMBER, "1024", 1, 1 << 24, "",                  \
+      "messages in a mailbox at most, unless the actor says otherwise")                            \
+    X(drain_ms, "drain_ms", ZA_CONFIG_NUMBER, "10000", 0, 3600 * 1000, "",                         \
+      "at most this long may actors finish their messages when the node stops")
+
+typedef enum za_config_key {
+#define ZA_CONFIG_ENUM(name, key, kind, default_, low, high, choices, help) ZA_KEY_##name,
+    ZA_CONFIG_KEYS(ZA_CONFIG_ENUM)
+#undef ZA_CONFIG_ENUM
+        ZA_CONFIG_KEY_COUNT
+} za_config_key_t;
+
+typedef struct za_config_info {
+    const char *key;
+    za_config_kind_t kind;
+    const char *default_;
+    uint32_t low, high;
+    const char *choices;
+    const char *help;
+} za_config_info_t;
+
+extern const za_config_info_t za_config_infos[ZA_CONFIG_KEY_COUNT];
+
+/** Where the value comes from: "default", "file.conf:3", "ZACTOR_NODE_NAME", "flag". */
+const char *za_config_origin(const za_config_t *config, za_config_key_t key);
+/** What may be written there: "a number from 0 to 64". */
+void za_config_accepted(const za_config_info_t *info, char *out, size_t out_bytes);
+/** "ZACTOR_NODE_NAME" of "node.name". */
+void za_config_env_name(const za_config_info_t *info, char *out, size_t out_bytes);
+/** "node-name" of "node.name". */
+void za_config_flag_name(const za_config_info_t *info, char *out, size_t out_bytes);
+/** One line per key: key = value  # origin. It is a valid file. */
+void za_config_dump(const za_config_t *config, FILE *out);
+/** One paragraph per key, for --help. */
+void za_config_help(FILE *out);
+/** As za_config_set, and says where the key was set before if a list may not be extended. */
+za_err_t za_config_append(za_config_t *config, const char *key, const char *value,
+                          const char *origin, char *problem, size_t problem_bytes);
+
+typedef enum za_timing { ZA_TIMING_LAN, ZA_TIMING_LOCAL } za_timing_t;
+typedef enum za_log_format { ZA_LOG_LOGFMT, ZA_LOG_JSON } za_log_format_t;
+
+/** The typed view: every field valid, derived defaults filled in. */
+typedef struct za_settings {
+    char node_name[ZA_NODE_NAME_BYTES_MAX + 1];
+    char node_listen[ZA_ADDRESS_BYTES_MAX + 1];
+    char node_advertise[ZA_ADDRESS_BYTES_MAX + 1];
+    uint32_t node_workers; // >= 1
+    char node_socket[ZA_SOCKET_PATH_BYTES_MAX + 1];
+    bool node_busy_poll;
+    char cluster_name[ZA_CLUSTER_NAME_BYTES_MAX + 1];
+    uint64_t cluster_id;
+    char cluster_seeds[ZA_SEEDS_MAX][ZA_ADDRESS_BYTES_MAX + 1];
+    uint32_t cluster_seed_count;
+    za_timing_t cluster_timing;
+    char tls_ca[ZA_CONFIG_PATH_BYTES_MAX + 1];
+    char tls_cert[ZA_CONFIG_PATH_BYTES_MAX + 1];
+    char tls_key[ZA_CONFIG_PATH_BYTES_MAX + 1];
+    bool tls_insecure;
+    za_level_t log_level;
+    za_log_format_t log_format;
+    uint32_t limits_actors;
+    uint64_t limits_pool_bytes;
+    uint32_t limits_mailbox;
+    uint32_t drain_ms;
+} za_settings_t;
+
+/**
+ * Fills `out` and checks what concerns several keys: TLS files or the insecure mode on loopback, an
+ * address that others can reach. ZA_ECONFIG; `out` is then of no use.
+ */
+za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, char *problem,
+                                 size_t problem_bytes);
+
+/** Splits "host:port" or "[v6]:port". False if it is neither, or the port is over 65535. */
+bool za_address_split(const char *address, char *host, size_t host_bytes, uint16_t *port);
+/** Whether the host part is 127.0.0.0/8, ::1 or localhost. */
+bool za_address_is_loopback(const char *address);

@@ -1,0 +1,235 @@
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "node/config.h"
+
+bool za_address_split(const char *address, char *host, size_t host_bytes, uint16_t *port)
+{
+    const char *begin = address;
+    const char *end = NULL;
+    const char *colon = NULL;
+    if (address[0] == '[') {
+        begin = address + 1;
+        end = strchr(begin, ']');
+        colon = end != NULL ? end + 1 : NULL;
+    } else {
+        colon = strchr(address, ':');
+        end = colon;
+    }
+    if (colon == NULL || *colon != ':' || end == begin || strlen(address) > ZA_ADDRESS_BYTES_MAX) {
+        return false;
+    }
+    char *rest = NULL;
+    unsigned long number = isdigit((unsigned char)colon[1]) ? strtoul(colon + 1, &rest, 10) : 65536;
+    if (number > UINT16_MAX || *rest != '\0' || (size_t)(end - begin) >= host_bytes) {
+        return false;
+    }
+    for (const char *letter = begin; letter < end; letter++) {
+        if (!isalnum((unsigned char)*letter) && strchr(".-_:%", *letter) == NULL) {
+            return false;
+        }
+    }
+    memcpy(host, begin, (size_t)(end - begin));
+    host[end - begin] = '\0';
+    *port = (uint16_t)number;
+    return true;
+}
+
+bool za_address_is_loopback(const char *address)
+{
+    char host[ZA_ADDRESS_BYTES_MAX + 1];
+    uint16_t port = 0;
+    if (!za_address_split(address, host, sizeof(host), &port)) {
+        return false;
+    }
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    int end = 0;
+    // A host name may begin with "127.", too: only four numbers are an address.
+    bool v4 = sscanf(host, "%3u.%3u.%3u.%3u%n", &a, &b, &c, &d, &end) == 4 && host[end] == '\0';
+    return (v4 && a == 127) || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+}
+
+static bool is_wildcard(const char *address)
+{
+    char host[ZA_ADDRESS_BYTES_MAX + 1];
+    uint16_t port = 0;
+    return za_address_split(address, host, sizeof(host), &port) &&
+           (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0);
+}
+
+static const char *value_of(const za_config_t *config, za_config_key_t key)
+{
+    return za_config_get(config, za_config_infos[key].key);
+}
+
+static uint64_t number_of(const za_config_t *config, za_config_key_t key)
+{
+    return strtoull(value_of(config, key), NULL,
+                    za_config_infos[key].kind == ZA_CONFIG_ID ? 0 : 10);
+}
+
+/** The position among the choices: the enums are in the same order. */
+static uint32_t choice_of(const za_config_t *config, za_config_key_t key)
+{
+    const char *value = value_of(config, key);
+    size_t size = strlen(value);
+    const char *choice = za_config_infos[key].choices;
+    uint32_t position = 0;
+    while (strncmp(choice, value, size) != 0 || (choice[size] != '|' && choice[size] != '\0')) {
+        choice = strchr(choice, '|');
+        ZA_ASSERT(choice != NULL); // checked when it was set
+        choice++;
+        position++;
+    }
+    return position;
+}
+
+static void copy_seeds(const za_config_t *config, za_settings_t *out)
+{
+    const char *value = value_of(config, ZA_KEY_cluster_seeds);
+    while (*value != '\0') {
+        value += strspn(value, ", \t");
+        size_t size = strcspn(value, ", \t");
+        if (size == 0) {
+            break;
+        }
+        ZA_ASSERT(out->cluster_seed_count < ZA_SEEDS_MAX && size <= ZA_ADDRESS_BYTES_MAX);
+        memcpy(out->cluster_seeds[out->cluster_seed_count++], value, size);
+        value += size;
+    }
+}
+
+/** The host's name without its domain; names of nodes are as short as certificates have them. */
+static void default_name(char name[ZA_NODE_NAME_BYTES_MAX + 1])
+{
+    if (gethostname(name, ZA_NODE_NAME_BYTES_MAX) != 0 || name[0] == '\0') {
+        snprintf(name, ZA_NODE_NAME_BYTES_MAX + 1, "node");
+    }
+    name[ZA_NODE_NAME_BYTES_MAX] = '\0';
+    name[strcspn(name, ".")] = '\0';
+}
+
+static uint32_t default_workers(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (cores < 1) {
+        return 1;
+    }
+    return cores > ZA_WORKERS_MAX ? ZA_WORKERS_MAX : (uint32_t)cores;
+}
+
+static void copy_values(const za_config_t *config, za_settings_t *out)
+{
+#define COPY(field) snprintf(out->field, sizeof(out->field), "%s", value_of(config, ZA_KEY_##field))
+    COPY(node_name);
+    COPY(node_listen);
+    COPY(node_advertise);
+    COPY(node_socket);
+    COPY(cluster_name);
+    COPY(tls_ca);
+    COPY(tls_cert);
+    COPY(tls_key);
+#undef COPY
+    out->node_workers = (uint32_t)number_of(config, ZA_KEY_node_workers);
+    out->node_busy_poll = strcmp(value_of(config, ZA_KEY_node_busy_poll), "true") == 0;
+    out->cluster_id = number_of(config, ZA_KEY_cluster_id);
+    out->cluster_timing = (za_timing_t)choice_of(config, ZA_KEY_cluster_timing);
+    out->tls_insecure = strcmp(value_of(config, ZA_KEY_tls_insecure), "true") == 0;
+    out->log_level = (za_level_t)(ZA_DEBUG + choice_of(config, ZA_KEY_log_level));
+    out->log_format = (za_log_format_t)choice_of(config, ZA_KEY_log_format);
+    out->limits_actors = (uint32_t)number_of(config, ZA_KEY_limits_actors);
+    out->limits_pool_bytes = number_of(config, ZA_KEY_limits_pool_mb) << 20;
+    out->limits_mailbox = (uint32_t)number_of(config, ZA_KEY_limits_mailbox);
+    out->drain_ms = (uint32_t)number_of(config, ZA_KEY_drain_ms);
+    copy_seeds(config, out);
+}
+
+static za_err_t refuse(char *problem, size_t problem_bytes, const char *text, const char *detail)
+{
+    if (problem != NULL) {
+        snprintf(problem, problem_bytes, "%s%s", text, detail);
+    }
+    return ZA_ECONFIG;
+}
+
+static za_err_t check_file(const char *key, const char *path, char *problem, size_t problem_bytes)
+{
+    if (access(path, R_OK) != 0) {
+        char text[128];
+        snprintf(text, sizeof(text), "%s: %s: ", key, strerror(errno));
+        return refuse(problem, problem_bytes, text, path);
+    }
+    return ZA_OK;
+}
+
+static za_err_t check_tls(const za_settings_t *settings, char *problem, size_t problem_bytes)
+{
+    bool some = settings->tls_ca[0] != '\0' || settings->tls_cert[0] != '\0' ||
+                settings->tls_key[0] != '\0';
+    if (settings->tls_insecure) {
+        if (some) {
+            return refuse(problem, problem_bytes,
+                          "tls.insecure = true contradicts tls.ca, "
+                          "tls.cert and tls.key: remove one or the other",
+                          "");
+        }
+        if (!za_address_is_loopback(settings->node_listen)) {
+            return refuse(problem, problem_bytes,
+                          "tls.insecure is for loopback addresses only, "
+                          "and node.listen is ",
+                          settings->node_listen);
+        }
+        return ZA_OK;
+    }
+    const char *missing = settings->tls_ca[0] == '\0'     ? "tls.ca"
+                          : settings->tls_cert[0] == '\0' ? "tls.cert"
+                          : settings->tls_key[0] == '\0'  ? "tls.key"
+                                                          : NULL;
+    if (missing != NULL) {
+        char text[64];
+        snprintf(text, sizeof(text), "%s is not set: ", missing);
+        return refuse(problem, problem_bytes, text,
+                      "make certificates with `zactorctl ca init` and `zactorctl ca issue NODE`, "
+                      "or set tls.insecure = true on a loopback address");
+    }
+    za_err_t err = check_file("tls.ca", settings->tls_ca, problem, problem_bytes);
+    if (err == ZA_OK) {
+        err = check_file("tls.cert", settings->tls_cert, problem, problem_bytes);
+    }
+    return err != ZA_OK ? err : check_file("tls.key", settings->tls_key, problem, problem_bytes);
+}
+
+za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, char *problem,
+                                 size_t problem_bytes)
+{
+    *out = (za_settings_t){ 0 };
+    copy_values(config, out);
+    if (out->node_name[0] == '\0') {
+        default_name(out->node_name);
+    }
+    if (out->node_workers == 0) {
+        out->node_workers = default_workers();
+    }
+    if (out->node_advertise[0] == '\0') {
+        if (is_wildcard(out->node_listen)) {
+            return refuse(problem, problem_bytes,
+                          "node.advertise is not set, and others cannot "
+                          "connect to node.listen = ",
+                          out->node_listen);
+        }
+        snprintf(out->node_advertise, sizeof(out->node_advertise), "%s", out->node_listen);
+    }
+    if (is_wildcard(out->node_advertise)) {
+        return refuse(problem, problem_bytes, "node.advertise: others cannot connect to ",
+                      out->node_advertise);
+    }
+    return check_tls(out, problem, problem_bytes);
+}
