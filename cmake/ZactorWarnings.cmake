@@ -4,7 +4,7 @@ target_compile_options(zactor_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
   -Wpointer-arith -Wundef -Wformat=2 -Wimplicit-fallthrough -Wenum-conversion
   -ffile-prefix-map=${PROJECT_SOURCE_DIR}=. -fno-omit-frame-pointer)
-target_compile_definitions(zactor_flags INTERFACE _GNU_SOURCE $<$<CONFIG:Debug>:ZA_DEBUG>)
+target_compile_definitions(zactor_flags INTERFACE _GNU_SOURCE $<$<CONFIG:Debug>:ZA_SLOW_CHECKS>)
 if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
   # A compound literal in a macro argument (ZA_MSG) is the interface's shape, not a mistake.
   target_compile_options(zactor_flags INTERFACE -Wno-missing-field-initializers)

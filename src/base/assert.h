@@ -12,7 +12,7 @@ _Noreturn void za_assert_failed(const char *expression, const char *file, int li
     ((expression) ? (void)0 : za_assert_failed(#expression, __FILE__, __LINE__))
 
 /** For checks that walk structures: debug builds only. */
-#ifdef ZA_DEBUG
+#ifdef ZA_SLOW_CHECKS
 #define ZA_ASSERT_SLOW(expression) ZA_ASSERT(expression)
 #else
 #define ZA_ASSERT_SLOW(expression) ((void)0)
