@@ -23,7 +23,6 @@ enum {
     ZA_CONFIG_PATH_BYTES_MAX = 512,
     ZA_SOCKET_PATH_BYTES_MAX = 107, // of sockaddr_un
     ZA_SEEDS_MAX = 16,              // more say nothing new: any one of them is enough to join
-    ZA_WORKERS_MAX = 64,
 };
 
 typedef enum za_config_kind {
