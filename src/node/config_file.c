@@ -15,7 +15,6 @@ typedef struct reading {
     za_err_t err;
     int line;
     bool line_too_long;
-    bool in_line;                   // the last piece had no newline
     bool seen[ZA_CONFIG_KEY_COUNT]; // set by this file: once each, but lists go on
 } reading_t;
 
@@ -25,13 +24,11 @@ static char *read_line(char *out, int out_bytes, void *context)
     if (fgets(out, out_bytes, reading->file) == NULL) {
         return NULL;
     }
-    if (reading->in_line) {
-        reading->line_too_long = true;
-        return NULL; // the rest of a line must not be taken for a line
-    }
     reading->line++;
-    size_t size = strlen(out);
-    reading->in_line = size > 0 && out[size - 1] != '\n';
+    if (strchr(out, '\n') == NULL && feof(reading->file) == 0) {
+        reading->line_too_long = true; // half a value must not be taken for a value
+        return NULL;
+    }
     return out;
 }
 

@@ -131,15 +131,15 @@ Test(config, refuses_a_line_that_is_no_key)
     cr_expect(problem_says(":2: neither"), "%s", problem);
 }
 
+// inih cuts lines longer than its buffer; half a value must not be taken for a value.
 Test(config, refuses_a_line_that_would_be_cut)
 {
-    char text[1024] = "[cluster]\nseeds = ";
-    for (int i = 0; i < 30; i++) {
-        strcat(text, "host.example.org:7464,");
-    }
-    strcat(text, "\n");
+    char text[16 * 1024] = "[tls]\nca = /";
+    memset(text + strlen(text), 'x', sizeof(text) - strlen(text) - 2);
+    text[sizeof(text) - 2] = '\n';
     cr_assert(read_text(text) == ZA_ECONFIG);
-    cr_expect(problem_says(":2: the line is too long"), "%s", problem);
+    cr_expect(problem_says(":2: "), "%s", problem);
+    cr_expect(value_is("tls.ca", ""));
 }
 
 Test(config, a_missing_file_is_an_error)
