@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "wire/utf8.h"
+#include "wire/varint.h"
 
 #define za_pb_ref_FIELDLIST(X, a)                                                                  \
     X(a, STATIC, SINGULAR, FIXED64, node, 1)                                                       \
@@ -60,9 +61,8 @@ static bool decode_bytes(pb_istream_t *in, za_bytes_t *field)
 bool za_pb_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_iter_t *field)
 {
     if (in != NULL) {
-        // Bytes or text on the wire have wire type 2: anything else came through as a scalar.
-        return PB_LTYPE(field->type) <= PB_LTYPE_LAST_PACKABLE ? false
-                                                               : decode_bytes(in, field->pData);
+        // A scalar sent for this field comes in a buffer of nanopb's own, without our input.
+        return in->callback == read_input && decode_bytes(in, field->pData);
     }
     const za_bytes_t *bytes = field->pData;
     return bytes->size == 0 || (pb_encode_tag_for_field(out, field) &&
@@ -84,20 +84,6 @@ static const za_pb_check_t *find_check(const za_pb_type_t *type, uint32_t number
         }
     }
     return NULL;
-}
-
-static bool read_varint(const uint8_t **next, const uint8_t *end, uint64_t *out)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70 && *next < end; shift += 7) {
-        uint8_t byte = *(*next)++;
-        value |= shift < 64 ? (uint64_t)(byte & 0x7f) << shift : 0;
-        if (byte < 0x80) {
-            *out = value;
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool check_text(const uint8_t *text, size_t size)
@@ -131,13 +117,13 @@ static bool check_field(const uint8_t **next, scope_t scopes[], uint32_t *depth)
     const uint8_t *end = scope->end;
     uint64_t key;
     uint64_t value;
-    if (!read_varint(next, end, &key) || key >> 3 == 0 || key >> 32 != 0) {
+    if (!za_varint_get(next, end, &key) || key >> 3 == 0 || key >> 32 != 0) {
         return false;
     }
     size_t left = (size_t)(end - *next);
     switch (key & 7) {
     case PB_WT_VARINT:
-        return read_varint(next, end, &value);
+        return za_varint_get(next, end, &value);
     case PB_WT_64BIT:
         *next += left < 8 ? 0 : 8;
         return left >= 8;
@@ -149,7 +135,7 @@ static bool check_field(const uint8_t **next, scope_t scopes[], uint32_t *depth)
     default:
         return false; // groups
     }
-    if (!read_varint(next, end, &value) || value > (size_t)(end - *next)) {
+    if (!za_varint_get(next, end, &value) || value > (size_t)(end - *next)) {
         return false;
     }
     const za_pb_check_t *check = find_check(scope->type, (uint32_t)(key >> 3));
