@@ -1,0 +1,20 @@
+# cmake -DCOMPILER= -DINCLUDES= -DSOURCE= -DMISTAKE= -DEXPECT= -P check_compile.cmake
+# Compiles SOURCE; with a MISTAKE it must fail, and say EXPECT.
+set(flags -std=c11 -Wall -Wextra -Werror -fsyntax-only)
+foreach(dir IN LISTS INCLUDES)
+  list(APPEND flags -I${dir})
+endforeach()
+if(MISTAKE)
+  list(APPEND flags -D${MISTAKE})
+endif()
+execute_process(COMMAND ${COMPILER} ${flags} ${SOURCE} RESULT_VARIABLE status ERROR_VARIABLE text
+                OUTPUT_VARIABLE text)
+if(NOT MISTAKE)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "correct code does not compile:\n${text}")
+  endif()
+elseif(status EQUAL 0)
+  message(FATAL_ERROR "${MISTAKE} was accepted")
+elseif(NOT text MATCHES "${EXPECT}")
+  message(FATAL_ERROR "${MISTAKE}: expected a diagnostic with '${EXPECT}', got:\n${text}")
+endif()
