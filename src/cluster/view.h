@@ -1,0 +1,32 @@
+/**
+ * View: what the services ask membership, and what a test answers in its place.
+ */
+#pragma once
+
+#include <stdint.h>
+
+typedef enum za_known {
+    ZA_KNOWN_NOT,  // no record of this uid
+    ZA_KNOWN_LIVE, // joining, suspect, unreachable or leaving
+    ZA_KNOWN_UP,
+    ZA_KNOWN_LEFT,
+    ZA_KNOWN_DOWN,
+} za_known_t;
+
+typedef struct za_view {
+    const void *context;
+    uint64_t (*self)(const void *context);
+    za_known_t (*known)(const void *context, uint64_t uid);
+    /** Calls `visit` for each member that is up, this node too if it is. */
+    void (*each_up)(const void *context, void (*visit)(uint64_t uid, void *visitor), void *visitor);
+} za_view_t;
+
+static inline uint64_t za_view_self(const za_view_t *view)
+{
+    return view->self(view->context);
+}
+
+static inline za_known_t za_view_known(const za_view_t *view, uint64_t uid)
+{
+    return view->known(view->context, uid);
+}
