@@ -1,6 +1,6 @@
 # cmake -DCOMPILER= -DINCLUDES= -DSOURCE= -DMISTAKE= -DEXPECT= -P check_compile.cmake
 # Compiles SOURCE; with a MISTAKE it must fail, and say EXPECT.
-set(flags -std=c11 -Wall -Wextra -Werror -fsyntax-only)
+set(flags -std=c11 -Wall -Wextra -Werror -c -o /dev/null)
 foreach(dir IN LISTS INCLUDES)
   list(APPEND flags -I${dir})
 endforeach()
