@@ -1,0 +1,283 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cluster/membership_internal.h"
+
+enum {
+    LINKS_MIN = 3,            // above the full mesh: paths for gossip and indirect probes
+    EVIDENCE_JITTER_MS = 200, // spreads the reconnects of all who saw the same end
+};
+
+/* ---- the table of links -------------------------------------------------------------------- */
+
+static uint32_t position(const za_membership_t *m, uint64_t uid)
+{
+    uint32_t low = 0;
+    uint32_t high = m->link_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (m->links[middle].uid < uid) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+za_member_link_t *za_member_link(za_membership_t *m, uint64_t uid)
+{
+    uint32_t at = position(m, uid);
+    return at < m->link_count && m->links[at].uid == uid ? &m->links[at] : NULL;
+}
+
+static za_member_link_t *add_link(za_membership_t *m, uint64_t uid)
+{
+    za_member_link_t *link = za_member_link(m, uid);
+    if (link != NULL || m->link_count == ZA_PEERS_MAX) {
+        return link;
+    }
+    uint32_t at = position(m, uid);
+    memmove(&m->links[at + 1], &m->links[at], (m->link_count - at) * sizeof *m->links);
+    m->link_count++;
+    m->links[at] = (za_member_link_t){ .uid = uid };
+    return &m->links[at];
+}
+
+static bool remove_link(za_membership_t *m, uint64_t uid)
+{
+    uint32_t at = position(m, uid);
+    if (at == m->link_count || m->links[at].uid != uid) {
+        return false;
+    }
+    m->link_count--;
+    memmove(&m->links[at], &m->links[at + 1], (m->link_count - at) * sizeof *m->links);
+    za_member_t *member = za_member_find(m, uid);
+    if (member != NULL) {
+        member->linked = false;
+    }
+    return true;
+}
+
+void za_member_close(za_membership_t *m, uint64_t uid, za_effects_t *out)
+{
+    if (!za_effects_have_room(out, 1, 0)) {
+        m->more = true; // its next frame closes it
+        return;
+    }
+    za_effects_add(out, ZA_EFFECT_CLOSE_LINK)->uid = uid;
+    remove_link(m, uid);
+    if (uid == m->join_target) {
+        m->join_target = 0;
+        m->join_end_ms = ZA_MEMBER_NEVER;
+    }
+}
+
+/* ---- whom to link to ----------------------------------------------------------------------- */
+
+static bool sparse(const za_membership_t *m)
+{
+    return m->live_count > ZA_MEMBER_MESH_MAX;
+}
+
+void za_member_want_link(za_membership_t *m, za_member_t *member)
+{
+    bool idle = m->phase == ZA_PHASE_JOINING || m->phase > ZA_PHASE_LEAVING;
+    if (idle || !member->in_view || member->linked || member == za_member_self(m) ||
+        (sparse(m) && m->link_count >= LINKS_MIN)) {
+        return;
+    }
+    uint64_t at_ms = m->now_ms;
+    if (za_membership_self_uid(m) > member->record.uid) {
+        // The lower uid connects; we only do if it cannot.
+        uint64_t jitter = za_rng_below(&m->rng, m->timing.probe_interval_ms);
+        at_ms += m->timing.probe_interval_ms + jitter;
+    }
+    za_member_set_connect(m, member, za_ms_min(member->connect_ms, at_ms));
+}
+
+void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *out)
+{
+    za_member_t *member = za_member_find(m, uid);
+    bool lower = za_membership_self_uid(m) < uid;
+    if (member == NULL || member->voided || !za_member_terminal(member)) {
+        if (all || lower) {
+            za_member_send_digest(m, uid, out);
+        }
+    } else if (member->record.terminal == za_MemberTerminal_MEMBER_TERMINAL_LEFT) {
+        za_member_tell_down(m, member, out);
+    } else if (all || lower) {
+        za_member_claim(m, member, out);
+    }
+}
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out)
+{
+    uint64_t uid = event->uid;
+    bool refuse = uid == 0 || uid == za_membership_self_uid(m) || m->phase == ZA_PHASE_LEFT;
+    za_member_link_t *link = refuse ? NULL : add_link(m, uid);
+    if (link == NULL) {
+        za_member_close(m, uid, out);
+        return;
+    }
+    snprintf(link->name, sizeof link->name, "%s", event->name != NULL ? event->name : "");
+    snprintf(link->address, sizeof link->address, "%s",
+             event->address != NULL ? event->address : "");
+    za_member_t *member = za_member_find(m, uid);
+    if (member != NULL) {
+        member->linked = true;
+        member->heard_ms = m->now_ms;
+        member->connect_ms = ZA_MEMBER_NEVER;
+    }
+    if (m->phase == ZA_PHASE_JOINING) {
+        za_member_ask_to_join(m, out);
+    } else {
+        za_member_greet(m, uid, false, out);
+    }
+    za_member_probe_linked(m, uid, out);
+}
+
+void za_member_link_down(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out)
+{
+    if (!remove_link(m, event->uid)) {
+        return; // one that we closed
+    }
+    if (event->uid == m->join_target) {
+        m->join_target = 0;
+        m->join_end_ms = ZA_MEMBER_NEVER;
+        za_member_ask_to_join(m, out);
+    }
+    za_member_t *member = za_member_find(m, event->uid);
+    if (member == NULL || !member->in_view || m->phase == ZA_PHASE_JOINING) {
+        return;
+    }
+    // FIN or RST without a goodbye: the process may be gone, and a new connection will tell.
+    bool broken = event->err != ZA_OK;
+    if (sparse(m) && !broken) {
+        return;
+    }
+    uint64_t jitter = za_rng_below(&m->rng, EVIDENCE_JITTER_MS);
+    uint64_t wait_ms = broken ? 0 : m->timing.probe_interval_ms;
+    za_member_set_connect(m, member, m->now_ms + wait_ms + jitter);
+}
+
+static void join_failed(za_membership_t *m, za_err_t err, const char *address, za_effects_t *out)
+{
+    bool final = err == ZA_EAUTH || err == ZA_EVERSION || err == ZA_ECLUSTER;
+    if (final && za_membership_room(m, out, 256)) {
+        za_effect_t *effect = za_effects_add(out, ZA_EFFECT_REFUSED);
+        effect->err = err;
+        effect->name = za_effects_text(out, "%s: %s", address, za_err_text(err));
+    }
+}
+
+void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *event,
+                              za_effects_t *out)
+{
+    if (event->address == NULL) {
+        return;
+    }
+    if (m->phase == ZA_PHASE_JOINING) {
+        join_failed(m, event->err, event->address, out);
+        return;
+    }
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = &m->members[m->by_uid[i]];
+        if (!member->in_view || member->linked || member == za_member_self(m) ||
+            strcmp(member->record.address, event->address) != 0) {
+            continue;
+        }
+        if (event->err == ZA_EREFUSED) {
+            za_membership_mark(m, out, ZA_MARK_REFUSED_EVIDENCE);
+            za_member_suspect(m, member, true, out);
+        }
+    }
+}
+
+/* ---- timers -------------------------------------------------------------------------------- */
+
+static void connect_member(za_membership_t *m, za_member_t *member, za_effects_t *out)
+{
+    member->connect_ms = ZA_MEMBER_NEVER;
+    if (!member->in_view || member->linked) {
+        return;
+    }
+    za_membership_connect(m, out, member->record.address);
+    uint64_t interval = m->timing.probe_interval_ms;
+    uint64_t wait_ms = 2 * interval + za_rng_below(&m->rng, interval);
+    if (member->record.rank == za_MemberRank_MEMBER_RANK_UNREACHABLE) {
+        wait_ms = m->timing.reconnect_interval_ms;
+    } else if (sparse(m) && m->link_count >= LINKS_MIN) {
+        return;
+    }
+    za_member_set_connect(m, member, m->now_ms + wait_ms);
+}
+
+static void tick_connects(za_membership_t *m, za_effects_t *out)
+{
+    if (m->now_ms < m->connects_ms) {
+        return;
+    }
+    m->connects_ms = ZA_MEMBER_NEVER;
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = &m->members[m->by_uid[i]];
+        if (member->connect_ms <= m->now_ms) {
+            connect_member(m, member, out);
+        }
+        m->connects_ms = za_ms_min(m->connects_ms, member->connect_ms);
+    }
+}
+
+static bool address_lives(const za_membership_t *m, const char *address)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        const za_member_t *member = &m->members[m->by_uid[i]];
+        if (member->in_view && strcmp(member->record.address, address) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** A member that is down may be the other half of a split that healed. */
+static void tick_reconnects(za_membership_t *m, za_effects_t *out)
+{
+    if (m->now_ms < m->reconnect_ms) {
+        return;
+    }
+    uint64_t jitter = za_rng_below(&m->rng, m->timing.reconnect_interval_ms / 4 + 1);
+    m->reconnect_ms = m->now_ms + m->timing.reconnect_interval_ms - jitter;
+    za_member_purge(m);
+    uint32_t tried = 0;
+    for (uint32_t i = 0; i < m->count && tried < ZA_MEMBER_RECONNECTS; i++) {
+        const za_member_t *member = &m->members[m->by_uid[m->reconnect_cursor++ % m->count]];
+        if (member->record.terminal == za_MemberTerminal_MEMBER_TERMINAL_DOWN &&
+            !address_lives(m, member->record.address)) {
+            za_membership_connect(m, out, member->record.address);
+            tried++;
+        }
+    }
+}
+
+static void tick_seeds(za_membership_t *m, za_effects_t *out)
+{
+    if (m->now_ms < m->seed_ms) {
+        return;
+    }
+    m->seed_ms = m->now_ms + m->timing.seed_interval_ms;
+    for (uint32_t i = 0; i < m->seed_count; i++) {
+        if (!address_lives(m, m->seeds[i])) {
+            za_membership_connect(m, out, m->seeds[i]);
+        }
+    }
+}
+
+void za_member_link_tick(za_membership_t *m, za_effects_t *out)
+{
+    tick_connects(m, out);
+    tick_reconnects(m, out);
+    tick_seeds(m, out);
+}

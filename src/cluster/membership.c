@@ -1,0 +1,373 @@
+#include "cluster/membership.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "cluster/membership_internal.h"
+
+const za_cluster_timing_t za_cluster_timing_lan = {
+    .probe_interval_ms = 500,
+    .probe_timeout_ms = 200,
+    .suspicion_mult = 4,
+    .gossip_interval_ms = 100,
+    .sync_interval_ms = 10000,
+    .auto_down_ms = 5000,
+    .leave_timeout_ms = 5000,
+    .reconnect_interval_ms = 10000,
+    .seed_interval_ms = 30000,
+    .registry_sync_ms = 1000,
+};
+
+const za_cluster_timing_t za_cluster_timing_local = {
+    .probe_interval_ms = 200,
+    .probe_timeout_ms = 50,
+    .suspicion_mult = 3,
+    .gossip_interval_ms = 20,
+    .sync_interval_ms = 1000,
+    .auto_down_ms = 1000,
+    .leave_timeout_ms = 1000,
+    .reconnect_interval_ms = 1000,
+    .seed_interval_ms = 2000,
+    .registry_sync_ms = 200,
+};
+
+/* ---- effects ------------------------------------------------------------------------------- */
+
+bool za_membership_room(za_membership_t *m, za_effects_t *out, uint32_t bytes)
+{
+    if (za_effects_have_room(out, ZA_MEMBER_EFFECTS_RESERVE + 1, bytes + 4096)) {
+        return true;
+    }
+    m->more = true;
+    return false;
+}
+
+void za_membership_mark(za_membership_t *m, za_effects_t *out, za_mark_t mark)
+{
+    if (za_membership_room(m, out, 0)) {
+        za_effects_add(out, ZA_EFFECT_MARK)->mark = mark;
+    }
+}
+
+void za_membership_connect(za_membership_t *m, za_effects_t *out, const char *address)
+{
+    if (za_membership_room(m, out, ZA_ADDRESS_BYTES_MAX + 1)) {
+        const char *text = za_effects_text(out, "%s", address);
+        za_effects_add(out, ZA_EFFECT_CONNECT)->address = text;
+    }
+}
+
+/* ---- create -------------------------------------------------------------------------------- */
+
+static bool fits(const char *text, size_t bytes_max)
+{
+    return text != NULL && text[0] != '\0' && strlen(text) <= bytes_max;
+}
+
+static bool timing_valid(const za_cluster_timing_t *timing)
+{
+    const uint32_t minute_ms = 60000;
+    return timing->probe_interval_ms >= 10 && timing->probe_interval_ms <= minute_ms &&
+           timing->probe_timeout_ms > 0 && timing->probe_timeout_ms <= timing->probe_interval_ms &&
+           timing->suspicion_mult > 0 && timing->suspicion_mult <= 100 &&
+           timing->gossip_interval_ms > 0 && timing->gossip_interval_ms <= minute_ms &&
+           timing->sync_interval_ms > 0 && timing->reconnect_interval_ms > 0 &&
+           timing->seed_interval_ms > 0;
+}
+
+static bool config_valid(const za_cluster_config_t *config)
+{
+    if (config == NULL || !fits(config->name, ZA_NODE_NAME_BYTES_MAX) ||
+        !fits(config->address, ZA_ADDRESS_BYTES_MAX) || config->seed_count > ZA_MEMBER_SEEDS_MAX ||
+        !timing_valid(&config->timing)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < config->seed_count; i++) {
+        if (!fits(config->seeds[i], ZA_ADDRESS_BYTES_MAX)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void copy_config(za_membership_t *m, const za_cluster_config_t *config)
+{
+    m->timing = config->timing;
+    snprintf(m->name, sizeof m->name, "%s", config->name);
+    snprintf(m->address, sizeof m->address, "%s", config->address);
+    for (uint32_t i = 0; i < config->seed_count; i++) {
+        if (strcmp(config->seeds[i], m->address) == 0) {
+            m->may_found = true; // a seed may be the first of all
+        } else {
+            memcpy(m->seeds[m->seed_count++], config->seeds[i], strlen(config->seeds[i]) + 1);
+        }
+    }
+    m->may_found = m->may_found || m->seed_count == 0;
+}
+
+static void insert_self(za_membership_t *m)
+{
+    za_MemberRecord record = za_MemberRecord_init_zero;
+    do {
+        record.uid = za_rng_next(&m->rng);
+    } while (record.uid == 0);
+    record.inc = 1;
+    memcpy(record.name, m->name, strlen(m->name) + 1);
+    memcpy(record.address, m->address, strlen(m->address) + 1);
+    m->self = (uint16_t)(za_member_insert(m, &record) - m->members);
+}
+
+static uint64_t deadline(const za_membership_t *m)
+{
+    if (m->phase == ZA_PHASE_LEFT) {
+        return ZA_MEMBER_NEVER;
+    }
+    uint64_t at_ms = za_member_join_deadline(m);
+    if (m->unannounced) {
+        return m->now_ms;
+    }
+    if (m->phase == ZA_PHASE_JOINING) {
+        return at_ms;
+    }
+    at_ms = za_ms_min(at_ms, za_member_probe_deadline(m));
+    at_ms = za_ms_min(at_ms, za_ms_min(m->timers_ms, m->connects_ms));
+    at_ms = za_ms_min(at_ms, za_ms_min(m->sync_ms, za_ms_min(m->reconnect_ms, m->seed_ms)));
+    return m->gossip_count > 0 ? za_ms_min(at_ms, m->gossip_ms) : at_ms;
+}
+
+za_err_t za_membership_create(const za_cluster_config_t *config, uint64_t now_ms,
+                              za_membership_t **out)
+{
+    if (out == NULL || !config_valid(config)) {
+        return ZA_EINVAL;
+    }
+    // Zero pages cost nothing until they are used: a simulation makes hundreds of these.
+    za_membership_t *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        return ZA_ENOMEM;
+    }
+    m->members = calloc(ZA_MEMBERS_MAX, sizeof *m->members);
+    if (m->members == NULL) {
+        free(m);
+        return ZA_ENOMEM;
+    }
+    m->now_ms = now_ms;
+    m->gossip_first = ZA_MEMBER_NONE;
+    m->gossip_last = ZA_MEMBER_NONE;
+    copy_config(m, config);
+    // The name as well: nodes that were given one seed must not draw one uid.
+    za_rng_init(&m->rng, config->random_seed ^ za_fnv64(ZA_FNV64_INIT, m->name, strlen(m->name)));
+    za_member_table_init(m);
+    insert_self(m);
+    za_member_probe_stop(m);
+    za_member_join_start(m);
+    m->unannounced = true;
+    m->deadline_ms = deadline(m);
+    *out = m;
+    return ZA_OK;
+}
+
+void za_membership_destroy(za_membership_t *membership)
+{
+    if (membership != NULL) {
+        free(membership->members);
+        free(membership);
+    }
+}
+
+/* ---- step ---------------------------------------------------------------------------------- */
+
+/** After a stall of ours the silence of the others was our own: nobody is blamed for it. */
+static void notice_lag(za_membership_t *m)
+{
+    if (m->deadline_ms == ZA_MEMBER_NEVER || m->now_ms <= m->deadline_ms) {
+        return;
+    }
+    uint64_t lag_ms = m->now_ms - m->deadline_ms;
+    if (lag_ms <= m->timing.probe_interval_ms / 4) {
+        return;
+    }
+    za_member_table_lag(m, lag_ms);
+    za_member_probe_lag(m, lag_ms);
+    za_member_join_lag(m, lag_ms);
+}
+
+static void down_node(za_membership_t *m, const char *name, za_effects_t *out)
+{
+    if (name == NULL) {
+        return;
+    }
+    za_member_t *member = za_member_holder(m, name, za_membership_self_uid(m));
+    if (member != NULL) {
+        za_member_down(m, member, za_MemberReason_MEMBER_REASON_OPERATOR, out);
+    }
+}
+
+static void tick(za_membership_t *m, za_effects_t *out)
+{
+    if (m->unannounced) {
+        za_member_announce_all(m, out);
+    }
+    za_member_join_tick(m, out);
+    if (m->phase == ZA_PHASE_JOINING) {
+        return;
+    }
+    za_member_probe_tick(m, out);
+    za_member_timers(m, out);
+    za_member_link_tick(m, out);
+    za_member_sync_tick(m, out);
+    za_member_gossip_tick(m, out);
+}
+
+static void handle(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out)
+{
+    switch (event->type) {
+    case ZA_CLUSTER_TICK:
+    case ZA_CLUSTER_CONTINUE:
+        tick(m, out);
+        break;
+    case ZA_CLUSTER_DATAGRAM:
+        za_member_on_datagram(m, event, out);
+        break;
+    case ZA_CLUSTER_FRAME:
+        za_member_on_frame(m, event, out);
+        break;
+    case ZA_CLUSTER_LINK_UP:
+        za_member_link_up(m, event, out);
+        break;
+    case ZA_CLUSTER_LINK_DOWN:
+        za_member_link_down(m, event, out);
+        break;
+    case ZA_CLUSTER_CONNECT_FAILED:
+        za_member_connect_failed(m, event, out);
+        break;
+    case ZA_CLUSTER_LEAVE:
+        za_member_leave(m, out);
+        break;
+    case ZA_CLUSTER_DOWN_NODE:
+        down_node(m, event->name, out);
+        break;
+    default:
+        break;
+    }
+}
+
+za_step_t za_membership_step(za_membership_t *membership, const za_cluster_event_t *event,
+                             za_effects_t *out)
+{
+    za_membership_t *m = membership;
+    ZA_ASSERT(event->now_ms >= m->now_ms); // the driver's clock is monotonic
+    m->now_ms = event->now_ms;
+    m->more = false;
+    if (m->phase == ZA_PHASE_LEFT) {
+        if (event->type == ZA_CLUSTER_LINK_UP) {
+            za_member_link_up(m, event, out); // closes it
+        }
+        return ZA_STEP_DONE;
+    }
+    notice_lag(m);
+    handle(m, event, out);
+    if (m->rebirth_due) {
+        za_member_rebirth(m, out);
+    }
+    if (m->phase == ZA_PHASE_LEAVING || m->phase == ZA_PHASE_PARTING) {
+        za_member_leave_check(m, out);
+    }
+    m->deadline_ms = deadline(m);
+    ZA_ASSERT(m->link_count <= ZA_PEERS_MAX && m->count + m->free_count == ZA_MEMBERS_MAX);
+    return m->more ? ZA_STEP_MORE : ZA_STEP_DONE;
+}
+
+uint64_t za_membership_deadline_ms(const za_membership_t *membership)
+{
+    return membership->deadline_ms;
+}
+
+/* ---- queries ------------------------------------------------------------------------------- */
+
+uint64_t za_membership_uid(const za_membership_t *membership)
+{
+    return za_membership_self_uid(membership);
+}
+
+static za_member_info_t info_of(const za_membership_t *m, uint16_t index)
+{
+    const za_member_t *member = &m->members[index];
+    bool joining = index == m->self && m->phase == ZA_PHASE_JOINING;
+    return (za_member_info_t){
+        .uid = member->record.uid,
+        .name = member->record.name,
+        .address = member->record.address,
+        .state = joining ? ZA_MEMBER_JOINING : za_member_state(&member->record),
+        .incarnation = member->record.inc,
+        .since_ms = member->since_ms,
+        .rtt_us = member->rtt_us,
+        .self = index == m->self,
+    };
+}
+
+bool za_membership_find(const za_membership_t *membership, uint64_t uid, za_member_info_t *out)
+{
+    uint16_t index = za_member_index(membership, uid);
+    if (index == ZA_MEMBER_NONE) {
+        return false;
+    }
+    *out = info_of(membership, index);
+    return true;
+}
+
+void za_membership_each_member(const za_membership_t *membership,
+                               bool (*visit)(const za_member_info_t *info, void *context),
+                               void *context)
+{
+    for (uint32_t i = 0; i < membership->count; i++) {
+        za_member_info_t info = info_of(membership, membership->by_name[i]);
+        if (!visit(&info, context)) {
+            return;
+        }
+    }
+}
+
+uint64_t za_membership_view_hash(const za_membership_t *membership)
+{
+    return membership->view_hash;
+}
+
+uint32_t za_membership_up_count(const za_membership_t *membership)
+{
+    return membership->alive_count;
+}
+
+bool za_membership_is_linked(const za_membership_t *membership, uint64_t uid)
+{
+    for (uint32_t i = 0; i < membership->link_count; i++) {
+        if (membership->links[i].uid == uid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t za_membership_sample_linked(const za_membership_t *membership, za_rng_t *rng,
+                                     uint64_t *uids, uint32_t max)
+{
+    return za_member_pick(membership, rng, 0, 0, true, uids, max);
+}
+
+void za_membership_counters(const za_membership_t *membership, za_cluster_counters_t *out)
+{
+    const za_cluster_counters_t *counters = &membership->counters;
+    out->probes = counters->probes;
+    out->probe_failures = counters->probe_failures;
+    out->suspects = counters->suspects;
+    out->refutes = counters->refutes;
+    out->downs = counters->downs;
+    out->down_of_live = counters->down_of_live;
+    out->rebirths = counters->rebirths;
+    out->datagrams_in = counters->datagrams_in;
+    out->datagrams_bad = counters->datagrams_bad;
+    out->frames_bad = counters->frames_bad;
+}
