@@ -7,7 +7,7 @@
  *          side's acceptance goes out as HelloAck; both get ZA_SESSION_ESTABLISHED. Then frames,
  *          until ZA_SESSION_CLOSED, which is the last event and comes exactly once.
  * Order    Frames arrive in the order in which they were put.
- * Memory   Taken in create; 190 KiB of address space and the security's. A peer that has not said
+ * Memory   Taken in create; 180 KiB of address space and the security's. A peer that has not said
  *          Hello makes us touch at most 16 KiB of TLS's input, 2 KiB of plaintext, and mbedTLS's own.
  *          Events point into the session and are valid until the next call of za_session_next.
  * Threads  One at a time.
