@@ -1,0 +1,504 @@
+#include <inttypes.h>
+#include <pb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <zactor/ref.h>
+
+#include "node/admin_client.h"
+#include "zactor/admin.pb.h"
+#include "zactorctl.h"
+
+enum { PROBLEM_BYTES = 512, UID_TEXT_BYTES = 17 };
+
+#define SOCKET_DEFAULT "/run/zactor/zactor.sock"
+
+status_t status_of(za_err_t err)
+{
+    switch (err) {
+    case ZA_OK:
+        return STATUS_OK;
+    case ZA_EINVAL:
+    case ZA_ECONFIG:
+    case ZA_EEXIST:
+        return STATUS_USAGE;
+    case ZA_EDENIED:
+    case ZA_EAUTH:
+    case ZA_ECLUSTER:
+        return STATUS_DENIED;
+    case ZA_ETIMEOUT:
+        return STATUS_TIMEOUT;
+    case ZA_EREFUSED:
+    case ZA_ECLOSED:
+    case ZA_EIO:
+    case ZA_EPROTO:
+    case ZA_EVERSION:
+        return STATUS_UNREACHABLE;
+    default:
+        return STATUS_NO;
+    }
+}
+
+/* ---- asking -------------------------------------------------------------------------------- */
+
+/** One connection and its last reply, which is too large for a stack. */
+typedef struct call {
+    za_admin_client_t *client;
+    za_AdminRequest request;
+    za_AdminReply reply;
+} call_t;
+
+static void call_end(call_t *call)
+{
+    if (call != NULL) {
+        za_admin_client_destroy(call->client);
+        free(call);
+    }
+}
+
+static status_t call_begin(const options_t *options, call_t **out)
+{
+    const char *socket = options->socket;
+    if (socket == NULL && options->address == NULL) {
+        socket = SOCKET_DEFAULT;
+    }
+    if (socket == NULL &&
+        (options->ca == NULL || options->certificate == NULL || options->key == NULL)) {
+        return say(STATUS_USAGE, "--addr needs --ca, --cert and --key "
+                                 "(or ZACTOR_CACERT, ZACTOR_CERT, ZACTOR_KEY)");
+    }
+    call_t *call = calloc(1, sizeof(*call));
+    if (call == NULL) {
+        return say(STATUS_NO, "out of memory");
+    }
+    za_admin_client_config_t config = { .socket = socket,
+                                        .address = options->address,
+                                        .ca = options->ca,
+                                        .certificate = options->certificate,
+                                        .key = options->key,
+                                        .timeout_ms = options->timeout_ms };
+    char problem[PROBLEM_BYTES] = "";
+    za_err_t err = za_admin_client_connect(&config, &call->client, problem, sizeof(problem));
+    if (err != ZA_OK) {
+        free(call);
+        return say(status_of(err), "%s", problem);
+    }
+    *out = call;
+    return STATUS_OK;
+}
+
+/** Sends call->request; the reply is in call->reply also if it is an error. */
+static status_t call_once(const options_t *options, call_t *call)
+{
+    (void)options;
+    char problem[PROBLEM_BYTES] = "";
+    za_err_t err =
+        za_admin_client_call(call->client, &call->request, &call->reply, problem, sizeof(problem));
+    if (err != ZA_OK) {
+        return say(status_of(err), "%s", problem);
+    }
+    if (call->reply.error != ZA_OK) {
+        za_err_t answer = (za_err_t)call->reply.error;
+        status_t status = answer == ZA_EDENIED  ? STATUS_DENIED
+                          : answer == ZA_EINVAL ? STATUS_USAGE
+                                                : STATUS_NO;
+        return say(status, "%s", call->reply.text);
+    }
+    return STATUS_OK;
+}
+
+/** A request without parameters, or with one in `request`; the call is the caller's to end. */
+static status_t ask(const options_t *options, const za_AdminRequest *request, call_t **out)
+{
+    call_t *call = NULL;
+    status_t status = call_begin(options, &call);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    call->request = *request;
+    status = call_once(options, call);
+    *out = call;
+    return status;
+}
+
+/**
+ * Asks for page after page until the list is over: `take` appends a reply's items to `rows` and
+ * makes the request ask for what follows.
+ */
+static status_t ask_list(const options_t *options, const za_AdminRequest *request, json_t *rows,
+                         void (*take)(call_t *call, json_t *rows))
+{
+    call_t *call = NULL;
+    status_t status = ask(options, request, &call);
+    while (status == STATUS_OK) {
+        take(call, rows);
+        if (!call->reply.more) {
+            break;
+        }
+        status = call_once(options, call);
+    }
+    call_end(call);
+    return status;
+}
+
+static status_t want_arguments(int argc, char **argv, int least, int most, const char *usage)
+{
+    if (argc - 1 < least || argc - 1 > most) {
+        return say(STATUS_USAGE, "usage: zactorctl %s %s", argv[0], usage);
+    }
+    return STATUS_OK;
+}
+
+static const char *uid_text(uint64_t uid, char out[UID_TEXT_BYTES])
+{
+    snprintf(out, UID_TEXT_BYTES, "%016" PRIx64, uid);
+    return out;
+}
+
+/* ---- members ------------------------------------------------------------------------------- */
+
+static const column_t member_columns[] = { { "NODE", "node", false, NULL },
+                                           { "ADDRESS", "address", false, NULL },
+                                           { "STATE", "state", false, NULL },
+                                           { "SINCE", "since_ms", false, format_duration_ms },
+                                           { "RTT", "rtt_us", false, format_duration_us },
+                                           { "SELF", "self", true, format_yes },
+                                           { "UID", "uid", true, NULL },
+                                           { "INCARNATION", "incarnation", true, NULL },
+                                           { NULL, NULL, false, NULL } };
+
+static void take_members(call_t *call, json_t *rows)
+{
+    const za_AdminReply *reply = &call->reply;
+    for (pb_size_t i = 0; i < reply->members_count; i++) {
+        const za_AdminMember *member = &reply->members[i];
+        char uid[UID_TEXT_BYTES];
+        json_array_append_new(
+            rows, json_pack("{s:s,s:s,s:s,s:I,s:I,s:b,s:s,s:I}", "node", member->node, "address",
+                            member->address, "state", member->state, "since_ms",
+                            (json_int_t)member->since_ms, "rtt_us", (json_int_t)member->rtt_us,
+                            "self", (int)member->self, "uid", uid_text(member->uid, uid),
+                            "incarnation", (json_int_t)member->incarnation));
+    }
+    if (reply->members_count > 0) {
+        const za_AdminMember *last = &reply->members[reply->members_count - 1];
+        za_AdminPage *page = &call->request.verb.members;
+        snprintf(page->after, sizeof(page->after), "%s", last->node);
+        page->cursor = last->uid;
+    }
+}
+
+status_t verb_members(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 0, 0, "");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    json_t *rows = json_array();
+    status = ask_list(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_members_tag },
+                      rows, take_members);
+    if (status != STATUS_OK) {
+        json_decref(rows);
+        return status;
+    }
+    print_rows(options, "members", member_columns, rows);
+    return STATUS_OK;
+}
+
+/* ---- status -------------------------------------------------------------------------------- */
+
+static const column_t status_columns[] = { { "node", "node", false, NULL },
+                                           { "uid", "uid", true, NULL },
+                                           { "cluster", "cluster", false, NULL },
+                                           { "health", "health", false, NULL },
+                                           { "members up", "members_up", false, NULL },
+                                           { "members", "members", false, NULL },
+                                           { "actors", "actors", false, NULL },
+                                           { "names", "names", false, NULL },
+                                           { "workers", "workers", false, NULL },
+                                           { "uptime", "uptime_ms", false, format_duration_ms },
+                                           { "tls", "secure", false, format_yes },
+                                           { "view", "view", true, NULL },
+                                           { "version", "version", false, NULL },
+                                           { NULL, NULL, false, NULL } };
+
+/** Members that should be there and are not: left and down ones are gone on purpose or for good. */
+static bool has_trouble(const json_t *members)
+{
+    size_t index = 0;
+    const json_t *member = NULL;
+    json_array_foreach(members, index, member)
+    {
+        const char *state = json_string_value(json_object_get(member, "state"));
+        if (strcmp(state, "suspect") == 0 || strcmp(state, "unreachable") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static json_t *status_object(const za_AdminStatus *now, const char *health)
+{
+    char uid[UID_TEXT_BYTES];
+    char view[UID_TEXT_BYTES];
+    json_t *counters = json_object();
+    for (pb_size_t i = 0; i < now->counters_count; i++) {
+        json_object_set_new(counters, now->counters[i].name,
+                            json_integer((json_int_t)now->counters[i].value));
+    }
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:I,s:i,s:i,s:b,s:s,s:o}", "node", now->node,
+                     "uid", uid_text(now->uid, uid), "cluster", now->cluster, "health", health,
+                     "version", now->version, "uptime_ms", (json_int_t)now->uptime_ms, "members",
+                     (int)now->members, "members_up", (int)now->members_up, "actors",
+                     (json_int_t)now->actors, "names", (int)now->names, "workers",
+                     (int)now->workers, "secure", (int)now->secure, "view",
+                     uid_text(now->view_hash, view), "counters", counters);
+}
+
+static void print_counters(const za_AdminStatus *now)
+{
+    for (pb_size_t i = 0; i < now->counters_count; i++) {
+        printf("  %-24s %" PRIu64 "\n", now->counters[i].name, now->counters[i].value);
+    }
+}
+
+status_t verb_status(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 0, 0, "");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    json_t *members = json_array();
+    status = ask_list(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_members_tag },
+                      members, take_members);
+    bool trouble = status == STATUS_OK && has_trouble(members);
+    json_decref(members);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    call_t *call = NULL;
+    status = ask(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_status_tag }, &call);
+    if (status == STATUS_OK) {
+        const za_AdminStatus *now = &call->reply.status;
+        const char *health = now->leaving ? "leaving" : trouble ? "degraded" : "ok";
+        print_object(options, now->node, status_columns, status_object(now, health));
+        if (options->form == FORM_WIDE) {
+            print_counters(now);
+        }
+        status = trouble || now->leaving ? STATUS_NO : STATUS_OK;
+    }
+    call_end(call);
+    return status;
+}
+
+/* ---- names and actors ---------------------------------------------------------------------- */
+
+static const column_t name_columns[] = { { "NAME", "name", false, NULL },
+                                         { "NODE", "node", false, NULL },
+                                         { "REFERENCE", "ref", true, NULL },
+                                         { NULL, NULL, false, NULL } };
+
+static void take_names(call_t *call, json_t *rows)
+{
+    const za_AdminReply *reply = &call->reply;
+    for (pb_size_t i = 0; i < reply->names_count; i++) {
+        const za_AdminName *name = &reply->names[i];
+        char ref[ZA_REF_TEXT_BYTES];
+        json_array_append_new(
+            rows, json_pack("{s:s,s:s,s:s}", "name", name->name, "node", name->node_name, "ref",
+                            za_ref_format((za_ref_t){ name->node, name->actor }, ref)));
+    }
+    if (reply->names_count > 0) {
+        za_AdminPage *page = &call->request.verb.names;
+        snprintf(page->after, sizeof(page->after), "%s", reply->names[reply->names_count - 1].name);
+    }
+}
+
+status_t verb_names(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 0, 1, "[PREFIX]");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    za_AdminRequest request = { .which_verb = za_AdminRequest_names_tag };
+    if (argc > 1) {
+        if (strlen(argv[1]) >= sizeof(request.verb.names.prefix)) {
+            return say(STATUS_USAGE, "no name is that long");
+        }
+        snprintf(request.verb.names.prefix, sizeof(request.verb.names.prefix), "%s", argv[1]);
+    }
+    json_t *rows = json_array();
+    status = ask_list(options, &request, rows, take_names);
+    if (status != STATUS_OK) {
+        json_decref(rows);
+        return status;
+    }
+    print_rows(options, "names", name_columns, rows);
+    return STATUS_OK;
+}
+
+static const column_t actor_columns[] = {
+    { "ACTOR", "ref", false, NULL },       { "CLASS", "class", false, NULL },
+    { "QUEUED", "queued", false, NULL },   { "MAILBOX", "mailbox_max", true, NULL },
+    { "HANDLED", "handled", false, NULL }, { "RESTARTS", "restarts", false, NULL },
+    { "PARENT", "parent", true, NULL },    { NULL, NULL, false, NULL }
+};
+
+static void take_actors(call_t *call, json_t *rows)
+{
+    const za_AdminReply *reply = &call->reply;
+    for (pb_size_t i = 0; i < reply->actors_count; i++) {
+        const za_AdminActor *actor = &reply->actors[i];
+        char ref[ZA_REF_TEXT_BYTES];
+        char parent[ZA_REF_TEXT_BYTES] = "";
+        if (actor->parent != 0) {
+            za_ref_format((za_ref_t){ 0, actor->parent }, parent);
+        }
+        json_array_append_new(
+            rows, json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:I}", "ref",
+                            za_ref_format((za_ref_t){ 0, actor->actor }, ref), "parent", parent,
+                            "class", actor->class, "queued", (int)actor->queued, "mailbox_max",
+                            (int)actor->mailbox_max, "restarts", (int)actor->restarts, "handled",
+                            (json_int_t)actor->handled));
+    }
+    call->request.verb.actors.cursor = reply->next_cursor;
+}
+
+status_t verb_actors(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 0, 0, "");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    json_t *rows = json_array();
+    status = ask_list(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_actors_tag }, rows,
+                      take_actors);
+    if (status != STATUS_OK) {
+        json_decref(rows);
+        return status;
+    }
+    print_rows(options, "actors", actor_columns, rows);
+    return STATUS_OK;
+}
+
+/* ---- leave, down, ping --------------------------------------------------------------------- */
+
+static const column_t done_columns[] = { { "node", "node", false, NULL },
+                                         { "action", "action", false, NULL },
+                                         { "done", "done", false, format_yes },
+                                         { NULL, NULL, false, NULL } };
+
+static void print_done(const options_t *options, const char *node, const char *action, bool done)
+{
+    print_object(options, node, done_columns,
+                 json_pack("{s:s,s:s,s:b}", "node", node, "action", action, "done", (int)done));
+}
+
+/** What changes something: asked for first, and with --dry-run not done. */
+static status_t change(const options_t *options, const za_AdminRequest *request, const char *node,
+                       const char *action, const char *consequence)
+{
+    if (options->dry_run) {
+        print_done(options, node, action, false);
+        return STATUS_OK;
+    }
+    if (!confirm(options, "%s", consequence)) {
+        return say(STATUS_NO, "nothing was done");
+    }
+    call_t *call = NULL;
+    status_t status = ask(options, request, &call);
+    call_end(call);
+    if (status == STATUS_OK) {
+        print_done(options, node, action, true);
+    }
+    return status;
+}
+
+status_t verb_leave(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 0, 0, "");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const char *node =
+        options->socket != NULL || options->address == NULL ? "local" : options->address;
+    return change(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_leave_tag }, node,
+                  "leave", "The node drains, leaves the cluster and stops its actors. Go on?");
+}
+
+static status_t set_node(za_AdminNode *out, const char *node)
+{
+    if (strlen(node) >= sizeof(out->node)) {
+        return say(STATUS_USAGE, "no node has a name that long");
+    }
+    snprintf(out->node, sizeof(out->node), "%s", node);
+    return STATUS_OK;
+}
+
+status_t verb_down(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 1, 1, "NODE");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    za_AdminRequest request = { .which_verb = za_AdminRequest_down_tag };
+    status = set_node(&request.verb.down, argv[1]);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    char consequence[256];
+    snprintf(consequence, sizeof(consequence),
+             "%.64s is declared down for good and its work starts again elsewhere. Go on?",
+             argv[1]);
+    return change(options, &request, argv[1], "down", consequence);
+}
+
+static const column_t pong_columns[] = { { "node", "node", false, NULL },
+                                         { "state", "state", false, NULL },
+                                         { "answer", "answer_us", false, format_duration_us },
+                                         { "rtt", "rtt_us", false, format_duration_us },
+                                         { "uid", "uid", true, NULL },
+                                         { NULL, NULL, false, NULL } };
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/** `answer` is our round trip to the node we ask; `rtt` that of its failure detector to the target. */
+status_t verb_ping(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 0, 1, "[NODE]");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    za_AdminRequest request = { .which_verb = za_AdminRequest_ping_tag };
+    if (argc > 1) {
+        status = set_node(&request.verb.ping, argv[1]);
+    }
+    call_t *call = NULL;
+    if (status == STATUS_OK) {
+        status = call_begin(options, &call);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    call->request = request;
+    uint64_t begin = now_us();
+    status = call_once(options, call);
+    uint64_t answer_us = now_us() - begin;
+    if (call->reply.has_pong) {
+        const za_AdminPong *pong = &call->reply.pong;
+        char uid[UID_TEXT_BYTES];
+        print_object(options, pong->node, pong_columns,
+                     json_pack("{s:s,s:s,s:I,s:I,s:s}", "node", pong->node, "state", pong->state,
+                               "answer_us", (json_int_t)answer_us, "rtt_us",
+                               (json_int_t)pong->rtt_us, "uid", uid_text(pong->uid, uid)));
+    }
+    call_end(call);
+    return status;
+}
