@@ -25,16 +25,16 @@ typedef enum place {
 typedef enum todo {
     TODO_NONE,
     TODO_SPAWN,
-    TODO_STOP,  // the host's answer ends the record
+    TODO_STOP,   // the host's answer ends the record
     TODO_FORGET, // stop it, and nobody waits for the answer
-    TODO_FAIL,  // tell the parent
+    TODO_FAIL,   // tell the parent
 } todo_t;
 
 typedef struct child {
     uint64_t request;
     uint64_t parent;
     uint64_t tag;
-    uint64_t uid; // of the host
+    uint64_t uid;        // of the host
     uint64_t rank_below; // hosts of this rank and above have refused
     uint64_t due_ms;
     uint64_t patient_until_ms; // not up ourselves: wait for others until then
@@ -45,7 +45,7 @@ typedef struct child {
     todo_t todo;
     za_Reason reason; // TODO_FAIL
     bool tried_self;
-    bool stopping; // its parent wants it to end: no host's end starts it again
+    bool stopping;        // its parent wants it to end: no host's end starts it again
     za_spawn_spec_t spec; // its pointers are not used
     char class_name[ZA_CLASS_NAME_BYTES_MAX + 1];
     char name[ZA_NAME_BYTES_MAX + 1];
@@ -67,7 +67,7 @@ typedef struct guest {
     phase_t phase;
     za_Reason reason;
     bool was_started;
-    bool reports; // in the work list
+    bool reports;  // in the work list
     bool unwanted; // starting, and to be stopped once it runs
     bool orphan;   // nobody is told
     za_link_t work;
@@ -88,8 +88,8 @@ struct za_children {
     za_slots_t guests;   // by uid and request
     za_slots_t actors;   // guests by actor
     za_blocks_t args;
-    za_chain_t work; // children with something to do
-    za_chain_t waits; // children to be respawned, the first due first
+    za_chain_t work;    // children with something to do
+    za_chain_t waits;   // children to be respawned, the first due first
     za_chain_t reports; // guests with something to tell
     za_children_stats_t stats;
     uint8_t bytes[ZA_SPAWN_ARGS_BYTES_MAX];
@@ -178,8 +178,8 @@ static uint64_t guest_hash(uint64_t uid, uint64_t request)
 static uint32_t find_guest(const za_children_t *children, uint64_t uid, uint64_t request)
 {
     uint32_t id = za_slots_first(&children->guests, guest_hash(uid, request));
-    while (id != 0 && (guest_at(children, id)->uid != uid ||
-                       guest_at(children, id)->request != request)) {
+    while (id != 0 &&
+           (guest_at(children, id)->uid != uid || guest_at(children, id)->request != request)) {
         id = za_slots_next(&children->guests, id);
     }
     return id;
@@ -407,7 +407,8 @@ static bool place_child(za_children_t *children, uint32_t id, uint64_t now_ms, z
                         .rank_below = child->rank_below };
     children->view->each_up(children->view->context, weigh, &choice);
     if (choice.uid == 0 && !choice.self_up && now_ms < child->patient_until_ms) {
-        respawn_child(children, id, now_ms + RETRY_MS); // joining: the others are not known again yet
+        respawn_child(children, id,
+                      now_ms + RETRY_MS); // joining: the others are not known again yet
         return true;
     }
     if (choice.uid == 0 && child->tried_self) {
@@ -543,9 +544,8 @@ static void host_guest(za_children_t *children, uint64_t uid, const za_SysSpawn 
     uint32_t id = za_slots_add(&children->guests, guest_hash(uid, frame->request));
     if (id == 0) {
         children->stats.refused++;
-        za_effects_add(out, ZA_EFFECT_LOG)->name =
-            za_effects_text(out, "child table full: a spawn of node %016llx is lost",
-                            (unsigned long long)uid);
+        za_effects_add(out, ZA_EFFECT_LOG)->name = za_effects_text(
+            out, "child table full: a spawn of node %016llx is lost", (unsigned long long)uid);
         return;
     }
     guest_t *guest = guest_at(children, id);
@@ -653,7 +653,8 @@ void za_children_actor_stopped(za_children_t *children, uint64_t actor, za_Reaso
 {
     uint32_t entry = find_actor(children, actor);
     if (entry != 0) {
-        end_guest(children, ((actor_entry_t *)za_slots_at(&children->actors, entry))->guest, reason);
+        end_guest(children, ((actor_entry_t *)za_slots_at(&children->actors, entry))->guest,
+                  reason);
     }
     uint32_t parent_id = find_parent(children, actor);
     uint32_t id = parent_id != 0 ? parent_at(children, parent_id)->children.first : 0;

@@ -43,8 +43,8 @@ void za_children_actor_stopped(za_children_t *children, uint64_t actor, za_Reaso
 void za_children_frame(za_children_t *children, uint64_t uid, const za_SysFrame *frame,
                        uint64_t now_ms, za_effects_t *out);
 /** `uid` is terminal. After MORE: call again. */
-za_step_t za_children_gone(za_children_t *children, uint64_t uid, za_Reason reason,
-                           uint64_t now_ms, za_effects_t *out);
+za_step_t za_children_gone(za_children_t *children, uint64_t uid, za_Reason reason, uint64_t now_ms,
+                           za_effects_t *out);
 /** Our uid changed: hosts stop our children, and we stop our guests. After MORE: call again. */
 za_step_t za_children_reborn(za_children_t *children, uint64_t now_ms, za_effects_t *out);
 za_step_t za_children_pump(za_children_t *children, uint64_t now_ms, za_effects_t *out);

@@ -94,6 +94,12 @@ za_step_t za_cluster_step(za_cluster_t *cluster, const za_cluster_event_t *event
 /** When ZA_CLUSTER_TICK is due; UINT64_MAX if never. */
 uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster);
 
+/**
+ * How many user frames of the same link must be delivered before this system frame is stepped, so
+ * that za_Down never overtakes a message. False: not a system frame; step it, it is counted.
+ */
+bool za_cluster_frame_after_user(const uint8_t *bytes, uint32_t size, uint64_t *after_user);
+
 /* ---- looking in: for zactorctl, metrics and the simulator's oracles ------------------------- */
 
 uint64_t za_cluster_uid(const za_cluster_t *cluster);
@@ -129,6 +135,7 @@ typedef struct za_cluster_counters {
     uint64_t registry_divergence, name_conflicts;
     uint64_t watches, watches_fired, system_resends;
     uint64_t respawns;
+    uint64_t refused; // names, watches and children that found a table full
 } za_cluster_counters_t;
 
 void za_cluster_counters(const za_cluster_t *cluster, za_cluster_counters_t *out);

@@ -17,7 +17,8 @@ za_err_t za_slots_init(za_slots_t *slots, uint32_t capacity, size_t record_bytes
     while (buckets < capacity) {
         buckets *= 2;
     }
-    *slots = (za_slots_t){ .record_bytes = record_bytes, .mask = buckets - 1, .capacity = capacity };
+    *slots =
+        (za_slots_t){ .record_bytes = record_bytes, .mask = buckets - 1, .capacity = capacity };
     slots->records = calloc(capacity, record_bytes);
     slots->heads = calloc(capacity, sizeof *slots->heads);
     slots->buckets = calloc(buckets, sizeof *slots->buckets);

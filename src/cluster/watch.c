@@ -342,9 +342,8 @@ static void take_watch(za_watch_t *watch, uint64_t uid, const za_SysWatch *frame
     uint32_t at = add_record(watch, THEIRS, uid, frame->watcher, frame->id, frame->target);
     if (at == 0) {
         watch->stats.refused++; // the reserve for refusals is used up as well
-        za_effects_add(out, ZA_EFFECT_LOG)->name =
-            za_effects_text(out, "watch table full: a watch of node %016llx is lost",
-                            (unsigned long long)uid);
+        za_effects_add(out, ZA_EFFECT_LOG)->name = za_effects_text(
+            out, "watch table full: a watch of node %016llx is lost", (unsigned long long)uid);
         return;
     }
     if (!room) {

@@ -1,0 +1,601 @@
+#include "cluster/cluster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "cluster/children.h"
+#include "cluster/membership.h"
+#include "cluster/registry.h"
+#include "cluster/syslane.h"
+#include "cluster/table.h"
+#include "cluster/view.h"
+#include "cluster/watch.h"
+
+enum { REGISTRY_SYNC_MS = 1000 };
+
+/** How far the consequences of one effect of membership have come. */
+typedef enum phase {
+    PHASE_BEGIN,
+    PHASE_WATCHES,
+    PHASE_NAMES,
+    PHASE_CHILDREN,
+    PHASE_END,
+} phase_t;
+
+typedef struct link {
+    uint64_t uid;
+} link_t;
+
+struct za_cluster {
+    za_membership_t *membership;
+    za_syslane_t *lane;
+    za_registry_t *registry;
+    za_watch_t *watch;
+    za_children_t *children;
+    za_view_t view;
+    za_slots_t links; // peers with a link, as we were told
+    uint64_t now_ms;
+    uint64_t frames_bad;
+    za_effects_t *inner; // effects of membership that wait for their consequences
+    uint32_t inner_at;
+    phase_t phase;   // of inner item `inner_at`
+    bool inner_more; // membership has more
+    bool unfinished; // the last step answered MORE
+};
+
+/* ---- what the services see of membership ------------------------------------------------------ */
+
+static uint64_t view_self(const void *context)
+{
+    const za_cluster_t *cluster = context;
+    return za_membership_uid(cluster->membership);
+}
+
+static za_known_t view_known(const void *context, uint64_t uid)
+{
+    const za_cluster_t *cluster = context;
+    za_member_info_t info;
+    if (!za_membership_find(cluster->membership, uid, &info)) {
+        return ZA_KNOWN_NOT;
+    }
+    switch (info.state) {
+    case ZA_MEMBER_UP:
+        return ZA_KNOWN_UP;
+    case ZA_MEMBER_LEFT:
+        return ZA_KNOWN_LEFT;
+    case ZA_MEMBER_DOWN:
+        return ZA_KNOWN_DOWN;
+    case ZA_MEMBER_JOINING:
+    case ZA_MEMBER_SUSPECT:
+    case ZA_MEMBER_UNREACHABLE:
+    case ZA_MEMBER_LEAVING:
+        break;
+    }
+    return ZA_KNOWN_LIVE;
+}
+
+typedef struct up_visit {
+    void (*visit)(uint64_t uid, void *visitor);
+    void *visitor;
+} up_visit_t;
+
+static bool visit_up(const za_member_info_t *info, void *context)
+{
+    const up_visit_t *up = context;
+    if (info->state == ZA_MEMBER_UP) {
+        up->visit(info->uid, up->visitor);
+    }
+    return true;
+}
+
+static void view_each_up(const void *context, void (*visit)(uint64_t uid, void *visitor),
+                         void *visitor)
+{
+    const za_cluster_t *cluster = context;
+    up_visit_t up = { visit, visitor };
+    za_membership_each_member(cluster->membership, visit_up, &up);
+}
+
+/* ---- create ----------------------------------------------------------------------------------- */
+
+static za_err_t create_services(za_cluster_t *cluster, const za_cluster_config_t *config,
+                                uint64_t now_ms)
+{
+    uint64_t registry_seed = za_mix64(config->random_seed + 1);
+    uint64_t children_seed = za_mix64(config->random_seed + 2);
+    uint32_t sync_ms = config->timing.registry_sync_ms;
+    za_err_t err = za_membership_create(config, now_ms, &cluster->membership);
+    if (err == ZA_OK) {
+        err = za_syslane_create(&cluster->lane);
+    }
+    if (err == ZA_OK) {
+        err = za_watch_create(&cluster->view, cluster->lane, &cluster->watch);
+    }
+    if (err == ZA_OK) {
+        err = za_children_create(&cluster->view, cluster->lane, children_seed, &cluster->children);
+    }
+    if (err == ZA_OK) {
+        err = za_registry_create(&cluster->view, sync_ms != 0 ? sync_ms : REGISTRY_SYNC_MS,
+                                 registry_seed, now_ms, &cluster->registry);
+    }
+    return err;
+}
+
+za_err_t za_cluster_create(const za_cluster_config_t *config, uint64_t now_ms, za_cluster_t **out)
+{
+    za_cluster_t *cluster = calloc(1, sizeof *cluster);
+    if (cluster == NULL) {
+        return ZA_ENOMEM;
+    }
+    cluster->view = (za_view_t){ cluster, view_self, view_known, view_each_up };
+    cluster->now_ms = now_ms;
+    cluster->inner = calloc(1, sizeof *cluster->inner);
+    za_err_t err = ZA_ENOMEM;
+    if (cluster->inner == NULL) {
+        goto fail;
+    }
+    err = za_slots_init(&cluster->links, ZA_PEERS_MAX, sizeof(link_t));
+    if (err != ZA_OK) {
+        goto fail;
+    }
+    err = create_services(cluster, config, now_ms);
+    if (err != ZA_OK) {
+        goto fail;
+    }
+    *out = cluster;
+    return ZA_OK;
+fail:
+    za_cluster_destroy(cluster);
+    return err;
+}
+
+void za_cluster_destroy(za_cluster_t *cluster)
+{
+    if (cluster == NULL) {
+        return;
+    }
+    za_registry_destroy(cluster->registry);
+    za_children_destroy(cluster->children);
+    za_watch_destroy(cluster->watch);
+    za_syslane_destroy(cluster->lane);
+    if (cluster->membership != NULL) {
+        za_membership_destroy(cluster->membership);
+    }
+    za_slots_deinit(&cluster->links);
+    free(cluster->inner);
+    free(cluster);
+}
+
+/* ---- links ------------------------------------------------------------------------------------ */
+
+static uint32_t find_link(const za_cluster_t *cluster, uint64_t uid)
+{
+    uint32_t id = za_slots_first(&cluster->links, za_mix64(uid));
+    while (id != 0 && ((link_t *)za_slots_at(&cluster->links, id))->uid != uid) {
+        id = za_slots_next(&cluster->links, id);
+    }
+    return id;
+}
+
+static bool terminal(const za_cluster_t *cluster, uint64_t uid)
+{
+    za_known_t known = view_known(cluster, uid);
+    return known == ZA_KNOWN_DOWN || known == ZA_KNOWN_LEFT;
+}
+
+static void link_down(za_cluster_t *cluster, uint64_t uid)
+{
+    uint32_t id = find_link(cluster, uid);
+    if (id != 0) {
+        za_slots_remove(&cluster->links, id);
+        za_syslane_link_down(cluster->lane, uid);
+        za_registry_link_down(cluster->registry, uid);
+    }
+}
+
+static void link_up(za_cluster_t *cluster, uint64_t uid)
+{
+    if (terminal(cluster, uid) || uid == za_cluster_uid(cluster)) {
+        return; // membership tells it and closes
+    }
+    link_down(cluster, uid); // the newest link counts
+    uint32_t id = za_slots_add(&cluster->links, za_mix64(uid));
+    if (id == 0) {
+        return; // beyond ZA_PEERS_MAX: the transport refuses such links itself
+    }
+    ((link_t *)za_slots_at(&cluster->links, id))->uid = uid;
+    za_syslane_link_up(cluster->lane, uid, cluster->now_ms);
+    za_registry_link_up(cluster->registry, uid);
+}
+
+/* ---- effects of membership, each with its consequences ---------------------------------------- */
+
+static uint32_t text_bytes(const char *text)
+{
+    return text != NULL ? (uint32_t)strlen(text) + 1 : 0;
+}
+
+static const void *copy_bytes(za_effects_t *out, const void *bytes, uint32_t size)
+{
+    if (bytes == NULL) {
+        return NULL;
+    }
+    void *copy = za_effects_alloc(out, size);
+    memcpy(copy, bytes, size);
+    return copy;
+}
+
+/** Passes an effect of membership on. False: `out` has no room. */
+static bool pass_on(const za_effect_t *effect, za_effects_t *out)
+{
+    uint32_t name = text_bytes(effect->name);
+    uint32_t address = text_bytes(effect->address);
+    if (!za_effects_have_room(out, 3, name + address + effect->size)) {
+        return false;
+    }
+    za_effect_t *copy = za_effects_add(out, effect->type);
+    *copy = *effect;
+    copy->name = copy_bytes(out, effect->name, name);
+    copy->address = copy_bytes(out, effect->address, address);
+    copy->bytes = copy_bytes(out, effect->bytes, effect->size);
+    return true;
+}
+
+/**
+ * A uid became terminal. In this order: no more of it is delivered, its watches fire, its names go,
+ * its children move, and then the news. False: `out` is full, and the phase says where to go on.
+ */
+static bool member_gone(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t *out)
+{
+    uint64_t uid = effect->uid;
+    za_Reason reason =
+        effect->state == ZA_MEMBER_LEFT ? za_Reason_REASON_NODE_LEFT : za_Reason_REASON_NODE_DOWN;
+    if (cluster->phase == PHASE_BEGIN) {
+        if (!za_effects_have_room(out, 1, 0)) {
+            return false;
+        }
+        if (find_link(cluster, uid) != 0) {
+            za_effects_add(out, ZA_EFFECT_CLOSE_LINK)->uid = uid;
+            link_down(cluster, uid);
+        }
+        za_syslane_forget(cluster->lane, uid);
+        cluster->phase = PHASE_WATCHES;
+    }
+    if (cluster->phase == PHASE_WATCHES) {
+        if (za_watch_gone(cluster->watch, uid, reason, out) == ZA_STEP_MORE) {
+            return false;
+        }
+        za_registry_gone(cluster->registry, uid);
+        cluster->phase = PHASE_NAMES;
+    }
+    if (cluster->phase == PHASE_NAMES) {
+        if (za_registry_pump_names(cluster->registry, cluster->now_ms, out) == ZA_STEP_MORE) {
+            return false;
+        }
+        cluster->phase = PHASE_CHILDREN;
+    }
+    if (cluster->phase == PHASE_CHILDREN) {
+        if (za_children_gone(cluster->children, uid, reason, cluster->now_ms, out) ==
+            ZA_STEP_MORE) {
+            return false;
+        }
+        cluster->phase = PHASE_END;
+    }
+    return pass_on(effect, out);
+}
+
+/** Our uid changed: to everybody else our old one is down. False: as in member_gone. */
+static bool reborn(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t *out)
+{
+    if (cluster->phase == PHASE_BEGIN) {
+        if (!pass_on(effect, out)) {
+            return false;
+        }
+        for (uint32_t id = 1; id <= cluster->links.fresh; id++) {
+            link_down(cluster, ((link_t *)za_slots_at(&cluster->links, id))->uid);
+        }
+        za_syslane_reset(cluster->lane);
+        za_registry_reborn(cluster->registry, cluster->now_ms);
+        cluster->phase = PHASE_WATCHES;
+    }
+    if (cluster->phase == PHASE_WATCHES) {
+        if (za_watch_reborn(cluster->watch, out) == ZA_STEP_MORE) {
+            return false;
+        }
+        cluster->phase = PHASE_NAMES;
+    }
+    if (cluster->phase == PHASE_NAMES) {
+        if (za_registry_pump_names(cluster->registry, cluster->now_ms, out) == ZA_STEP_MORE) {
+            return false;
+        }
+        cluster->phase = PHASE_CHILDREN;
+    }
+    if (cluster->phase == PHASE_CHILDREN) {
+        if (za_children_reborn(cluster->children, cluster->now_ms, out) == ZA_STEP_MORE) {
+            return false;
+        }
+        cluster->phase = PHASE_END;
+    }
+    return true;
+}
+
+static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t *out)
+{
+    switch (effect->type) {
+    case ZA_EFFECT_MEMBER:
+        if (effect->uid == za_cluster_uid(cluster)) {
+            return pass_on(effect, out);
+        }
+        if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
+            return member_gone(cluster, effect, out);
+        }
+        if (!terminal(cluster, effect->uid)) { // it may have gone in the same batch
+            za_registry_member(cluster->registry, effect->uid, cluster->now_ms);
+        }
+        return pass_on(effect, out);
+    case ZA_EFFECT_REBORN:
+        return reborn(cluster, effect, out);
+    case ZA_EFFECT_CLOSE_LINK:
+        if (!pass_on(effect, out)) {
+            return false;
+        }
+        link_down(cluster, effect->uid);
+        return true;
+    default:
+        return pass_on(effect, out);
+    }
+}
+
+static bool drain(za_cluster_t *cluster, za_effects_t *out)
+{
+    while (cluster->inner_at < cluster->inner->count) {
+        if (!drain_one(cluster, &cluster->inner->items[cluster->inner_at], out)) {
+            return false;
+        }
+        cluster->inner_at++;
+        cluster->phase = PHASE_BEGIN;
+    }
+    return true;
+}
+
+static void step_membership(za_cluster_t *cluster, const za_cluster_event_t *event)
+{
+    ZA_ASSERT(cluster->inner_at == cluster->inner->count);
+    za_effects_reset(cluster->inner);
+    cluster->inner_at = 0;
+    cluster->inner_more =
+        za_membership_step(cluster->membership, event, cluster->inner) == ZA_STEP_MORE;
+}
+
+/* ---- events ----------------------------------------------------------------------------------- */
+
+static void system_frame(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    const za_SysFrame *frame;
+    switch (za_syslane_receive(cluster->lane, event->uid, event->bytes, event->size,
+                               cluster->now_ms, &frame)) {
+    case ZA_SYS_NONE:
+        break;
+    case ZA_SYS_FRAME:
+        za_watch_frame(cluster->watch, event->uid, frame, out);
+        za_children_frame(cluster->children, event->uid, frame, cluster->now_ms, out);
+        break;
+    case ZA_SYS_BAD:
+        cluster->frames_bad++;
+        break;
+    }
+}
+
+static void take_frame(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    if (event->lane == ZA_LANE_CONTROL && event->size > 0 && event->bytes[0] == ZA_MEMBERSHIP_TAG) {
+        step_membership(cluster, event);
+        return;
+    }
+    if (find_link(cluster, event->uid) == 0) {
+        return; // of a link that was closed, or of a terminal uid
+    }
+    if (event->lane == ZA_LANE_SYSTEM) {
+        system_frame(cluster, event, out);
+        return;
+    }
+    if (event->lane != ZA_LANE_CONTROL || event->size == 0 || event->bytes[0] != ZA_REGISTRY_TAG ||
+        !za_registry_frame(cluster->registry, event->uid, event->bytes + 1, event->size - 1,
+                           cluster->now_ms, out)) {
+        cluster->frames_bad++;
+    }
+}
+
+static void take_watch(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    if (event->ref.node == 0 || event->ref.node == za_cluster_uid(cluster)) {
+        za_effect_t *effect = za_effects_add(out, ZA_EFFECT_FIRE);
+        effect->watcher = event->watcher;
+        effect->id = event->id;
+        effect->ref = event->ref;
+        effect->reason = za_Reason_REASON_NO_NODE; // local watches are not for the cluster
+        return;
+    }
+    za_watch_add(cluster->watch, event->watcher, event->id, event->ref, cluster->now_ms, out);
+}
+
+static void take_local(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    uint64_t now_ms = cluster->now_ms;
+    switch (event->type) {
+    case ZA_CLUSTER_REGISTER:
+        za_registry_register(cluster->registry, event->name, event->actor, now_ms, out);
+        break;
+    case ZA_CLUSTER_UNREGISTER:
+        za_registry_unregister(cluster->registry, event->name, event->actor, now_ms);
+        break;
+    case ZA_CLUSTER_WATCH:
+        take_watch(cluster, event, out);
+        break;
+    case ZA_CLUSTER_UNWATCH:
+        za_watch_remove(cluster->watch, event->watcher, event->id, event->ref);
+        break;
+    case ZA_CLUSTER_LOCAL_DOWN:
+        za_watch_local_down(cluster->watch, event->watcher, event->id, event->reason,
+                            event->after_user);
+        break;
+    case ZA_CLUSTER_ACTOR_STOPPED:
+        za_registry_actor_stopped(cluster->registry, event->actor, now_ms);
+        za_children_actor_stopped(cluster->children, event->actor, event->reason);
+        break;
+    case ZA_CLUSTER_SPAWN:
+        za_children_spawn(cluster->children, event->id, event->actor, event->uid, event->tag,
+                          event->spawn, out);
+        break;
+    case ZA_CLUSTER_STOP_CHILD:
+        za_children_stop(cluster->children, event->actor, event->ref);
+        break;
+    case ZA_CLUSTER_CHILD_STARTED:
+        za_children_started(cluster->children, event->id, event->uid, event->ref.actor, event->err,
+                            out);
+        break;
+    default:
+        ZA_ASSERT(!"an event of no known type");
+    }
+}
+
+static void take_event(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    switch (event->type) {
+    case ZA_CLUSTER_CONTINUE:
+        break;
+    case ZA_CLUSTER_TICK:
+    case ZA_CLUSTER_DATAGRAM:
+    case ZA_CLUSTER_CONNECT_FAILED:
+    case ZA_CLUSTER_LEAVE:
+    case ZA_CLUSTER_DOWN_NODE:
+        step_membership(cluster, event);
+        break;
+    case ZA_CLUSTER_LINK_UP:
+        link_up(cluster, event->uid);
+        step_membership(cluster, event);
+        break;
+    case ZA_CLUSTER_LINK_DOWN:
+        link_down(cluster, event->uid);
+        step_membership(cluster, event);
+        break;
+    case ZA_CLUSTER_FRAME:
+        take_frame(cluster, event, out);
+        break;
+    default:
+        take_local(cluster, event, out);
+        break;
+    }
+}
+
+static bool pump(za_cluster_t *cluster, za_effects_t *out)
+{
+    uint64_t now_ms = cluster->now_ms;
+    return za_syslane_pump(cluster->lane, now_ms, out) == ZA_STEP_DONE &&
+           za_watch_pump(cluster->watch, now_ms, out) == ZA_STEP_DONE &&
+           za_children_pump(cluster->children, now_ms, out) == ZA_STEP_DONE &&
+           za_registry_pump(cluster->registry, now_ms, out) == ZA_STEP_DONE;
+}
+
+za_step_t za_cluster_step(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    ZA_ASSERT(event->now_ms >= cluster->now_ms); // the driver's clock is monotonic
+    ZA_ASSERT(out->count == 0);                  // it has carried everything out
+    ZA_ASSERT(!cluster->unfinished || event->type == ZA_CLUSTER_CONTINUE);
+    cluster->now_ms = event->now_ms;
+    cluster->unfinished = true;
+    take_event(cluster, event, out);
+    for (;;) {
+        if (!drain(cluster, out) || !pump(cluster, out)) {
+            return ZA_STEP_MORE;
+        }
+        if (!cluster->inner_more) {
+            break;
+        }
+        step_membership(cluster, &(za_cluster_event_t){ .type = ZA_CLUSTER_CONTINUE,
+                                                        .now_ms = cluster->now_ms });
+    }
+    cluster->unfinished = false;
+    return ZA_STEP_DONE;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster)
+{
+    if (cluster->unfinished) {
+        return cluster->now_ms;
+    }
+    uint64_t deadline = za_membership_deadline_ms(cluster->membership);
+    deadline = earlier(deadline, za_syslane_deadline_ms(cluster->lane));
+    deadline = earlier(deadline, za_watch_deadline_ms(cluster->watch));
+    deadline = earlier(deadline, za_children_deadline_ms(cluster->children));
+    return earlier(deadline, za_registry_deadline_ms(cluster->registry));
+}
+
+bool za_cluster_frame_after_user(const uint8_t *bytes, uint32_t size, uint64_t *after_user)
+{
+    return za_syslane_after_user(bytes, size, after_user);
+}
+
+/* ---- looking in ------------------------------------------------------------------------------- */
+
+uint64_t za_cluster_uid(const za_cluster_t *cluster)
+{
+    return za_membership_uid(cluster->membership);
+}
+
+void za_cluster_each_member(const za_cluster_t *cluster,
+                            bool (*visit)(const za_member_info_t *info, void *context),
+                            void *context)
+{
+    za_membership_each_member(cluster->membership, visit, context);
+}
+
+void za_cluster_each_name(const za_cluster_t *cluster,
+                          bool (*visit)(const char *name, za_ref_t ref, void *context),
+                          void *context)
+{
+    za_registry_each_name(cluster->registry, visit, context);
+}
+
+za_err_t za_cluster_whereis(const za_cluster_t *cluster, const char *name, za_ref_t *out)
+{
+    return za_registry_whereis(cluster->registry, name, out);
+}
+
+uint64_t za_cluster_view_hash(const za_cluster_t *cluster)
+{
+    return za_membership_view_hash(cluster->membership);
+}
+
+uint64_t za_cluster_registry_hash(const za_cluster_t *cluster)
+{
+    return za_registry_hash(cluster->registry);
+}
+
+void za_cluster_counters(const za_cluster_t *cluster, za_cluster_counters_t *out)
+{
+    *out = (za_cluster_counters_t){ 0 };
+    za_membership_counters(cluster->membership, out);
+    za_registry_stats_t registry;
+    za_watch_stats_t watch;
+    za_children_stats_t children;
+    za_registry_stats(cluster->registry, &registry);
+    za_watch_stats(cluster->watch, &watch);
+    za_children_stats(cluster->children, &children);
+    out->frames_bad += cluster->frames_bad;
+    out->registry_divergence = registry.divergence;
+    out->name_conflicts = registry.conflicts;
+    out->watches = watch.active;
+    out->watches_fired = watch.fired;
+    out->system_resends = za_syslane_resends(cluster->lane);
+    out->respawns = children.respawns;
+    out->refused = registry.refused + watch.refused + children.refused;
+}
