@@ -45,5 +45,6 @@ static inline uint64_t za_rng_next(za_rng_t *rng)
 /** Uniform in [0, bound) up to a bias of bound / 2^64; bound > 0. */
 static inline uint64_t za_rng_below(za_rng_t *rng, uint64_t bound)
 {
-    return (uint64_t)(((unsigned __int128)za_rng_next(rng) * bound) >> 64);
+    __extension__ typedef unsigned __int128 wide_t; // no other way to the high half
+    return (uint64_t)(((wide_t)za_rng_next(rng) * bound) >> 64);
 }

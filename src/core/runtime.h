@@ -48,6 +48,10 @@ typedef struct za_remote {
     void (*stopped)(void *context, za_worker_t *worker, za_ref_t actor, za_Reason reason);
     /** An actor started whose class handles one of the membership messages. */
     void (*started)(void *context, za_worker_t *worker, za_ref_t actor, const za_class_t *class_);
+    /** za_stop of an actor that is no local child of `parent`. NULL: ZA_EDENIED. */
+    za_err_t (*stop)(void *context, za_worker_t *worker, za_ref_t parent, za_ref_t actor);
+    /** A local actor is being spawned under a name; an error undoes the spawn. */
+    za_err_t (*named)(void *context, za_worker_t *worker, za_ref_t actor, const char *name);
     /** Called at the end of a turn in which `send` was called. */
     void (*flush)(void *context, za_worker_t *worker);
     /** One line of log; `actor` may be none. */
@@ -77,6 +81,12 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
 /** No worker may be in a turn. Frees every actor without running handlers. */
 void za_runtime_destroy(za_runtime_t *runtime);
 
+/** A uid that this node has or had: references to it are local. From one thread at a time. */
+void za_runtime_add_uid(za_runtime_t *runtime, uint64_t uid);
+/** In a decoded body: node 0 becomes `from_uid`, an own uid becomes 0. */
+void za_runtime_resolve_refs(const za_runtime_t *runtime, const za_type_t *type, void *body,
+                             uint64_t from_uid);
+
 za_worker_t *za_runtime_worker(za_runtime_t *runtime, uint32_t index);
 /** A guest for one more thread; ZA_GUESTS_MAX at most. NULL if none is left. */
 za_worker_t *za_runtime_guest(za_runtime_t *runtime);
@@ -88,6 +98,8 @@ typedef enum za_turn {
 
 /** Fires due timers, runs a bounded number of actors, flushes. `now_ns` never goes back. */
 za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns);
+/** Tells a worker the time between its turns: after a wait, before it delivers what came. */
+void za_worker_touch(za_worker_t *worker, uint64_t now_ns);
 /** When the next timer of this worker is due; UINT64_MAX if none. */
 uint64_t za_worker_deadline_ns(const za_worker_t *worker);
 uint64_t za_worker_now_ms(const za_worker_t *worker);

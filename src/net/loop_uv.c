@@ -1,0 +1,575 @@
+#include "net/loop_uv.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+enum {
+    BACKLOG = 128,
+    ACCEPTS_PER_CALLBACK = 16,
+    USER_TIMEOUT_MS = 15000,         // unacknowledged bytes: the peer's host is gone
+    NOT_SENT_BYTES_MAX = 256 * 1024, // what the kernel holds back from the wire: lanes decide order
+    LISTENERS_MAX = 2,
+};
+
+typedef struct listener {
+    za_loop_t *loop;
+    za_listener_t kind;
+    int fd;
+    bool active;
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    uv_poll_t poll;
+} listener_t;
+
+struct za_conn {
+    za_loop_t *loop;
+    void *link;
+    int fd; // -1: none yet, or failed
+    bool connecting, closed, polling, wants_write, resolving;
+    za_err_t failed; // to be told at the next poll
+    za_conn_t *next_failed;
+    uint16_t port;
+    uv_poll_t poll;
+    uv_getaddrinfo_t resolve;
+};
+
+struct za_loop {
+    uv_loop_t uv;
+    uv_async_t wake;
+    uv_timer_t limit;
+    const za_transport_events_t *events;
+    void *context;
+    listener_t listeners[LISTENERS_MAX];
+    uint32_t listener_count;
+    za_conn_t *failed;
+};
+
+/* ---- connections ------------------------------------------------------------------------------ */
+
+static void on_ready(uv_poll_t *poll, int status, int events);
+
+static void watch(za_conn_t *conn)
+{
+    int wanted = conn->connecting    ? UV_WRITABLE
+                 : conn->wants_write ? UV_READABLE | UV_WRITABLE
+                                     : UV_READABLE;
+    uv_poll_start(&conn->poll, wanted, on_ready);
+}
+
+static void on_connect_ready(za_conn_t *conn)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    conn->connecting = false;
+    watch(conn);
+    za_err_t err = error == 0              ? ZA_OK
+                   : error == ECONNREFUSED ? ZA_EREFUSED
+                   : error == ETIMEDOUT    ? ZA_ETIMEOUT
+                                           : ZA_EIO;
+    conn->loop->events->connected(conn->link, err);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    za_conn_t *conn = poll->data;
+    if (conn->connecting) {
+        on_connect_ready(conn);
+        return;
+    }
+    if (status < 0 || (events & UV_READABLE)) {
+        conn->loop->events->readable(conn->link); // an error shows when it reads
+        if (status < 0 && !conn->closed) {
+            watch(
+                conn); // libuv stops a handle with an error; the link was busy and must be told again
+        }
+    }
+    if (!conn->closed && conn->wants_write && (events & UV_WRITABLE)) {
+        conn->wants_write = false;
+        watch(conn);
+        conn->loop->events->writable(conn->link);
+    }
+}
+
+static void set_options(int fd)
+{
+    int one = 1;
+    unsigned timeout = USER_TIMEOUT_MS;
+    int not_sent = NOT_SENT_BYTES_MAX;
+    // Best effort: a connection without them works, only less well.
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent, sizeof not_sent);
+}
+
+static bool open_poll(za_conn_t *conn)
+{
+    if (uv_poll_init(&conn->loop->uv, &conn->poll, conn->fd) != 0) {
+        return false;
+    }
+    conn->poll.data = conn;
+    conn->polling = true;
+    watch(conn);
+    return true;
+}
+
+/** The answer of a connect never comes from inside the call: it waits for the next poll. */
+static void fail_later(za_conn_t *conn, za_err_t err)
+{
+    conn->failed = err;
+    conn->next_failed = conn->loop->failed;
+    conn->loop->failed = conn;
+}
+
+static void begin_connect(za_conn_t *conn, const struct sockaddr *address)
+{
+    conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0) {
+        fail_later(conn, ZA_EIO);
+        return;
+    }
+    set_options(conn->fd);
+    socklen_t size =
+        address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if (connect(conn->fd, address, size) != 0 && errno != EINPROGRESS) {
+        fail_later(conn, errno == ECONNREFUSED ? ZA_EREFUSED : ZA_EIO);
+        return;
+    }
+    conn->connecting = true;
+    if (!open_poll(conn)) {
+        fail_later(conn, ZA_EIO);
+    }
+}
+
+static void free_conn(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void release_conn(za_conn_t *conn)
+{
+    if (conn->polling) {
+        uv_poll_stop(&conn->poll);
+    }
+    if (conn->fd >= 0) {
+        close(conn->fd);
+        conn->fd = -1;
+    }
+    if (conn->resolving) {
+        return; // on_resolved frees it
+    }
+    if (conn->polling) {
+        uv_close((uv_handle_t *)&conn->poll, free_conn);
+    } else {
+        free(conn);
+    }
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
+    za_conn_t *conn = request->data;
+    conn->resolving = false;
+    if (conn->closed) {
+        release_conn(conn);
+    } else if (status != 0 || found == NULL) {
+        fail_later(conn, ZA_EIO);
+    } else {
+        struct sockaddr_storage address = { 0 };
+        memcpy(&address, found->ai_addr, found->ai_addrlen);
+        if (address.ss_family == AF_INET6) {
+            ((struct sockaddr_in6 *)&address)->sin6_port = htons(conn->port);
+        } else {
+            ((struct sockaddr_in *)&address)->sin_port = htons(conn->port);
+        }
+        begin_connect(conn, (struct sockaddr *)&address);
+    }
+    uv_freeaddrinfo(found);
+}
+
+/** Splits "host:port" and "[v6]:port". */
+static bool split_address(const char *text, char *host, size_t host_bytes, uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text) {
+        return false;
+    }
+    char *end;
+    long number = strtol(colon + 1, &end, 10);
+    if (*end != '\0' || end == colon + 1 || number < 0 || number > 65535) {
+        return false;
+    }
+    size_t length = (size_t)(colon - text);
+    if (text[0] == '[' && text[length - 1] == ']') {
+        text++;
+        length -= 2;
+    }
+    if (length == 0 || length >= host_bytes) {
+        return false;
+    }
+    memcpy(host, text, length);
+    host[length] = '\0';
+    *port = (uint16_t)number;
+    return true;
+}
+
+static bool numeric_address(const char *host, uint16_t port, struct sockaddr_storage *out)
+{
+    return uv_ip4_addr(host, port, (struct sockaddr_in *)out) == 0 ||
+           uv_ip6_addr(host, port, (struct sockaddr_in6 *)out) == 0;
+}
+
+static za_err_t loop_connect(void *context, const char *address, void *link, za_conn_t **out)
+{
+    za_loop_t *loop = context;
+    char host[ZA_ADDRESS_BYTES_MAX + 1];
+    uint16_t port;
+    if (!split_address(address, host, sizeof host, &port)) {
+        return ZA_EINVAL;
+    }
+    za_conn_t *conn = calloc(1, sizeof *conn);
+    if (conn == NULL) {
+        return ZA_ENOMEM;
+    }
+    conn->loop = loop;
+    conn->link = link;
+    conn->fd = -1;
+    conn->port = port;
+    struct sockaddr_storage numeric = { 0 };
+    if (numeric_address(host, port, &numeric)) {
+        begin_connect(conn, (struct sockaddr *)&numeric);
+    } else {
+        conn->resolve.data = conn;
+        struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+        if (uv_getaddrinfo(&loop->uv, &conn->resolve, on_resolved, host, NULL, &hints) == 0) {
+            conn->resolving = true;
+        } else {
+            fail_later(conn, ZA_EIO);
+        }
+    }
+    *out = conn;
+    return ZA_OK;
+}
+
+static za_err_t loop_read(za_conn_t *conn, uint8_t *out, size_t capacity, size_t *size)
+{
+    ssize_t got = recv(conn->fd, out, capacity, 0);
+    if (got > 0) {
+        *size = (size_t)got;
+        return ZA_OK;
+    }
+    *size = 0;
+    if (got == 0) {
+        return ZA_ECLOSED;
+    }
+    if (errno == EAGAIN || errno == EINTR) {
+        return ZA_OK;
+    }
+    return errno == ECONNRESET ? ZA_EREFUSED : errno == ETIMEDOUT ? ZA_ETIMEOUT : ZA_EIO;
+}
+
+static za_err_t loop_write(za_conn_t *conn, const uint8_t *bytes, size_t size, size_t *taken)
+{
+    ssize_t sent = send(conn->fd, bytes, size, MSG_NOSIGNAL);
+    if (sent >= 0) {
+        *taken = (size_t)sent;
+        return ZA_OK;
+    }
+    *taken = 0;
+    if (errno == EAGAIN || errno == EINTR) {
+        return ZA_OK;
+    }
+    return errno == ECONNRESET || errno == EPIPE ? ZA_EREFUSED : ZA_EIO;
+}
+
+static void loop_want_write(za_conn_t *conn)
+{
+    conn->wants_write = true;
+    watch(conn);
+}
+
+static void loop_close(za_conn_t *conn)
+{
+    za_conn_t **at = &conn->loop->failed;
+    while (*at != NULL && *at != conn) {
+        at = &(*at)->next_failed;
+    }
+    if (*at == conn) {
+        *at = conn->next_failed;
+    }
+    conn->closed = true;
+    release_conn(conn);
+}
+
+static const za_transport_ops_t loop_ops = {
+    .connect = loop_connect,
+    .read = loop_read,
+    .write = loop_write,
+    .want_write = loop_want_write,
+    .close = loop_close,
+};
+
+/* ---- listeners -------------------------------------------------------------------------------- */
+
+static bool may_administer(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void describe_peer(const struct sockaddr_storage *address, char *text, size_t bytes)
+{
+    char host[64] = "?";
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in4 = (const struct sockaddr_in *)address;
+        uv_ip4_name(in4, host, sizeof host);
+        snprintf(text, bytes, "%s:%u", host, ntohs(in4->sin_port));
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        uv_ip6_name(in6, host, sizeof host);
+        snprintf(text, bytes, "[%s]:%u", host, ntohs(in6->sin6_port));
+    } else {
+        snprintf(text, bytes, "unix");
+    }
+}
+
+static void accept_one(listener_t *listener, int fd, const struct sockaddr_storage *from)
+{
+    za_loop_t *loop = listener->loop;
+    if (listener->kind == ZA_LISTENER_ADMIN && !may_administer(fd)) {
+        close(fd);
+        return;
+    }
+    za_conn_t *conn = calloc(1, sizeof *conn);
+    if (conn == NULL) {
+        close(fd);
+        return;
+    }
+    conn->loop = loop;
+    conn->fd = fd;
+    char text[ZA_ADDRESS_BYTES_MAX + 16];
+    describe_peer(from, text, sizeof text);
+    if (listener->kind == ZA_LISTENER_CLUSTER) {
+        set_options(fd);
+    }
+    conn->link = loop->events->accepted(loop->context, conn, listener->kind, text);
+    if (conn->link == NULL || !open_poll(conn)) {
+        if (conn->link != NULL) {
+            fail_later(conn, ZA_EIO);
+            return;
+        }
+        release_conn(conn);
+    }
+}
+
+static void on_incoming(uv_poll_t *poll, int status, int events)
+{
+    (void)events;
+    listener_t *listener = poll->data;
+    if (status < 0) {
+        return;
+    }
+    for (int i = 0; i < ACCEPTS_PER_CALLBACK; i++) {
+        struct sockaddr_storage from = { 0 };
+        socklen_t size = sizeof from;
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            return; // none left, or none to be had: the next readiness tries again
+        }
+        accept_one(listener, fd, &from);
+    }
+}
+
+static za_err_t add_listener(za_loop_t *loop, int fd, za_listener_t kind, const char *path)
+{
+    listener_t *listener = &loop->listeners[loop->listener_count];
+    *listener = (listener_t){ .loop = loop, .kind = kind, .fd = fd, .active = true };
+    if (path != NULL) {
+        snprintf(listener->path, sizeof listener->path, "%s", path);
+    }
+    if (uv_poll_init(&loop->uv, &listener->poll, fd) != 0) {
+        return ZA_EIO;
+    }
+    listener->poll.data = listener;
+    uv_poll_start(&listener->poll, UV_READABLE, on_incoming);
+    loop->listener_count++;
+    return ZA_OK;
+}
+
+za_err_t za_loop_listen(za_loop_t *loop, const char *address, char *bound, size_t bound_bytes,
+                        char *problem, size_t problem_bytes)
+{
+    char host[ZA_ADDRESS_BYTES_MAX + 1];
+    uint16_t port;
+    struct sockaddr_storage at = { 0 };
+    if (!split_address(address, host, sizeof host, &port) || !numeric_address(host, port, &at)) {
+        snprintf(problem, problem_bytes,
+                 "cannot listen on %s: give a numeric address and a port, as in 127.0.0.1:7464",
+                 address);
+        return ZA_EINVAL;
+    }
+    int fd = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int one = 1;
+    socklen_t size = sizeof at;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd, (struct sockaddr *)&at,
+             at.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) !=
+            0 ||
+        listen(fd, BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)&at, &size) != 0) {
+        int error = errno;
+        snprintf(problem, problem_bytes, "cannot listen on %s: %s", address, strerror(error));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return error == EADDRINUSE ? ZA_EEXIST : ZA_EIO;
+    }
+    describe_peer(&at, bound, bound_bytes);
+    return add_listener(loop, fd, ZA_LISTENER_CLUSTER, NULL);
+}
+
+/** True if somebody serves the socket; a file that nobody serves is left from a crash. */
+static bool is_served(const struct sockaddr_un *at)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool served = fd >= 0 && connect(fd, (const struct sockaddr *)at, sizeof *at) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return served;
+}
+
+za_err_t za_loop_listen_unix(za_loop_t *loop, const char *path, char *problem, size_t problem_bytes)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    if (strlen(path) >= sizeof at.sun_path) {
+        snprintf(problem, problem_bytes, "socket path %s: longer than %zu bytes", path,
+                 sizeof at.sun_path - 1);
+        return ZA_EINVAL;
+    }
+    strcpy(at.sun_path, path);
+    if (is_served(&at)) {
+        snprintf(problem, problem_bytes, "socket %s: another node serves it", path);
+        return ZA_EEXIST;
+    }
+    unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    // fchmod before bind sets the mode that the file is made with: it is never open to others.
+    if (fd < 0 || fchmod(fd, 0600) != 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 ||
+        chmod(path, 0600) != 0 || listen(fd, BACKLOG) != 0) {
+        snprintf(problem, problem_bytes, "cannot listen on %s: %s", path, strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return ZA_EIO;
+    }
+    return add_listener(loop, fd, ZA_LISTENER_ADMIN, path);
+}
+
+/* ---- loop ------------------------------------------------------------------------------------- */
+
+static void on_wake(uv_async_t *async)
+{
+    (void)async; // it has made uv_run return, which is all
+}
+
+static void on_limit(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+za_err_t za_loop_create(const za_transport_events_t *events, za_loop_t **out)
+{
+    za_loop_t *loop = calloc(1, sizeof *loop);
+    if (loop == NULL) {
+        return ZA_ENOMEM;
+    }
+    loop->events = events;
+    if (uv_loop_init(&loop->uv) != 0) {
+        free(loop);
+        return ZA_EIO;
+    }
+    int failed = uv_async_init(&loop->uv, &loop->wake, on_wake);
+    ZA_ASSERT(failed == 0); // fails only without file descriptors, which uv_loop_init just got
+    uv_timer_init(&loop->uv, &loop->limit);
+    *out = loop;
+    return ZA_OK;
+}
+
+void za_loop_set_context(za_loop_t *loop, void *context)
+{
+    loop->context = context;
+}
+
+za_transport_t za_loop_transport(za_loop_t *loop)
+{
+    return (za_transport_t){ &loop_ops, loop };
+}
+
+static void tell_failed(za_loop_t *loop)
+{
+    while (loop->failed != NULL) {
+        za_conn_t *conn = loop->failed;
+        loop->failed = conn->next_failed;
+        loop->events->connected(conn->link, conn->failed);
+    }
+}
+
+void za_loop_poll(za_loop_t *loop, uint64_t timeout_ns)
+{
+    if (loop->failed != NULL) {
+        timeout_ns = 0;
+    }
+    if (timeout_ns == 0) {
+        uv_run(&loop->uv, UV_RUN_NOWAIT);
+    } else {
+        if (timeout_ns != UINT64_MAX) {
+            uv_update_time(&loop->uv);
+            uv_timer_start(&loop->limit, on_limit, (timeout_ns + 999999) / 1000000, 0);
+        }
+        uv_run(&loop->uv, UV_RUN_ONCE);
+        uv_timer_stop(&loop->limit);
+    }
+    tell_failed(loop);
+}
+
+void za_loop_interrupt(za_loop_t *loop)
+{
+    uv_async_send(&loop->wake);
+}
+
+void za_loop_destroy(za_loop_t *loop)
+{
+    if (loop == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < loop->listener_count; i++) {
+        listener_t *listener = &loop->listeners[i];
+        uv_poll_stop(&listener->poll);
+        close(listener->fd);
+        if (listener->path[0] != '\0') {
+            unlink(listener->path);
+        }
+        uv_close((uv_handle_t *)&listener->poll, NULL);
+    }
+    uv_close((uv_handle_t *)&loop->wake, NULL);
+    uv_close((uv_handle_t *)&loop->limit, NULL);
+    while (uv_run(&loop->uv, UV_RUN_NOWAIT) != 0) {
+        // until the last handle has closed
+    }
+    int busy = uv_loop_close(&loop->uv);
+    ZA_ASSERT(busy == 0);
+    free(loop);
+}

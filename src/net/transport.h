@@ -1,0 +1,52 @@
+/**
+ * Transport: byte streams between addresses, and the seam under every link. Host 1 is net/loop_uv.h
+ * (sockets on libuv), host 2 src/sim/network.h (simulated).
+ *
+ * Threads  `write` may be called by any thread that holds the link's flag; everything else, and
+ *          every callback, by the owner of the loop.
+ * Memory   A connection is the transport's from connect/accepted until `close` returns; after `close`
+ *          no callback comes for it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <zactor/err.h>
+
+typedef struct za_conn za_conn_t;
+
+typedef enum za_listener {
+    ZA_LISTENER_CLUSTER, // the node's port
+    ZA_LISTENER_ADMIN,   // the local unix socket
+} za_listener_t;
+
+/** What the transport tells the node. `link` is what accepted returned or connect was given. */
+typedef struct za_transport_events {
+    /** A connection came in. NULL: refuse it. */
+    void *(*accepted)(void *context, za_conn_t *conn, za_listener_t listener, const char *from);
+    /** A connect ended: ZA_OK, or the connection is gone (ZA_EREFUSED, ZA_ETIMEOUT, ZA_EIO). */
+    void (*connected)(void *link, za_err_t err);
+    /** Bytes can be read; level-triggered: it comes again while there are some. */
+    void (*readable)(void *link);
+    /** Came after want_write: there is room again. */
+    void (*writable)(void *link);
+} za_transport_events_t;
+
+typedef struct za_transport_ops {
+    /** Begins to connect to "host:port". The answer is `connected`, never from inside this call. */
+    za_err_t (*connect)(void *context, const char *address, void *link, za_conn_t **out);
+    /** ZA_OK with *size 0: none now. ZA_ECLOSED: end of stream. ZA_EREFUSED: reset. */
+    za_err_t (*read)(za_conn_t *conn, uint8_t *out, size_t capacity, size_t *size);
+    /** Takes what fits; *taken < size: call want_write and wait. */
+    za_err_t (*write)(za_conn_t *conn, const uint8_t *bytes, size_t size, size_t *taken);
+    /** Asks for one `writable`. */
+    void (*want_write)(za_conn_t *conn);
+    void (*close)(za_conn_t *conn);
+} za_transport_ops_t;
+
+typedef struct za_transport {
+    const za_transport_ops_t *ops;
+    void *context;
+} za_transport_t;

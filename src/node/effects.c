@@ -1,0 +1,345 @@
+// Carries out what the cluster asks for. Runs in the owner, between two steps.
+
+#include <stdio.h>
+#include <string.h>
+
+#include "node/state.h"
+
+static bool handles(const za_class_t *class_, const za_type_t *type, za_handler_fn **out)
+{
+    for (size_t i = 0; i < class_->handler_count; i++) {
+        if (class_->handlers[i].type->id == type->id) {
+            *out = class_->handlers[i].call;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void notify(za_node_t *node, uint64_t actor, const za_class_t *class_, const za_type_t *type,
+                   const void *body)
+{
+    za_handler_fn *call;
+    if (!handles(class_, type, &call)) {
+        return;
+    }
+    za_err_t err = za_runtime_notify(node->worker, actor, type, body);
+    if (err != ZA_OK && err != ZA_EGONE) {
+        za_node_log(node, ZA_ERROR, "an actor missed %s: %s", type->name, za_err_text(err));
+    }
+}
+
+/** All membership messages have the layout of za_MemberUp: uid and name. */
+static const za_type_t *member_type(za_member_state_t state)
+{
+    switch (state) {
+    case ZA_MEMBER_UP:
+        return &za_MemberUp_type;
+    case ZA_MEMBER_SUSPECT:
+        return &za_MemberSuspect_type;
+    case ZA_MEMBER_UNREACHABLE:
+        return &za_MemberUnreachable_type;
+    case ZA_MEMBER_LEAVING:
+        return &za_MemberLeaving_type;
+    case ZA_MEMBER_LEFT:
+        return &za_MemberLeft_type;
+    case ZA_MEMBER_DOWN:
+        return &za_MemberDown_type;
+    case ZA_MEMBER_JOINING:
+        break;
+    }
+    return NULL;
+}
+
+static void tell_member(za_node_t *node, uint64_t actor, const za_class_t *class_,
+                        za_member_state_t state, uint64_t uid, const char *name)
+{
+    const za_type_t *type = member_type(state);
+    if (type == NULL) {
+        return;
+    }
+    za_MemberUp news = { .node = uid };
+    snprintf(news.name, sizeof news.name, "%s", name);
+    notify(node, actor, class_, type, &news);
+}
+
+typedef struct replay {
+    za_node_t *node;
+    uint64_t actor;
+    const za_class_t *class_;
+} replay_t;
+
+static bool replay_member(const za_member_info_t *info, void *context)
+{
+    replay_t *replay = context;
+    if (info->state == ZA_MEMBER_UP || info->state == ZA_MEMBER_SUSPECT) {
+        tell_member(replay->node, replay->actor, replay->class_, ZA_MEMBER_UP, info->uid,
+                    info->name);
+    }
+    return true;
+}
+
+void za_node_replay_members(za_node_t *node, uint64_t actor, const za_class_t *class_)
+{
+    replay_t replay = { node, actor, class_ };
+    za_cluster_each_member(node->cluster, replay_member, &replay);
+}
+
+static void on_member(za_node_t *node, const za_effect_t *effect)
+{
+    za_node_log(node, ZA_INFO, "member %s %016llx is %s", effect->name,
+                (unsigned long long)effect->uid, za_member_state_name(effect->state));
+    if (effect->uid != za_node_uid(node)) {
+        if (effect->state == ZA_MEMBER_UP) {
+            za_peer_claim(node, effect->uid, effect->name);
+        } else if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
+            za_peer_down(node, effect->uid);
+        }
+    }
+    for (uint32_t i = 0; i < node->subscriber_count; i++) {
+        tell_member(node, node->subscribers[i].actor, node->subscribers[i].class_, effect->state,
+                    effect->uid, effect->name);
+    }
+}
+
+static void on_reborn(za_node_t *node, const za_effect_t *effect)
+{
+    za_node_log(node, ZA_WARN, "this node was declared down: reborn as %016llx (was %016llx)",
+                (unsigned long long)effect->uid, (unsigned long long)effect->was);
+    za_runtime_add_uid(node->runtime, effect->uid);
+    atomic_store_explicit(&node->uid, effect->uid, memory_order_release); // pairs: node-uid
+    za_link_close_all(node, ZA_ECLOSED);
+    za_Reborn news = { .was = effect->was, .node = effect->uid };
+    for (uint32_t i = 0; i < node->subscriber_count; i++) {
+        notify(node, node->subscribers[i].actor, node->subscribers[i].class_, &za_Reborn_type,
+               &news);
+    }
+}
+
+static const za_class_t *find_class(const za_node_t *node, const char *name)
+{
+    const za_class_t *const *classes = node->params.classes;
+    for (size_t i = 0; classes != NULL && classes[i] != NULL; i++) {
+        if (strcmp(classes[i]->name, name) == 0) {
+            return classes[i];
+        }
+    }
+    return NULL;
+}
+
+static const za_type_t *find_type(const za_class_t *class_, uint32_t id)
+{
+    for (size_t i = 0; i < class_->handler_count; i++) {
+        if (class_->handlers[i].type->id == id) {
+            return class_->handlers[i].type;
+        }
+    }
+    return NULL;
+}
+
+/** Decodes the arguments into a pool block, which the caller frees after the spawn. */
+static za_err_t decode_args(za_node_t *node, const za_class_t *class_, const za_spawn_spec_t *spec,
+                            uint64_t from_uid, const za_type_t **type, za_message_t **block)
+{
+    *type = find_type(class_, spec->args_type_id);
+    if (*type == NULL) {
+        return ZA_ETYPE;
+    }
+    size_t bytes = (size_t)(*type)->size + spec->args_bytes;
+    *block = za_message_alloc(node->worker, bytes);
+    if (*block == NULL) {
+        return ZA_ENOBUFS;
+    }
+    void *body = za_message_body(*block);
+    memset(body, 0, bytes);
+    za_err_t err = (*type)->decode(body, bytes, spec->args, spec->args_bytes);
+    if (err == ZA_OK) {
+        za_runtime_resolve_refs(node->runtime, *type, body, from_uid);
+    } else {
+        za_message_free(node->worker, *block);
+        *block = NULL;
+    }
+    return err;
+}
+
+static za_err_t spawn_local(za_node_t *node, const za_effect_t *effect, za_ref_t *out)
+{
+    const za_spawn_spec_t *spec = effect->spawn;
+    const za_class_t *class_ = find_class(node, spec->class_name);
+    if (class_ == NULL) {
+        za_node_log(node, ZA_WARN, "node %016llx asked for class %s, which is not allowed here",
+                    (unsigned long long)effect->uid, spec->class_name);
+        return ZA_EDENIED;
+    }
+    za_spawn_opts_t opts = {
+        .size = sizeof opts,
+        .name = spec->name,
+        .mailbox = spec->mailbox,
+        .overflow = spec->overflow <= ZA_DROP_NEWEST ? (za_overflow_t)spec->overflow : ZA_REJECT,
+        .restart =
+            spec->restart <= ZA_RESTART_NEVER ? (za_restart_t)spec->restart : ZA_RESTART_NEVER,
+        .max_restarts = spec->max_restarts,
+        .within_ms = spec->within_ms,
+        .backoff_min_ms = spec->backoff_min_ms,
+        .backoff_max_ms = spec->backoff_max_ms,
+        .on_limit = ZA_LIMIT_STOP, // an escalation reaches the parent as za_SpawnFailed
+    };
+    za_message_t *args = NULL;
+    if (spec->args_type_id != 0) {
+        za_err_t err = decode_args(node, class_, spec, effect->uid, &opts.args_type, &args);
+        if (err != ZA_OK) {
+            return err;
+        }
+        opts.args = za_message_body(args);
+    }
+    za_ref_t owner = { effect->uid == za_node_uid(node) ? 0 : effect->uid, spec->parent };
+    za_err_t err = za_runtime_spawn(node->worker, class_, &opts, owner, out);
+    if (err == ZA_OK) {
+        za_runtime_attach(node->worker, out->actor);
+    }
+    if (args != NULL) {
+        za_message_free(node->worker, args);
+    }
+    return err;
+}
+
+static void on_spawn_local(za_node_t *node, const za_effect_t *effect)
+{
+    za_ref_t ref = ZA_REF_NONE;
+    za_err_t err = spawn_local(node, effect, &ref);
+    za_request_t *request = za_request_create(node, node->worker, 0, true);
+    if (request == NULL) {
+        return;
+    }
+    request->kind = ZA_REQUEST_EVENT;
+    request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_CHILD_STARTED,
+                                           .id = effect->id,
+                                           .uid = effect->uid,
+                                           .ref = ref,
+                                           .err = err };
+    za_request_post(node, request);
+}
+
+/** A runtime message to one actor; an actor without a handler for it does not want to know. */
+static void inform(za_node_t *node, uint64_t actor, const za_type_t *type, const void *body)
+{
+    za_err_t err = za_runtime_notify(node->worker, actor, type, body);
+    if (err != ZA_OK && err != ZA_EGONE && err != ZA_ETYPE) {
+        za_node_log(node, ZA_ERROR, "an actor missed %s: %s", type->name, za_err_text(err));
+    }
+}
+
+static void on_name_lost(za_node_t *node, const za_effect_t *effect)
+{
+    za_NameLost news = { .winner = effect->ref };
+    snprintf(news.name, sizeof news.name, "%s", effect->name);
+    za_node_log(node, ZA_WARN, "lost the name %s to another holder", effect->name);
+    inform(node, effect->actor, &za_NameLost_type, &news);
+}
+
+static void carry_out_transport(za_node_t *node, const za_effect_t *effect)
+{
+    za_peer_t *peer = NULL;
+    switch (effect->type) {
+    case ZA_EFFECT_SEND_DATAGRAM:
+        peer = za_peer_find(node, effect->uid);
+        if (peer != NULL) {
+            za_peer_frame(node, peer, ZA_OUT_DATAGRAM, ZA_LANE_CONTROL, effect->bytes,
+                          effect->size);
+        }
+        break;
+    case ZA_EFFECT_SEND_FRAME:
+        peer = za_peer_find(node, effect->uid);
+        if (peer != NULL) {
+            za_peer_frame(node, peer,
+                          effect->lane == ZA_LANE_SYSTEM ? ZA_OUT_SYSTEM : ZA_OUT_CONTROL,
+                          effect->lane == ZA_LANE_SYSTEM ? ZA_LANE_SYSTEM : ZA_LANE_CONTROL,
+                          effect->bytes, effect->size);
+        }
+        break;
+    case ZA_EFFECT_CONNECT:
+        za_link_connect(node, effect->address);
+        break;
+    default:
+        za_link_close_peer(node, effect->uid);
+        break;
+    }
+}
+
+static void carry_out(za_node_t *node, const za_effect_t *effect)
+{
+    switch (effect->type) {
+    case ZA_EFFECT_SEND_DATAGRAM:
+    case ZA_EFFECT_SEND_FRAME:
+    case ZA_EFFECT_CONNECT:
+    case ZA_EFFECT_CLOSE_LINK:
+        carry_out_transport(node, effect);
+        break;
+    case ZA_EFFECT_MEMBER:
+        on_member(node, effect);
+        break;
+    case ZA_EFFECT_REBORN:
+        on_reborn(node, effect);
+        break;
+    case ZA_EFFECT_LEFT:
+        atomic_store_explicit(&node->left, true, memory_order_release); // pairs: node-left
+        break;
+    case ZA_EFFECT_REFUSED:
+        za_node_log(node, ZA_ERROR, "the cluster refused this node: %s",
+                    effect->name != NULL ? effect->name : za_err_text(effect->err));
+        break;
+    case ZA_EFFECT_NAME_SET:
+        if (za_names_set(node->names, effect->name, effect->ref) != ZA_OK) {
+            za_node_log(node, ZA_ERROR, "no room for the name %s", effect->name);
+        }
+        break;
+    case ZA_EFFECT_NAME_CLEARED:
+        za_names_clear(node->names, effect->name, ZA_REF_NONE);
+        break;
+    case ZA_EFFECT_NAME_LOST:
+        on_name_lost(node, effect);
+        break;
+    case ZA_EFFECT_FIRE:
+        za_runtime_down(node->worker, effect->watcher, effect->id, effect->ref, effect->reason);
+        break;
+    case ZA_EFFECT_WATCH_LOCAL:
+        if (za_runtime_watch(node->worker, effect->watcher, effect->id, effect->actor) != ZA_OK) {
+            // No memory for the watch: the far side hears that the actor is out of its sight.
+            za_node_remote.down(node, node->worker, effect->watcher, effect->id,
+                                (za_ref_t){ 0, effect->actor }, za_Reason_REASON_LIMIT);
+        }
+        break;
+    case ZA_EFFECT_UNWATCH_LOCAL:
+        za_runtime_unwatch(node->worker, effect->watcher, effect->id, effect->actor);
+        break;
+    case ZA_EFFECT_SPAWN_LOCAL:
+        on_spawn_local(node, effect);
+        break;
+    case ZA_EFFECT_STOP_LOCAL:
+        za_runtime_stop_actor(node->worker, effect->actor, effect->reason);
+        break;
+    case ZA_EFFECT_SPAWNED:
+        inform(node, effect->actor, &za_Spawned_type,
+               &(za_Spawned){ .tag = effect->tag, .ref = effect->ref, .epoch = effect->epoch });
+        break;
+    case ZA_EFFECT_SPAWN_FAILED:
+        inform(node, effect->actor, &za_SpawnFailed_type,
+               &(za_SpawnFailed){ .tag = effect->tag, .reason = effect->reason });
+        break;
+    case ZA_EFFECT_LOG:
+        za_node_log(node, effect->level, "%s", effect->name);
+        break;
+    case ZA_EFFECT_MARK:
+        if (node->params.mark != NULL) {
+            node->params.mark(node->params.mark_context, effect->mark);
+        }
+        break;
+    }
+}
+
+void za_node_carry_out(za_node_t *node)
+{
+    for (uint32_t i = 0; i < node->effects->count; i++) {
+        carry_out(node, &node->effects->items[i]);
+    }
+}

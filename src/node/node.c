@@ -1,0 +1,253 @@
+#include "node/node.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "node/state.h"
+
+enum { SWEEP_MS = 1000 };
+
+void za_node_log(const za_node_t *node, int level, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    node->params.log(node->params.log_context, level, NULL, ZA_REF_NONE, text);
+}
+
+static za_err_t create_tables(za_node_t *node)
+{
+    node->peers = calloc(ZA_PEERS_MAX, sizeof *node->peers);
+    node->links = calloc(ZA_LINKS_MAX, sizeof *node->links);
+    node->in = malloc(ZA_LINK_IN_BYTES);
+    node->reply = malloc(ZA_ADMIN_REPLY_BYTES_MAX);
+    node->subscribers = calloc(ZA_SUBSCRIBERS_MAX, sizeof *node->subscribers);
+    node->effects = calloc(1, sizeof *node->effects);
+    if (node->peers == NULL || node->links == NULL || node->in == NULL || node->reply == NULL ||
+        node->subscribers == NULL || node->effects == NULL) {
+        return ZA_ENOMEM;
+    }
+    za_queue_init(&node->inbox);
+    return za_names_create(4 * ZA_NAMES_PER_NODE_MAX, &node->names);
+}
+
+static za_err_t create_runtime(za_node_t *node, const za_node_params_t *params)
+{
+    za_runtime_config_t config = {
+        .workers = params->workers,
+        .actors_max = params->actors_max,
+        .pool_bytes_max = params->pool_bytes_max,
+        .mailbox_default = params->mailbox_default,
+        .seed = params->random_seed,
+        .remote = &za_node_remote,
+        .remote_context = node,
+        .host = params->host,
+        .host_context = params->host_context,
+        .node = node,
+    };
+    return za_runtime_create(&config, &node->runtime);
+}
+
+static za_err_t create_cluster(za_node_t *node, const za_node_params_t *params, uint64_t now_ms)
+{
+    za_cluster_config_t config = {
+        .cluster = node->cluster_name,
+        .name = node->name,
+        .address = node->address,
+        .seeds = params->seeds,
+        .seed_count = params->seed_count,
+        .random_seed = params->random_seed,
+        .timing = params->timing,
+    };
+    za_err_t err = za_cluster_create(&config, now_ms, &node->cluster);
+    if (err == ZA_OK) {
+        uint64_t uid = za_cluster_uid(node->cluster);
+        atomic_store_explicit(&node->uid, uid, memory_order_release); // pairs: node-uid
+        za_runtime_add_uid(node->runtime, uid);
+    }
+    return err;
+}
+
+za_err_t za_node_init(const za_node_params_t *params, za_node_t **out)
+{
+    if (strlen(params->name) > ZA_NODE_NAME_BYTES_MAX || params->name[0] == '\0' ||
+        strlen(params->cluster) > ZA_CLUSTER_NAME_BYTES_MAX ||
+        strlen(params->address) > ZA_ADDRESS_BYTES_MAX) {
+        return ZA_EINVAL;
+    }
+    za_node_t *node = calloc(1, sizeof *node);
+    if (node == NULL) {
+        return ZA_ENOMEM;
+    }
+    node->params = *params;
+    strcpy(node->name, params->name);
+    strcpy(node->cluster_name, params->cluster);
+    strcpy(node->address, params->address);
+    node->now_ms = node->started_ms = params->now_ns(params->now_context) / 1000000;
+    za_err_t err = create_tables(node);
+    if (err == ZA_OK) {
+        err = create_runtime(node, params);
+    }
+    if (err == ZA_OK) {
+        err = create_cluster(node, params, node->now_ms);
+    }
+    if (err == ZA_OK) {
+        err = za_links_create(ZA_PEERS_MAX, za_node_uid(node), &node->link_rules);
+    }
+    if (err == ZA_OK) {
+        err = za_node_create_admin(node);
+    }
+    if (err != ZA_OK) {
+        za_node_deinit(node);
+        return err;
+    }
+    *out = node;
+    return ZA_OK;
+}
+
+void za_node_deinit(za_node_t *node)
+{
+    if (node == NULL) {
+        return;
+    }
+    if (node->links != NULL && node->runtime != NULL) {
+        node->worker = za_runtime_worker(node->runtime, 0);
+        za_links_deinit(node);
+    }
+    za_admin_destroy(node->admin);
+    za_links_destroy(node->link_rules);
+    za_cluster_destroy(node->cluster);
+    if (node->runtime != NULL) {
+        for (za_queue_node_t *item = za_queue_pop(&node->inbox); item != NULL;
+             item = za_queue_pop(&node->inbox)) {
+            za_request_destroy(node, za_runtime_worker(node->runtime, 0),
+                               ZA_CONTAINER(item, za_request_t, link));
+        }
+        za_runtime_destroy(node->runtime);
+    }
+    za_names_destroy(node->names);
+    free(node->effects);
+    free(node->subscribers);
+    free(node->reply);
+    free(node->in);
+    free(node->links);
+    free(node->peers);
+    free(node);
+}
+
+void za_node_step(za_node_t *node, const za_cluster_event_t *event)
+{
+    // Carrying out an effect posts requests and closes links; it never steps from inside.
+    ZA_ASSERT(!node->stepping);
+    node->stepping = true;
+    za_cluster_event_t next = *event;
+    za_step_t step = ZA_STEP_MORE;
+    while (step == ZA_STEP_MORE) {
+        next.now_ms = node->now_ms;
+        za_effects_reset(node->effects);
+        step = za_cluster_step(node->cluster, &next, node->effects);
+        za_node_carry_out(node);
+        next = (za_cluster_event_t){ .type = ZA_CLUSTER_CONTINUE };
+    }
+    node->stepping = false;
+}
+
+void za_node_touch(za_node_t *node)
+{
+    uint64_t now_ns = node->params.now_ns(node->params.now_context);
+    node->now_ms = now_ns / 1000000;
+    za_worker_touch(node->worker, now_ns);
+}
+
+void za_node_own(za_node_t *node, za_worker_t *worker)
+{
+    node->worker = worker;
+    za_node_touch(node);
+}
+
+bool za_node_has_requests(const za_node_t *node)
+{
+    // seq_cst: the owner has said that it will wait before it asks here; see za_request_post.
+    return atomic_load_explicit(&node->inbox_kicked, memory_order_seq_cst);
+}
+
+void za_node_service(za_node_t *node)
+{
+    za_node_touch(node);
+    za_inbox_drain(node);
+    za_links_close_pending(node);
+    if (node->now_ms >= za_cluster_deadline_ms(node->cluster)) {
+        za_node_step(node, &(za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+    }
+    if (node->now_ms >= node->sweep_ms) {
+        node->sweep_ms = node->now_ms + SWEEP_MS;
+        za_links_sweep(node);
+        za_peers_sweep(node);
+    }
+    za_links_close_pending(node);
+    za_peers_flush(node, node->worker);
+}
+
+uint64_t za_node_deadline_ns(const za_node_t *node)
+{
+    uint64_t due = za_cluster_deadline_ms(node->cluster);
+    // The sweep alone need not wake an idle node: greetings and unlinked frames are bounded anyway.
+    return due == UINT64_MAX ? UINT64_MAX : due * 1000000;
+}
+
+void za_node_leave(za_node_t *node, za_worker_t *worker)
+{
+    if (atomic_exchange_explicit(&node->leaving, true, memory_order_relaxed)) { // only once
+        return;
+    }
+    za_request_t *request = za_request_create(node, worker, 0, true);
+    if (request != NULL) {
+        request->kind = ZA_REQUEST_EVENT;
+        request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_LEAVE };
+        za_request_post(node, request);
+    }
+}
+
+bool za_node_has_left(const za_node_t *node)
+{
+    return atomic_load_explicit(&node->left, memory_order_acquire); // pairs: node-left
+}
+
+uint64_t za_node_uid(const za_node_t *node)
+{
+    return atomic_load_explicit(&node->uid, memory_order_acquire); // pairs: node-uid
+}
+
+za_runtime_t *za_node_runtime(za_node_t *node)
+{
+    return node->runtime;
+}
+
+const za_cluster_t *za_node_cluster(const za_node_t *node)
+{
+    return node->cluster;
+}
+
+const char *za_node_name(const za_node_t *node)
+{
+    return node->name;
+}
+
+void za_node_counters(const za_node_t *node, za_node_counters_t *out)
+{
+#define ZA_READ(counter)                                                                           \
+    .counter = atomic_load_explicit(&node->counters.counter, memory_order_relaxed) // a statistic
+    *out = (za_node_counters_t){
+        ZA_READ(frames_out),     ZA_READ(frames_in),     ZA_READ(bytes_out),
+        ZA_READ(bytes_in),       ZA_READ(writes),        ZA_READ(messages_out),
+        ZA_READ(messages_in),    ZA_READ(lost_link),     ZA_READ(queue_full),
+        ZA_READ(links_opened),   ZA_READ(links_refused), ZA_READ(links_closed),
+        ZA_READ(admin_requests),
+    };
+#undef ZA_READ
+}

@@ -1,0 +1,467 @@
+// Peers: where frames for another node wait, and how a worker finds the place without a lock.
+
+#include "node/state.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+#include "core/ctx.h"
+
+/* ---- index by uid: written by the owner, read by all ----------------------------------------- */
+
+static za_peer_t *const VACANT = NULL; // a removed uid: lookups go on past it
+
+za_peer_t *za_peer_find(za_node_t *node, uint64_t uid)
+{
+    uint64_t at = za_mix64(uid);
+    for (int i = 0; i < ZA_PEER_INDEX_PROBES; i++) {
+        uint64_t slot = (at + (uint64_t)i) & (ZA_PEER_INDEX_SLOTS - 1);
+        uint64_t found =
+            atomic_load_explicit(&node->index_uid[slot], memory_order_acquire); // pairs: peer-index
+        if (found == 0) {
+            return NULL;
+        }
+        if (found == uid) {
+            // relaxed: written before the uid, which the acquire above read.
+            return atomic_load_explicit(&node->index_peer[slot], memory_order_relaxed);
+        }
+    }
+    return NULL;
+}
+
+static bool index_add(za_node_t *node, uint64_t uid, za_peer_t *peer)
+{
+    uint64_t at = za_mix64(uid);
+    for (int i = 0; i < ZA_PEER_INDEX_PROBES; i++) {
+        uint64_t slot = (at + (uint64_t)i) & (ZA_PEER_INDEX_SLOTS - 1);
+        uint64_t found = atomic_load_explicit(&node->index_uid[slot], memory_order_relaxed); // ours
+        if (found == 0 ||
+            atomic_load_explicit(&node->index_peer[slot], memory_order_relaxed) == VACANT) {
+            atomic_store_explicit(&node->index_peer[slot], peer, memory_order_relaxed);
+            atomic_store_explicit(&node->index_uid[slot], uid,
+                                  memory_order_release); // pairs: peer-index
+            return true;
+        }
+    }
+    return false;
+}
+
+static void index_remove(za_node_t *node, uint64_t uid)
+{
+    uint64_t at = za_mix64(uid);
+    for (int i = 0; i < ZA_PEER_INDEX_PROBES; i++) {
+        uint64_t slot = (at + (uint64_t)i) & (ZA_PEER_INDEX_SLOTS - 1);
+        if (atomic_load_explicit(&node->index_uid[slot], memory_order_relaxed) == uid) { // ours
+            // The uid stays: it is never used again, so a reader that sees it finds no peer.
+            atomic_store_explicit(&node->index_peer[slot], VACANT, memory_order_relaxed);
+            return;
+        }
+    }
+}
+
+/* ---- slots ------------------------------------------------------------------------------------ */
+
+static za_peer_t *free_slot(za_node_t *node)
+{
+    za_peer_t *oldest = NULL;
+    for (int i = 0; i < ZA_PEERS_MAX; i++) {
+        za_peer_t *peer = &node->peers[i];
+        if (atomic_load_explicit(&peer->uid, memory_order_relaxed) == 0) { // ours
+            return peer;
+        }
+        if (atomic_load_explicit(&peer->terminal, memory_order_relaxed) &&
+            node->now_ms - peer->since_ms >= ZA_PEER_QUARANTINE_MS &&
+            (oldest == NULL || peer->since_ms < oldest->since_ms)) {
+            oldest = peer;
+        }
+    }
+    return oldest;
+}
+
+za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
+{
+    za_peer_t *peer = za_peer_find(node, uid);
+    if (peer != NULL) {
+        return peer;
+    }
+    peer = free_slot(node);
+    if (peer == NULL) {
+        za_node_log(node, ZA_ERROR, "more than %d peers: no room for node %s", ZA_PEERS_MAX, name);
+        return NULL;
+    }
+    uint64_t was = atomic_load_explicit(&peer->uid, memory_order_relaxed); // ours
+    if (was != 0) {
+        index_remove(node, was);
+        za_lanes_discard(node, peer);
+    }
+    if (!peer->ready) {
+        for (int lane = 0; lane < ZA_LANE_COUNT; lane++) {
+            za_queue_init(&peer->lanes[lane]);
+        }
+        peer->ready = true;
+    }
+    atomic_store_explicit(&peer->terminal, false, memory_order_relaxed);
+    peer->since_ms = node->now_ms;
+    strncpy(peer->name, name, sizeof peer->name - 1);
+    atomic_store_explicit(&peer->uid, uid, memory_order_release); // pairs: peer-uid
+    if (!index_add(node, uid, peer)) {
+        atomic_store_explicit(&peer->uid, 0, memory_order_release); // pairs: peer-uid
+        za_node_log(node, ZA_ERROR, "no room in the index of peers for node %s", name);
+        return NULL;
+    }
+    return peer;
+}
+
+void za_peer_down(za_node_t *node, uint64_t uid)
+{
+    za_peer_t *peer = za_peer_find(node, uid);
+    if (peer != NULL) {
+        za_link_close_peer(node, uid);
+        atomic_store_explicit(&peer->terminal, true, memory_order_relaxed);
+        peer->since_ms = node->now_ms;
+        za_lanes_discard(node, peer);
+    }
+    za_runtime_fail_asks(node->worker, uid, za_Reason_REASON_NODE_DOWN);
+}
+
+void za_peers_sweep(za_node_t *node)
+{
+    for (int i = 0; i < ZA_PEERS_MAX; i++) {
+        za_peer_t *peer = &node->peers[i];
+        if (atomic_load_explicit(&peer->uid, memory_order_relaxed) == 0 || // ours
+            atomic_load_explicit(&peer->link, memory_order_relaxed) != NULL) {
+            continue;
+        }
+        // Nobody drains a lane without a link: give up what is older than the limit.
+        if (atomic_load_explicit(&peer->terminal, memory_order_relaxed) ||
+            node->now_ms - peer->since_ms >= ZA_UNLINKED_MS_MAX) {
+            za_lanes_discard(node, peer);
+        }
+    }
+}
+
+/* ---- lanes: producers ------------------------------------------------------------------------- */
+
+static void mark_dirty(za_node_t *node, za_worker_t *worker, const za_peer_t *peer)
+{
+    size_t index = (size_t)(peer - node->peers);
+    node->dirty[za_worker_index(worker)][index / 64] |= UINT64_C(1) << (index % 64);
+}
+
+static za_out_t *out_create(za_worker_t *worker, uint32_t bytes)
+{
+    za_message_t *block = za_message_alloc(worker, sizeof(za_out_t) + bytes);
+    if (block == NULL) {
+        return NULL;
+    }
+    za_out_t *out = za_message_body(block);
+    memset(out, 0, sizeof *out);
+    out->block = block;
+    out->size = bytes;
+    return out;
+}
+
+static void push(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_lane_t lane,
+                 za_out_t *out)
+{
+    out->uid = atomic_load_explicit(&peer->uid, memory_order_relaxed); // checked when taken out
+    // relaxed: statistics and bounds; the queue publishes the frame.
+    atomic_fetch_add_explicit(&peer->queued_bytes[lane], out->size + ZA_OUT_COST,
+                              memory_order_relaxed);
+    if (lane == ZA_LANE_USER) {
+        atomic_fetch_add_explicit(&peer->user_pushed, 1, memory_order_relaxed);
+    } else if (lane == ZA_LANE_BULK) {
+        atomic_fetch_add_explicit(&peer->bulk_pushed, 1, memory_order_relaxed);
+    }
+    za_queue_push(&peer->lanes[lane], &out->link);
+    mark_dirty(node, worker, peer);
+}
+
+static uint16_t pair_of(za_ref_t sender, uint64_t target)
+{
+    return (uint16_t)(za_mix64(sender.actor ^ za_mix64(target)) % ZA_BULK_PAIRS);
+}
+
+/** Large messages go in chunks, and what follows them between the same pair stays behind them. */
+static za_lane_t choose_lane(za_peer_t *peer, za_out_t *out)
+{
+    out->pair = pair_of(out->message.sender, out->message.target);
+    // relaxed: one pair's messages come from one actor, whose runs are ordered. The counter falls
+    // when a frame has entered the stream, and a stale high value only picks the slower lane.
+    bool behind = atomic_load_explicit(&peer->bulk_pairs[out->pair], memory_order_relaxed) > 0;
+    if (out->size <= ZA_MESSAGE_FRAME_BODY_MAX && !behind) {
+        return ZA_LANE_USER;
+    }
+    atomic_fetch_add_explicit(&peer->bulk_pairs[out->pair], 1, memory_order_relaxed);
+    out->bulk = true;
+    out->after_user = atomic_load_explicit(&peer->user_pushed, memory_order_relaxed);
+    return ZA_LANE_BULK;
+}
+
+za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
+                      const za_outgoing_t *message)
+{
+    if (atomic_load_explicit(&peer->terminal, memory_order_relaxed)) { // a late look is as good
+        return ZA_ENOROUTE;
+    }
+    size_t size = 0;
+    za_err_t err = message->type->encoded_size(message->body, &size);
+    if (err != ZA_OK) {
+        return err;
+    }
+    if (size > ZA_MESSAGE_BYTES_MAX) {
+        return ZA_ETOOBIG;
+    }
+    za_lane_t likely = size <= ZA_MESSAGE_FRAME_BODY_MAX ? ZA_LANE_USER : ZA_LANE_BULK;
+    if (atomic_load_explicit(&peer->queued_bytes[likely], memory_order_relaxed) + size >
+        ZA_LANE_BYTES_MAX) {
+        ZA_COUNT(node, queue_full, 1);
+        return ZA_EFULL;
+    }
+    za_out_t *out = out_create(worker, (uint32_t)size);
+    if (out == NULL) {
+        return ZA_ENOBUFS;
+    }
+    size_t written = 0;
+    err = message->type->encode(message->body, out->bytes, size, &written);
+    if (err != ZA_OK) {
+        za_message_free(worker, out->block);
+        return err;
+    }
+    out->kind = ZA_OUT_MESSAGE;
+    out->size = (uint32_t)written;
+    out->deadline_ms = message->deadline_ms;
+    out->message = (za_wire_message_t){
+        .target = message->to.actor,
+        .sender = message->sender,
+        .type_id = message->type->id,
+        .ask = message->ask,
+        .reply = message->reply,
+        .body = out->bytes,
+        .size = (uint32_t)written,
+    };
+    push(node, worker, peer, choose_lane(peer, out), out);
+    return ZA_OK;
+}
+
+void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_ref_t asker,
+                      uint64_t ask, za_Reason reason)
+{
+    za_out_t *out = out_create(worker, 0);
+    if (out == NULL) {
+        return; // the ask then ends by its deadline
+    }
+    out->kind = ZA_OUT_MESSAGE;
+    out->message = (za_wire_message_t){
+        .target = asker.actor, .ask = ask, .reply = true, .failed = true, .reason = reason
+    };
+    push(node, worker, peer, ZA_LANE_USER, out);
+}
+
+void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, const uint8_t *bytes,
+                   uint32_t size)
+{
+    if (atomic_load_explicit(&peer->link, memory_order_relaxed) == NULL) {
+        return; // the cluster hears of links and sends again what must arrive
+    }
+    za_out_t *out = out_create(node->worker, size);
+    if (out == NULL) {
+        ZA_COUNT(node, lost_link, 1);
+        return;
+    }
+    out->kind = kind;
+    memcpy(out->bytes, bytes, size);
+    // relaxed: the sends that must not be overtaken happened before this step.
+    out->after_user = atomic_load_explicit(&peer->user_pushed, memory_order_relaxed);
+    out->after_bulk = atomic_load_explicit(&peer->bulk_pushed, memory_order_relaxed);
+    push(node, node->worker, peer, lane, out);
+}
+
+void za_peers_flush(za_node_t *node, za_worker_t *worker)
+{
+    uint64_t *dirty = node->dirty[za_worker_index(worker)];
+    for (int word = 0; word < ZA_DIRTY_WORDS; word++) {
+        while (dirty[word] != 0) {
+            int bit = __builtin_ctzll(dirty[word]);
+            dirty[word] &= dirty[word] - 1;
+            za_peer_t *peer = &node->peers[word * 64 + bit];
+            za_link_t *link =
+                atomic_load_explicit(&peer->link, memory_order_acquire); // pairs: peer-link
+            if (link != NULL) {
+                za_link_flush(link, worker);
+            }
+        }
+    }
+}
+
+/* ---- lanes: the holder of the link's flag ----------------------------------------------------- */
+
+static void taken(za_peer_t *peer, za_lane_t lane, const za_out_t *out)
+{
+    atomic_fetch_sub_explicit(&peer->queued_bytes[lane], out->size + ZA_OUT_COST,
+                              memory_order_relaxed); // a bound
+    if (lane == ZA_LANE_USER) {
+        peer->user_taken++;
+    } else if (lane == ZA_LANE_BULK) {
+        peer->bulk_taken++;
+    }
+    if (out->bulk) {
+        atomic_fetch_sub_explicit(&peer->bulk_pairs[out->pair], 1, memory_order_relaxed);
+    }
+}
+
+/** The next frame of the lane, which stays its head until it is spent. */
+static za_out_t *head(za_peer_t *peer, za_lane_t lane)
+{
+    if (peer->heads[lane] == NULL) {
+        za_queue_node_t *item = za_queue_pop(&peer->lanes[lane]);
+        peer->heads[lane] = item == NULL ? NULL : ZA_CONTAINER(item, za_out_t, link);
+    }
+    return peer->heads[lane];
+}
+
+static void spend(za_peer_t *peer, za_lane_t lane, za_worker_t *worker)
+{
+    za_out_t *out = peer->heads[lane];
+    peer->heads[lane] = NULL;
+    taken(peer, lane, out);
+    za_message_free(worker, out->block);
+}
+
+void za_lanes_discard(za_node_t *node, za_peer_t *peer)
+{
+    for (za_lane_t lane = 0; lane < ZA_LANE_COUNT && peer->ready; lane++) {
+        for (za_out_t *out = head(peer, lane); out != NULL; out = head(peer, lane)) {
+            if (out->kind == ZA_OUT_MESSAGE) {
+                ZA_COUNT(node, lost_link, 1);
+            }
+            spend(peer, lane, node->worker);
+        }
+    }
+}
+
+/** What is left of the budget when the frame goes out; false: nothing, drop it. */
+static bool set_budget(za_out_t *out, uint64_t now_ms)
+{
+    if (out->deadline_ms == 0) {
+        return true;
+    }
+    if (out->deadline_ms <= now_ms) {
+        return false;
+    }
+    uint64_t left = out->deadline_ms - now_ms;
+    out->message.budget_ms = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
+    return true;
+}
+
+typedef enum put {
+    PUT_DONE, // in the session: the frame is spent
+    PUT_MORE, // a chunk of it is
+    PUT_FULL, // the session has no room now
+    PUT_DROP, // it cannot or need not be sent
+} put_t;
+
+static put_t put_chunk(za_link_t *link, za_out_t *out)
+{
+    if (link->chunked == NULL) {
+        if (za_session_put_bulk_begin(link->session, &out->message) != ZA_OK) {
+            return PUT_FULL;
+        }
+        link->chunked = out;
+        out->sent = 0;
+        return PUT_MORE;
+    }
+    uint32_t left = out->size - out->sent;
+    uint32_t size = left < ZA_CHUNK_BYTES_MAX ? left : ZA_CHUNK_BYTES_MAX;
+    if (za_session_put_bulk_chunk(link->session, out->bytes + out->sent, size) != ZA_OK) {
+        return PUT_FULL;
+    }
+    out->sent += size;
+    if (out->sent < out->size) {
+        return PUT_MORE;
+    }
+    link->chunked = NULL;
+    return PUT_DONE;
+}
+
+static put_t put_message(za_link_t *link, za_out_t *out, uint64_t now_ms)
+{
+    if (link->chunked != out && !set_budget(out, now_ms)) {
+        return PUT_DROP;
+    }
+    if (out->size > ZA_MESSAGE_FRAME_BODY_MAX) {
+        return put_chunk(link, out);
+    }
+    za_err_t err = za_session_put_message(link->session, &out->message);
+    return err == ZA_OK ? PUT_DONE : err == ZA_ENOBUFS ? PUT_FULL : PUT_DROP;
+}
+
+static put_t put(za_link_t *link, za_lane_t lane, za_out_t *out, uint64_t now_ms)
+{
+    // Slots of peers are reused: a frame pushed late for a former uid is nobody's.
+    if (out->uid != atomic_load_explicit(&link->peer->uid, memory_order_relaxed)) {
+        return PUT_DROP;
+    }
+    if (out->kind == ZA_OUT_MESSAGE) {
+        return put_message(link, out, now_ms);
+    }
+    za_frame_kind_t kind = out->kind == ZA_OUT_DATAGRAM  ? ZA_FRAME_DATAGRAM
+                           : out->kind == ZA_OUT_CONTROL ? ZA_FRAME_CONTROL
+                                                         : ZA_FRAME_SYSTEM;
+    za_err_t err = za_session_put_frame(link->session, kind, lane, out->bytes, out->size);
+    return err == ZA_OK ? PUT_DONE : err == ZA_ENOBUFS ? PUT_FULL : PUT_DROP;
+}
+
+/** Puts one frame or chunk of a lane; false: none is there, it must wait, or there is no room. */
+static bool put_next(za_link_t *link, za_lane_t lane, za_worker_t *worker, bool *full)
+{
+    za_peer_t *peer = link->peer;
+    za_out_t *out = head(peer, lane);
+    if (out == NULL) {
+        return false;
+    }
+    if (peer->user_taken < out->after_user || peer->bulk_taken < out->after_bulk) {
+        return false; // neither a notification nor a large message overtakes those before it
+    }
+    put_t result = put(link, lane, out, za_worker_now_ms(worker));
+    if (result == PUT_FULL) {
+        *full = true;
+        return false;
+    }
+    if (result == PUT_MORE) {
+        return true;
+    }
+    if (result == PUT_DROP) {
+        ZA_COUNT(link->node, lost_link, 1);
+    } else if (out->kind == ZA_OUT_MESSAGE) {
+        link->sent_messages++;
+    }
+    spend(peer, lane, worker);
+    return true;
+}
+
+bool za_lanes_fill(za_link_t *link, za_worker_t *worker)
+{
+    bool moved = false;
+    bool full = false;
+    for (bool progress = true; progress && !full; moved |= progress) {
+        progress = false;
+        while (put_next(link, ZA_LANE_CONTROL, worker, &full)) {
+            progress = true;
+        }
+        while (!full && put_next(link, ZA_LANE_SYSTEM, worker, &full)) {
+            progress = true;
+        }
+        for (int i = 0; i < ZA_USER_RUN_MAX && !full; i++) {
+            if (!put_next(link, ZA_LANE_USER, worker, &full)) {
+                break;
+            }
+            progress = true;
+        }
+        // One chunk after each run of small messages: neither starves the other.
+        if (!full && put_next(link, ZA_LANE_BULK, worker, &full)) {
+            progress = true;
+        }
+    }
+    return moved;
+}

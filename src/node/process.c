@@ -1,0 +1,382 @@
+#include "node/process.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "core/threads.h"
+#include "net/loop_uv.h"
+#include "net/plain.h"
+#include "net/tls_mbedtls.h"
+#include "node/config.h"
+#include "node/log.h"
+#include "node/state.h"
+
+enum {
+    WAIT_STEP_NS = 2 * 1000 * 1000, // between two looks while the node stops
+    LEAVE_MS_MAX = 6000,            // the cluster's own limit is 5 s
+    PROBLEM_BYTES = 512,
+};
+
+typedef struct process {
+    za_settings_t settings;
+    za_log_sink_t log;
+    za_threads_t *threads;
+    za_loop_t *loop;
+    za_tls_t *tls;
+    za_node_t *node;
+    const char *seeds[ZA_SEEDS_MAX];
+    bool started;
+    void (*leave)(void *context);
+    void *leave_context;
+    // Threads that are no workers share one guest: sending from outside is no hot path.
+    pthread_mutex_t foreign_lock;
+    za_worker_t *foreign;
+    char problem[PROBLEM_BYTES];
+} process_t;
+
+static uint64_t clock_ns(void *context)
+{
+    (void)context;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- the poller of the worker threads ------------------------------------------------------------ */
+
+static void poll_network(void *context, za_worker_t *worker, uint64_t timeout_ns)
+{
+    process_t *process = context;
+    za_node_t *node = process->node;
+    za_node_own(node, worker);
+    if (timeout_ns > 0) {
+        uint64_t due = za_node_deadline_ns(node);
+        uint64_t now = clock_ns(NULL);
+        uint64_t left = due == UINT64_MAX ? UINT64_MAX : due > now ? due - now : 0;
+        timeout_ns = left < timeout_ns ? left : timeout_ns;
+        if (za_node_has_requests(node)) {
+            timeout_ns = 0;
+        }
+    }
+    za_loop_poll(process->loop, timeout_ns);
+    za_node_service(node);
+}
+
+static void interrupt_network(void *context)
+{
+    process_t *process = context;
+    za_loop_interrupt(process->loop);
+}
+
+static void kick(void *context)
+{
+    process_t *process = context;
+    za_threads_kick_poller(process->threads);
+}
+
+static void leave_asked(void *context)
+{
+    process_t *process = context;
+    if (process->leave != NULL) {
+        process->leave(process->leave_context);
+    } else {
+        za_node_leave(process->node, process->node->worker);
+    }
+}
+
+/* ---- create --------------------------------------------------------------------------------------- */
+
+static za_err_t create_security(process_t *process, za_security_factory_t *out)
+{
+    const za_settings_t *settings = &process->settings;
+    if (settings->tls_insecure) {
+        *out = za_plain_factory();
+        return ZA_OK;
+    }
+    za_tls_config_t config = {
+        .authorities = { .path = settings->tls_ca },
+        .certificate = { .path = settings->tls_cert },
+        .key = { .path = settings->tls_key },
+        .cluster = settings->cluster_name,
+    };
+    za_err_t err = za_tls_create(&config, &process->tls, process->problem, PROBLEM_BYTES);
+    if (err != ZA_OK) {
+        return err;
+    }
+    const za_identity_t *own = za_tls_identity(process->tls);
+    if (strcmp(own->node, settings->node_name) != 0) {
+        snprintf(process->problem, PROBLEM_BYTES,
+                 "%s is the certificate of node %s, not of %s: set node.name or issue another",
+                 settings->tls_cert, own->node, settings->node_name);
+        return ZA_ECONFIG;
+    }
+    *out = za_tls_factory(process->tls);
+    return ZA_OK;
+}
+
+/** Sockets come before the node, because its address may depend on the port it got. */
+static za_err_t create_loop(process_t *process)
+{
+    za_settings_t *settings = &process->settings;
+    za_err_t err = za_loop_create(&za_node_transport_events, &process->loop);
+    if (err != ZA_OK) {
+        return err;
+    }
+    char bound[ZA_ADDRESS_BYTES_MAX + 16];
+    bool any_port = strcmp(settings->node_advertise, settings->node_listen) == 0;
+    err = za_loop_listen(process->loop, settings->node_listen, bound, sizeof bound,
+                         process->problem, PROBLEM_BYTES);
+    if (err == ZA_OK && any_port) {
+        snprintf(settings->node_advertise, sizeof settings->node_advertise, "%.*s",
+                 ZA_ADDRESS_BYTES_MAX, bound);
+    }
+    if (err == ZA_OK && settings->node_socket[0] != '\0') {
+        err = za_loop_listen_unix(process->loop, settings->node_socket, process->problem,
+                                  PROBLEM_BYTES);
+    }
+    return err;
+}
+
+static uint64_t random_seed(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed) {
+        seed = za_mix64(clock_ns(NULL) ^ (uint64_t)getpid() << 32);
+    }
+    return seed;
+}
+
+static za_err_t create_node(process_t *process, const za_class_t *const *classes)
+{
+    const za_settings_t *settings = &process->settings;
+    za_security_factory_t security;
+    za_err_t err = create_security(process, &security);
+    if (err != ZA_OK) {
+        return err;
+    }
+    for (uint32_t i = 0; i < settings->cluster_seed_count; i++) {
+        process->seeds[i] = settings->cluster_seeds[i];
+    }
+    za_node_params_t params = {
+        .name = settings->node_name,
+        .cluster = settings->cluster_name,
+        .cluster_id = settings->cluster_id,
+        .address = settings->node_advertise,
+        .seeds = process->seeds,
+        .seed_count = settings->cluster_seed_count,
+        .timing = settings->cluster_timing == ZA_TIMING_LOCAL ? za_cluster_timing_local
+                                                              : za_cluster_timing_lan,
+        .workers = settings->node_workers,
+        .actors_max = settings->limits_actors,
+        .pool_bytes_max = settings->limits_pool_bytes,
+        .mailbox_default = settings->limits_mailbox,
+        .random_seed = random_seed(),
+        .classes = classes,
+        .security = security,
+        .secure = !settings->tls_insecure,
+        .transport = za_loop_transport(process->loop),
+        .host = za_threads_host(),
+        .host_context = process->threads,
+        .now_ns = clock_ns,
+        .kick = kick,
+        .kick_context = process,
+        .log = za_log_write,
+        .log_context = &process->log,
+        .leave_asked = leave_asked,
+        .leave_context = process,
+    };
+    err = za_node_init(&params, &process->node);
+    if (err != ZA_OK) {
+        return err;
+    }
+    process->node->process = process;
+    za_loop_set_context(process->loop, process->node);
+    process->foreign = za_runtime_guest(process->node->runtime);
+    return process->foreign == NULL ? ZA_ENOMEM : ZA_OK;
+}
+
+static void destroy_process(process_t *process)
+{
+    if (process->node != NULL) {
+        process->node->worker = za_runtime_worker(process->node->runtime, 0);
+        za_node_deinit(process->node);
+    }
+    za_loop_destroy(process->loop);
+    za_threads_destroy(process->threads);
+    za_tls_destroy(process->tls);
+    pthread_mutex_destroy(&process->foreign_lock);
+    free(process);
+}
+
+za_err_t za_node_create(const za_config_t *config, const za_class_t *const *classes,
+                        za_node_t **out)
+{
+    if (config == NULL || out == NULL) {
+        return ZA_EINVAL;
+    }
+    process_t *process = calloc(1, sizeof *process);
+    if (process == NULL) {
+        return ZA_ENOMEM;
+    }
+    pthread_mutex_init(&process->foreign_lock, NULL);
+    process->log = (za_log_sink_t){ .fd = STDERR_FILENO, .level = ZA_INFO };
+    za_err_t err =
+        za_settings_from_config(config, &process->settings, process->problem, PROBLEM_BYTES);
+    if (err == ZA_OK) {
+        process->log.level = process->settings.log_level;
+        process->log.format = process->settings.log_format;
+        process->log.node = process->settings.node_name;
+        za_poller_t poller = { .context = process,
+                               .poll = poll_network,
+                               .interrupt = interrupt_network };
+        err = za_threads_create(&poller, &process->threads);
+    }
+    if (err == ZA_OK) {
+        err = create_loop(process);
+    }
+    if (err == ZA_OK) {
+        err = create_node(process, classes);
+    }
+    if (err != ZA_OK) {
+        if (process->problem[0] != '\0') {
+            za_log_write(&process->log, ZA_ERROR, NULL, ZA_REF_NONE, process->problem);
+        }
+        destroy_process(process);
+        return err;
+    }
+    *out = process->node;
+    return ZA_OK;
+}
+
+void za_node_destroy(za_node_t *node)
+{
+    if (node != NULL) {
+        za_node_stop(node);
+        destroy_process(node->process);
+    }
+}
+
+/* ---- start and stop --------------------------------------------------------------------------------- */
+
+za_err_t za_node_start(za_node_t *node)
+{
+    if (node == NULL) {
+        return ZA_EINVAL;
+    }
+    process_t *process = node->process;
+    if (process->started) {
+        return ZA_EEXIST;
+    }
+    za_err_t err = za_threads_start(process->threads, node->runtime);
+    process->started = err == ZA_OK;
+    return err;
+}
+
+static bool wait_for(bool (*done)(za_node_t *node), za_node_t *node, uint32_t timeout_ms)
+{
+    uint64_t until = clock_ns(NULL) + (uint64_t)timeout_ms * 1000000;
+    while (!done(node)) {
+        if (clock_ns(NULL) >= until) {
+            return false;
+        }
+        nanosleep(&(struct timespec){ .tv_nsec = WAIT_STEP_NS }, NULL);
+    }
+    return true;
+}
+
+static bool has_left(za_node_t *node)
+{
+    return za_node_has_left(node);
+}
+
+static bool find_queued(const za_actor_info_t *info, void *context)
+{
+    bool *queued = context;
+    *queued = info->queued > 0;
+    return !*queued;
+}
+
+static bool is_drained(za_node_t *node)
+{
+    uint64_t cursor = 0;
+    bool queued = false;
+    za_runtime_each_actor(node->runtime, &cursor, find_queued, &queued);
+    return !queued;
+}
+
+static bool has_no_actors(za_node_t *node)
+{
+    za_counters_t counters;
+    za_runtime_counters(node->runtime, &counters);
+    return counters.actors == 0;
+}
+
+void za_node_stop(za_node_t *node)
+{
+    if (node == NULL) {
+        return;
+    }
+    process_t *process = node->process;
+    if (!process->started) {
+        return;
+    }
+    pthread_mutex_lock(&process->foreign_lock);
+    za_node_leave(node, process->foreign);
+    pthread_mutex_unlock(&process->foreign_lock);
+    if (!wait_for(has_left, node, LEAVE_MS_MAX)) {
+        za_node_log(node, ZA_WARN, "left without an answer from the others");
+    }
+    if (!wait_for(is_drained, node, process->settings.drain_ms)) {
+        za_node_log(node, ZA_WARN, "messages are left after drain_ms: they become dead letters");
+    }
+    pthread_mutex_lock(&process->foreign_lock);
+    za_runtime_stop_all(process->foreign);
+    pthread_mutex_unlock(&process->foreign_lock);
+    if (!wait_for(has_no_actors, node, process->settings.drain_ms)) {
+        za_node_log(node, ZA_WARN, "actors are left after drain_ms: they end without za_Stopping");
+    }
+    za_threads_stop(process->threads);
+    process->started = false;
+}
+
+void za_process_on_leave(za_node_t *node, void (*leave)(void *context), void *context)
+{
+    process_t *process = node->process;
+    process->leave = leave;
+    process->leave_context = context;
+}
+
+/* ---- from other threads ------------------------------------------------------------------------------ */
+
+za_err_t za_node_spawn_with(za_node_t *node, const za_class_t *class_, za_ref_t *out,
+                            const za_spawn_opts_t *opts)
+{
+    if (node == NULL || node->process == NULL) {
+        return ZA_EINVAL;
+    }
+    process_t *process = node->process;
+    pthread_mutex_lock(&process->foreign_lock);
+    za_err_t err = za_runtime_spawn(process->foreign, class_, opts, ZA_REF_NONE, out);
+    pthread_mutex_unlock(&process->foreign_lock);
+    return err;
+}
+
+za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_type_t *type, const void *message)
+{
+    if (node == NULL || node->process == NULL || type == NULL || message == NULL) {
+        return ZA_EINVAL;
+    }
+    process_t *process = node->process;
+    pthread_mutex_lock(&process->foreign_lock);
+    za_err_t err = za_runtime_tell(process->foreign,
+                                   &(za_outgoing_t){ .to = to, .type = type, .body = message });
+    za_peers_flush(node, process->foreign);
+    pthread_mutex_unlock(&process->foreign_lock);
+    return err;
+}

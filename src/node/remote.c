@@ -1,0 +1,330 @@
+// What an actor asks of the node: the hooks of the runtime, and the functions of actor.h that reach
+// beyond the runtime. They run on workers: they queue, and never touch what is the owner's.
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/ctx.h"
+#include "node/state.h"
+
+/* ---- hooks --------------------------------------------------------------------------------- */
+
+static za_err_t remote_send(void *context, za_worker_t *worker, const za_outgoing_t *message)
+{
+    za_node_t *node = context;
+    za_peer_t *peer = za_peer_find(node, message->to.node);
+    if (peer == NULL) {
+        return ZA_ENOROUTE;
+    }
+    return za_peer_send(node, worker, peer, message);
+}
+
+static za_err_t post_watch(za_node_t *node, za_worker_t *worker, za_cluster_event_type_t type,
+                           za_ref_t watcher, uint64_t watch_id, za_ref_t target, bool must)
+{
+    za_request_t *request = za_request_create(node, worker, 0, must);
+    if (request == NULL) {
+        return ZA_ENOBUFS;
+    }
+    request->kind = ZA_REQUEST_EVENT;
+    request->event =
+        (za_cluster_event_t){ .type = type, .watcher = watcher, .id = watch_id, .ref = target };
+    za_request_post(node, request);
+    return ZA_OK;
+}
+
+static za_err_t remote_watch(void *context, za_worker_t *worker, za_ref_t watcher,
+                             uint64_t watch_id, za_ref_t target)
+{
+    return post_watch(context, worker, ZA_CLUSTER_WATCH, watcher, watch_id, target, false);
+}
+
+static void remote_unwatch(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
+                           za_ref_t target)
+{
+    ZA_IGNORE(post_watch(context, worker, ZA_CLUSTER_UNWATCH, watcher, watch_id, target, true));
+}
+
+static void remote_down(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
+                        za_ref_t target, za_Reason reason)
+{
+    za_node_t *node = context;
+    za_request_t *request = za_request_create(node, worker, 0, true);
+    if (request == NULL) {
+        return;
+    }
+    za_peer_t *peer = za_peer_find(node, watcher.node);
+    request->kind = ZA_REQUEST_EVENT;
+    request->event = (za_cluster_event_t){
+        .type = ZA_CLUSTER_LOCAL_DOWN,
+        .watcher = watcher,
+        .id = watch_id,
+        .ref = target,
+        .reason = reason,
+        // relaxed: this actor's own sends are before it in program order.
+        .after_user =
+            peer == NULL ? 0 : atomic_load_explicit(&peer->user_pushed, memory_order_relaxed),
+    };
+    za_request_post(node, request);
+}
+
+static void remote_ask_failed(void *context, za_worker_t *worker, za_ref_t asker, uint64_t ask,
+                              za_Reason reason)
+{
+    za_node_t *node = context;
+    za_peer_t *peer = za_peer_find(node, asker.node);
+    if (peer != NULL) { // else the asker's node is down, and the ask failed there
+        za_peer_fail_ask(node, worker, peer, asker, ask, reason);
+    }
+}
+
+static void remote_stopped(void *context, za_worker_t *worker, za_ref_t actor, za_Reason reason)
+{
+    za_node_t *node = context;
+    za_request_t *request = za_request_create(node, worker, 0, true);
+    if (request == NULL) {
+        return;
+    }
+    request->kind = ZA_REQUEST_EVENT;
+    request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_ACTOR_STOPPED,
+                                           .actor = actor.actor,
+                                           .reason = reason };
+    za_request_post(node, request);
+}
+
+static void remote_started(void *context, za_worker_t *worker, za_ref_t actor,
+                           const za_class_t *class_)
+{
+    za_node_t *node = context;
+    za_request_t *request = za_request_create(node, worker, 0, true);
+    if (request == NULL) {
+        return;
+    }
+    request->kind = ZA_REQUEST_SUBSCRIBE;
+    request->event.actor = actor.actor;
+    request->class_ = class_;
+    za_request_post(node, request);
+}
+
+static void remote_flush(void *context, za_worker_t *worker)
+{
+    za_peers_flush(context, worker);
+}
+
+static za_err_t remote_stop(void *context, za_worker_t *worker, za_ref_t parent, za_ref_t actor)
+{
+    za_node_t *node = context;
+    za_request_t *request = za_request_create(node, worker, 0, false);
+    if (request == NULL) {
+        return ZA_ENOBUFS;
+    }
+    request->kind = ZA_REQUEST_EVENT;
+    request->event =
+        (za_cluster_event_t){ .type = ZA_CLUSTER_STOP_CHILD, .actor = parent.actor, .ref = actor };
+    za_request_post(node, request);
+    return ZA_OK;
+}
+
+/** Claims the name for an actor of ours and announces it. */
+static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t actor,
+                              const char *name)
+{
+    if (name == NULL || name[0] == '\0') {
+        return ZA_EINVAL;
+    }
+    size_t length = strlen(name);
+    if (length > ZA_NAME_BYTES_MAX) {
+        return ZA_ETOOBIG;
+    }
+    za_request_t *request = za_request_create(node, worker, length + 1, false);
+    if (request == NULL) {
+        return ZA_ENOBUFS;
+    }
+    za_err_t err = za_names_claim(node->names, name, (za_ref_t){ 0, actor });
+    if (err != ZA_OK) {
+        za_request_destroy(node, worker, request);
+        return err;
+    }
+    memcpy(request->bytes, name, length + 1);
+    request->kind = ZA_REQUEST_EVENT;
+    request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_REGISTER,
+                                           .actor = actor,
+                                           .name = (const char *)request->bytes };
+    za_runtime_attach(worker, actor);
+    za_request_post(node, request);
+    return ZA_OK;
+}
+
+static za_err_t remote_named(void *context, za_worker_t *worker, za_ref_t actor, const char *name)
+{
+    return announce_name(context, worker, actor.actor, name);
+}
+
+static void remote_log(void *context, int level, const char *class_name, za_ref_t actor,
+                       const char *text)
+{
+    za_node_t *node = context;
+    node->params.log(node->params.log_context, level, class_name, actor, text);
+}
+
+const za_remote_t za_node_remote = {
+    .send = remote_send,
+    .watch = remote_watch,
+    .unwatch = remote_unwatch,
+    .down = remote_down,
+    .ask_failed = remote_ask_failed,
+    .stopped = remote_stopped,
+    .started = remote_started,
+    .flush = remote_flush,
+    .stop = remote_stop,
+    .named = remote_named,
+    .log = remote_log,
+};
+
+/* ---- actor.h ------------------------------------------------------------------------------- */
+
+za_err_t za_register(za_ctx_t *ctx, const char *name)
+{
+    if (ctx == NULL) {
+        return ZA_EINVAL;
+    }
+    return announce_name(za_ctx_node(ctx), za_ctx_worker(ctx), za_self(ctx).actor, name);
+}
+
+void za_unregister(za_ctx_t *ctx, const char *name)
+{
+    if (ctx == NULL || name == NULL || strlen(name) > ZA_NAME_BYTES_MAX) {
+        return;
+    }
+    za_node_t *node = za_ctx_node(ctx);
+    size_t length = strlen(name);
+    za_request_t *request = za_request_create(node, za_ctx_worker(ctx), length + 1, true);
+    if (request == NULL) {
+        return;
+    }
+    za_names_clear(node->names, name, za_self(ctx));
+    memcpy(request->bytes, name, length + 1);
+    request->kind = ZA_REQUEST_EVENT;
+    request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_UNREGISTER,
+                                           .actor = za_self(ctx).actor,
+                                           .name = (const char *)request->bytes };
+    za_request_post(node, request);
+}
+
+za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out)
+{
+    if (ctx == NULL || name == NULL || out == NULL) {
+        return ZA_EINVAL;
+    }
+    return za_names_find(za_ctx_node(ctx)->names, name, out);
+}
+
+static bool handles(const za_class_t *class_, const za_type_t *type)
+{
+    for (size_t i = 0; i < class_->handler_count; i++) {
+        if (class_->handlers[i].type->id == type->id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Copies what the request refers to behind it. */
+static za_err_t fill_spawn(za_request_t *request, const za_class_t *class_,
+                           const za_spawn_opts_t *opts, size_t name_bytes, size_t args_bytes)
+{
+    uint8_t *at = request->bytes;
+    za_spawn_spec_t *spec = &request->spawn;
+    *spec = (za_spawn_spec_t){
+        .mailbox = opts->mailbox,
+        .overflow = opts->overflow,
+        .restart = opts->restart,
+        .max_restarts = opts->max_restarts,
+        .within_ms = opts->within_ms,
+        .backoff_min_ms = opts->backoff_min_ms,
+        .backoff_max_ms = opts->backoff_max_ms,
+        .on_limit = opts->on_limit,
+        .on_node_down = opts->on_node_down,
+    };
+    size_t class_bytes = strlen(class_->name) + 1;
+    memcpy(at, class_->name, class_bytes);
+    spec->class_name = (const char *)at;
+    at += class_bytes;
+    if (name_bytes > 0) {
+        memcpy(at, opts->name, name_bytes);
+        spec->name = (const char *)at;
+        at += name_bytes;
+    }
+    if (opts->args_type != NULL) {
+        size_t size = 0;
+        za_err_t err = opts->args_type->encode(opts->args, at, args_bytes, &size);
+        if (err != ZA_OK) {
+            return err;
+        }
+        spec->args = at;
+        spec->args_bytes = (uint32_t)size;
+        spec->args_type_id = opts->args_type->id;
+    }
+    return ZA_OK;
+}
+
+za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node_uid, const za_class_t *class_,
+                          const za_spawn_opts_t *opts)
+{
+    if (ctx == NULL || class_ == NULL || class_->name == NULL || opts == NULL ||
+        opts->size != sizeof *opts || (opts->args_type != NULL && opts->args == NULL)) {
+        return ZA_EINVAL;
+    }
+    if (strlen(class_->name) > ZA_CLASS_NAME_BYTES_MAX ||
+        (opts->name != NULL && strlen(opts->name) > ZA_NAME_BYTES_MAX)) {
+        return ZA_ETOOBIG;
+    }
+    if (opts->args_type != NULL && !handles(class_, opts->args_type)) {
+        return ZA_ETYPE;
+    }
+    za_node_t *node = za_ctx_node(ctx);
+    za_worker_t *worker = za_ctx_worker(ctx);
+    uint64_t own = za_node_uid(node);
+    if (node_uid == 0) {
+        node_uid = own;
+    }
+    if (node_uid != own && za_peer_find(node, node_uid) == NULL) {
+        return ZA_ENOROUTE;
+    }
+    size_t name_bytes = opts->name == NULL ? 0 : strlen(opts->name) + 1;
+    size_t args_bytes = 0;
+    if (opts->args_type != NULL) {
+        za_err_t err = opts->args_type->encoded_size(opts->args, &args_bytes);
+        if (err != ZA_OK) {
+            return err;
+        }
+    }
+    if (args_bytes > ZA_SPAWN_ARGS_BYTES_MAX) {
+        return ZA_ETOOBIG;
+    }
+    za_request_t *request =
+        za_request_create(node, worker, strlen(class_->name) + 1 + name_bytes + args_bytes, false);
+    if (request == NULL) {
+        return ZA_ENOBUFS;
+    }
+    za_err_t err = fill_spawn(request, class_, opts, name_bytes, args_bytes);
+    if (err != ZA_OK) {
+        za_request_destroy(node, worker, request);
+        return err;
+    }
+    uint64_t self = za_self(ctx).actor;
+    request->spawn.parent = self;
+    request->kind = ZA_REQUEST_EVENT;
+    request->event = (za_cluster_event_t){
+        .type = ZA_CLUSTER_SPAWN,
+        // relaxed: only uniqueness counts.
+        .id = atomic_fetch_add_explicit(&node->spawn_requests, 1, memory_order_relaxed) + 1,
+        .actor = self,
+        .uid = node_uid,
+        .tag = opts->tag,
+        .spawn = &request->spawn,
+    };
+    za_runtime_attach(worker, self);
+    za_request_post(node, request);
+    return ZA_OK;
+}

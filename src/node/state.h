@@ -1,0 +1,247 @@
+/** The structs of a node, shared by the files of this folder and private to them. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/queue.h"
+#include "net/links.h"
+#include "net/session.h"
+#include "node/admin.h"
+#include "node/names.h"
+#include "node/node.h"
+#include "wire/envelope.h"
+
+enum {
+    ZA_LINKS_MAX = 2 * ZA_PEERS_MAX, // each peer may have an old and a new connection
+    ZA_PEER_INDEX_SLOTS = 4096,      // power of two, sparse: lookups stop at the first empty slot
+    ZA_PEER_INDEX_PROBES = 64,
+    ZA_LANE_BYTES_MAX =
+        4 * 1024 * 1024,           // queued for one lane of one peer: the sender's backpressure
+    ZA_LINK_OUT_BYTES = 64 * 1024, // one write: larger was no faster, and it delays control frames
+    ZA_LINK_IN_BYTES = 64 * 1024,
+    ZA_LINK_READ_BYTES_MAX = 512 * 1024, // per readable callback, so that links take turns
+    ZA_BULK_SLOTS = 16,                  // large messages of one link in reassembly at a time
+    ZA_BULK_PAIRS = 256,                 // hashed (sender, target) pairs with bulk queued
+    ZA_SUBSCRIBERS_MAX = 4096,           // actors that hear of membership
+    ZA_UNLINKED_MS_MAX = 10000,          // frames for a peer without a link are kept this long
+    ZA_PEER_QUARANTINE_MS = 60000,       // before the slot of a dead uid serves another
+    ZA_USER_RUN_MAX = 256,               // small messages between two chunks of a large one
+    ZA_OUT_COST = 256,                   // bytes charged for a queued frame beside its body
+    ZA_MESSAGE_FRAME_BODY_MAX = ZA_CHUNK_BYTES_MAX - 256, // larger bodies go in chunks
+    ZA_DIRTY_WORDS = ZA_PEERS_MAX / 64,
+    ZA_INBOX_BATCH_MAX = 4096, // requests per service, so that input gets its turn
+};
+
+/** What is queued on a lane: a frame for one peer. Lies in the body of a pool block. */
+typedef struct za_out {
+    za_queue_node_t link;
+    za_message_t *block;
+    uint64_t uid; // the peer it is meant for: slots of peers are reused
+    enum { ZA_OUT_DATAGRAM, ZA_OUT_CONTROL, ZA_OUT_SYSTEM, ZA_OUT_MESSAGE } kind;
+    uint32_t size; // of bytes
+    uint32_t sent; // of a large message in chunks
+    uint16_t pair;
+    bool bulk; // counted in bulk_pairs
+    uint64_t deadline_ms;
+    uint64_t after_user;       // not before so many user messages ...
+    uint64_t after_bulk;       // ... and bulk ones have entered the stream
+    za_wire_message_t message; // ZA_OUT_MESSAGE; its body is `bytes`
+    uint8_t bytes[];
+} za_out_t;
+
+typedef struct za_link za_link_t;
+
+/** One process start of another node. Type-stable: slots are reused, never freed. */
+typedef struct za_peer {
+    _Atomic uint64_t uid; // 0: free
+    _Atomic(za_link_t *) link;
+    za_queue_t lanes[ZA_LANE_COUNT];
+    _Atomic uint64_t queued_bytes[ZA_LANE_COUNT];
+    _Atomic uint64_t user_pushed, bulk_pushed;
+    _Atomic uint32_t bulk_pairs[ZA_BULK_PAIRS];
+    // The holder of the link's flag; the owner while there is no link.
+    uint64_t user_taken, bulk_taken;
+    za_out_t *heads[ZA_LANE_COUNT]; // taken from the queue, not yet in the stream
+    _Atomic bool terminal;          // written by the owner
+    // The owner.
+    bool ready;        // its queues are initialised
+    uint64_t since_ms; // terminal, or without a link
+    char name[ZA_NODE_NAME_BYTES_MAX + 1];
+} za_peer_t;
+
+typedef enum za_link_state {
+    ZA_LINK_FREE,
+    ZA_LINK_CONNECTING,
+    ZA_LINK_GREETING,    // security handshake and Hello
+    ZA_LINK_MEMBER,      // the active link of a peer
+    ZA_LINK_CLIENT,      // administration
+    ZA_LINK_LOCAL_ADMIN, // unix socket: raw admin frames, no session
+} za_link_state_t;
+
+enum { ZA_FLAG_HELD = 1, ZA_FLAG_AGAIN = 2 };
+
+/** One connection. Type-stable. */
+struct za_link {
+    za_node_t *node;
+    _Atomic uint32_t flag; // who holds it may use session, conn and out; ZA_FLAG_AGAIN: flush again
+    // The holder of the flag.
+    za_session_t *session;
+    za_conn_t *conn;
+    za_peer_t *peer;
+    za_out_t *chunked;      // large message of which chunks are in the stream
+    bool blocked;           // the socket took less than we had
+    uint64_t sent_messages; // since the counters were last told
+    uint32_t out_used, out_sent;
+    uint8_t *out; // ZA_LINK_OUT_BYTES
+    struct {
+        uint32_t id;
+        uint32_t size, have;
+        za_message_t *block;
+        za_wire_message_t envelope;
+    } bulk[ZA_BULK_SLOTS];
+    // The owner.
+    za_link_state_t state;
+    bool closing;
+    za_err_t close_err;
+    bool goodbye;        // it ended with a reason given: no evidence of a failure
+    bool told_down;      // the cluster knows already
+    bool owner_holds;    // the flag, during a callback
+    uint32_t generation; // of the slot
+    uint64_t peer_uid;
+    bool we_connected;
+    uint64_t opened_ms;
+    uint32_t roles;
+    char address[ZA_ADDRESS_BYTES_MAX + 1];
+    uint8_t *admin_in; // ZA_LINK_LOCAL_ADMIN: request being read
+    uint32_t admin_have;
+};
+
+/** A request of a worker or a foreign thread to the owner. */
+typedef struct za_request {
+    za_queue_node_t link;
+    za_message_t *block; // NULL: from malloc
+    enum {
+        ZA_REQUEST_EVENT, // a cluster event
+        ZA_REQUEST_SUBSCRIBE,
+        ZA_REQUEST_ARM_WRITE,
+        ZA_REQUEST_CLOSE_LINK,
+    } kind;
+    za_cluster_event_t event;
+    za_spawn_spec_t spawn;
+    const za_class_t *class_;
+    za_link_t *target;
+    uint8_t bytes[];
+} za_request_t;
+
+typedef struct za_subscriber {
+    uint64_t actor;
+    const za_class_t *class_;
+} za_subscriber_t;
+
+struct za_node {
+    za_node_params_t params;
+    void *process; // host 1's half
+    char name[ZA_NODE_NAME_BYTES_MAX + 1];
+    char cluster_name[ZA_CLUSTER_NAME_BYTES_MAX + 1];
+    char address[ZA_ADDRESS_BYTES_MAX + 1];
+
+    za_runtime_t *runtime;
+    za_names_t *names;
+    _Atomic uint64_t uid;
+    _Atomic uint64_t spawn_requests; // ids of za_spawn_on
+    _Atomic bool leaving, left;
+
+    // Written by the owner, read by everyone.
+    _Atomic uint64_t index_uid[ZA_PEER_INDEX_SLOTS];
+    _Atomic(za_peer_t *) index_peer[ZA_PEER_INDEX_SLOTS];
+
+    za_queue_t inbox;
+    _Atomic bool inbox_kicked;
+
+    // One word set per worker: peers it queued frames for in this turn. That worker only.
+    uint64_t dirty[ZA_POOLS_MAX][ZA_DIRTY_WORDS];
+
+    // The owner.
+    za_cluster_t *cluster;
+    za_effects_t *effects;
+    za_worker_t *worker; // of the owner, during service and callbacks
+    uint64_t now_ms;
+    za_peer_t *peers;
+    za_link_t *links;
+    za_links_t *link_rules;
+    uint8_t *in; // ZA_LINK_IN_BYTES
+    za_subscriber_t *subscribers;
+    uint32_t subscriber_count;
+    bool stepping;
+    uint32_t closing_count;
+    uint64_t received_messages; // since the counters were last told
+    za_admin_t *admin;
+    uint64_t started_ms;
+    uint8_t *reply;    // ZA_ADMIN_REPLY_BYTES_MAX
+    uint64_t sweep_ms; // next look at idle peers and slow greetings
+
+    struct {
+        _Atomic uint64_t frames_out, frames_in, bytes_out, bytes_in, writes, messages_out,
+            messages_in, lost_link, queue_full, links_opened, links_refused, links_closed,
+            admin_requests;
+    } counters;
+};
+
+#define ZA_COUNT(node, counter, n)                                                                 \
+    atomic_fetch_add_explicit(&(node)->counters.counter, (n), memory_order_relaxed) // a statistic
+
+/* node.c */
+/** Reads the clock: at each callback, because a poll may have slept. Owner. */
+void za_node_touch(za_node_t *node);
+void za_node_step(za_node_t *node, const za_cluster_event_t *event);
+void za_node_log(const za_node_t *node, int level, const char *format, ...) ZA_PRINTF(3, 4);
+
+/* inbox.c: requests from workers to the owner */
+/** A zeroed request with room for `bytes`; `must` ones fall back to the heap and fail only there. */
+za_request_t *za_request_create(za_node_t *node, za_worker_t *worker, size_t bytes, bool must);
+void za_request_post(za_node_t *node, za_request_t *request);
+void za_request_destroy(za_node_t *node, za_worker_t *worker, za_request_t *request);
+void za_inbox_drain(za_node_t *node);
+
+/* peers.c: lanes and the index by uid */
+za_peer_t *za_peer_find(za_node_t *node, uint64_t uid);                    // any thread
+za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name); // owner
+void za_peer_down(za_node_t *node, uint64_t uid); // owner: give up what is queued
+void za_peers_sweep(za_node_t *node);             // owner
+za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
+                      const za_outgoing_t *message);
+void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_ref_t asker,
+                      uint64_t ask, za_Reason reason);
+void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, const uint8_t *bytes,
+                   uint32_t size); // owner
+void za_peers_flush(za_node_t *node, za_worker_t *worker);
+
+/* connections.c */
+void za_link_connect(za_node_t *node, const char *address); // owner
+void za_link_close(za_link_t *link, za_err_t err);          // owner
+void za_link_close_peer(za_node_t *node, uint64_t uid);     // owner
+void za_link_close_all(za_node_t *node, za_err_t err);      // owner
+void za_links_sweep(za_node_t *node);                       // owner
+void za_links_close_pending(za_node_t *node);               // owner, not from a callback or step
+void za_links_deinit(za_node_t *node);                      // owner, at the end
+void za_link_flush(za_link_t *link, za_worker_t *worker);   // any thread
+void za_link_arm_write(za_link_t *link);                    // owner
+bool za_link_try_hold(za_link_t *link);
+void za_link_release(za_link_t *link, za_worker_t *worker);
+/** Gives up all that is queued for a peer without a link. Owner. */
+void za_lanes_discard(za_node_t *node, za_peer_t *peer);
+/** Moves queued frames of the link's peer into its session; false if nothing moved. Holder. */
+bool za_lanes_fill(za_link_t *link, za_worker_t *worker);
+
+/* administer.c */
+za_err_t za_node_create_admin(za_node_t *node);
+
+/* remote.c */
+extern const za_remote_t za_node_remote;
+
+/* effects.c */
+void za_node_carry_out(za_node_t *node);
+/** Tells an actor of the members that are up. */
+void za_node_replay_members(za_node_t *node, uint64_t actor, const za_class_t *class_);
