@@ -37,7 +37,10 @@ function(zactor_generate root stem out dirs extra result)
   if("pb" IN_LIST extra)
     list(APPEND outputs ${out}/${stem}.pb.h)
   endif()
-  file(GLOB options CONFIGURE_DEPENDS ${root}/${stem}.options) # not there yet: looked for at each build
+  # All that lie there: a bound of an imported message changes what is made of this one. And one that
+  # is not there yet is looked for at each build.
+  get_filename_component(folder ${root}/${stem}.proto DIRECTORY)
+  file(GLOB options CONFIGURE_DEPENDS ${folder}/*.options)
   set(flags)
   foreach(dir IN LISTS dirs)
     list(APPEND flags -I${dir} --zactor_opt=I=${dir})
