@@ -242,6 +242,12 @@ void za_link_close_peer(za_node_t *node, uint64_t uid)
     za_link_t *link =
         peer == NULL ? NULL : atomic_load_explicit(&peer->link, memory_order_relaxed); // ours
     if (link != NULL) {
+        // What the cluster has said before it asked for the end still goes out.
+        if (link->owner_holds) {
+            flush_held(link, node->worker);
+        } else {
+            za_link_flush(link, node->worker);
+        }
         za_session_close(link->session, ZA_GOODBYE_NORMAL, "");
         link->told_down = true; // the cluster asked for it
         za_link_close(link, ZA_ECLOSED);
@@ -300,12 +306,12 @@ static void end_link(za_node_t *node, za_link_t *link)
 
 static void report_end(za_node_t *node, const za_link_t *before)
 {
-    bool evidence = !before->goodbye;
     if (before->state == ZA_LINK_MEMBER && !before->told_down) {
         za_node_step(node,
-                     &(za_cluster_event_t){ .type = ZA_CLUSTER_LINK_DOWN,
-                                            .uid = before->peer_uid,
-                                            .err = evidence ? before->close_err : ZA_ESTOPPING });
+                     &(za_cluster_event_t){
+                         .type = ZA_CLUSTER_LINK_DOWN,
+                         .uid = before->peer_uid,
+                         .err = before->goodbye ? ZA_OK : before->close_err }); // OK: no evidence
     } else if (before->we_connected &&
                (before->state == ZA_LINK_CONNECTING || before->state == ZA_LINK_GREETING)) {
         za_node_step(node, &(za_cluster_event_t){ .type = ZA_CLUSTER_CONNECT_FAILED,
@@ -572,7 +578,7 @@ static void on_frame(za_node_t *node, za_link_t *link, const za_frame_t *frame)
 
 static void on_closed(za_node_t *node, za_link_t *link, const za_session_event_t *event)
 {
-    link->goodbye |= event->closed.goodbye && event->closed.reason != ZA_GOODBYE_NORMAL;
+    link->goodbye |= event->closed.goodbye;
     if (link->state == ZA_LINK_GREETING && event->closed.reason != ZA_GOODBYE_REPLACED) {
         ZA_COUNT(node, links_refused, 1);
         za_node_log(node, ZA_WARN, "connection %s %s refused: %s",

@@ -8,6 +8,7 @@
 
 #include "node/config.h"
 #include "node/log.h"
+#include "node/process.h"
 
 enum {
     EXIT_USAGE = 2, // as zactorctl: a wrong option or configuration
@@ -213,6 +214,13 @@ static int wait_for_signal(void)
     return signal_number;
 }
 
+/** An operator's leave ends the program as SIGTERM does, by the same way. */
+static void end_program(void *context)
+{
+    (void)context;
+    kill(getpid(), SIGTERM);
+}
+
 static int run_node(program_t *program, za_node_t *node, const za_class_t *root)
 {
     za_err_t err = za_node_start(node);
@@ -256,6 +264,7 @@ static int run(program_t *program, const za_class_t *root, const za_class_t *con
         say(program, ZA_ERROR, "cannot create the node: %s", za_err_text(err));
         return err == ZA_ECONFIG ? EXIT_USAGE : EXIT_FAILURE;
     }
+    za_process_on_leave(node, end_program, NULL);
     int status = run_node(program, node, root);
     za_node_destroy(node);
     return status;

@@ -112,7 +112,7 @@ static za_err_t create_security(process_t *process, za_security_factory_t *out)
     const za_identity_t *own = za_tls_identity(process->tls);
     if (strcmp(own->node, settings->node_name) != 0) {
         snprintf(process->problem, PROBLEM_BYTES,
-                 "%s is the certificate of node %s, not of %s: set node.name or issue another",
+                 "%.300s is the certificate of node %s, not of %s: set node.name or issue another",
                  settings->tls_cert, own->node, settings->node_name);
         return ZA_ECONFIG;
     }
