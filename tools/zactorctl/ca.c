@@ -231,11 +231,13 @@ static status_t ca_issue(const options_t *options, request_t *request, const cha
     if (err != ZA_OK) {
         return say(STATUS_USAGE, "%s (make one with `zactorctl ca init`)", problem);
     }
-    if (request->cluster == NULL && authority.identity.cluster[0] != '\0') {
-        request->cluster = authority.identity.cluster;
-    }
+    char cluster[65];
     if (request->cluster == NULL) {
-        return say(STATUS_USAGE, "%s does not name its cluster: add --cluster", ca_certificate);
+        // An authority carries its cluster as organisation: "O=orders, CN=...".
+        if (sscanf(authority.subject, "O=%64[A-Za-z0-9._-]", cluster) != 1) {
+            return say(STATUS_USAGE, "%s does not name its cluster: add --cluster", ca_certificate);
+        }
+        request->cluster = cluster;
     }
     if (request->roles == 0) {
         request->roles = ZA_ROLE_MEMBER;
