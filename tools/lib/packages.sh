@@ -9,7 +9,7 @@ ZA_PACKAGES_BUILD=(gcc libc6-dev cmake ninja-build pkg-config git libuv1-dev nan
 
 # For the checks that CI adds: second compiler, sanitizers, fuzzers, formatting, scripts, unit files.
 # shellcheck disable=SC2034
-ZA_PACKAGES_CI=(clang libclang-rt-14-dev clang-format shellcheck binutils systemd)
+ZA_PACKAGES_CI=(clang libclang-rt-14-dev clang-format shellcheck binutils systemd docker-compose)
 
 # za_packages_missing NAME...: prints those that are not installed.
 za_packages_missing()
