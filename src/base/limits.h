@@ -20,6 +20,16 @@ enum {
     ZA_MEMBERS_MAX = 1024,      // incl. tombstones; more than 1,000 members need issue-sized care
     ZA_NAMES_PER_NODE_MAX = 4096,
     ZA_PEERS_MAX = 256,         // links of one node
+
+    // Runtime.
+    ZA_WORKERS_MAX = 64,              // one to each core
+    ZA_GUESTS_MAX = 32,               // threads that send and are no workers
+    ZA_POOLS_MAX = ZA_WORKERS_MAX + ZA_GUESTS_MAX,
+    ZA_ACTOR_SLOT_BITS = 28,          // of an actor id; the rest is the generation
+    ZA_UIDS_MAX = 64,                 // own uids, present and former; the oldest is forgotten
+    ZA_TIMERS_MAX = 1024 * 1024,      // of one worker: address space of its heap
+    ZA_RUN_MESSAGES_MAX = 100,        // per actor run: long enough to amortise, short enough to be fair
+    ZA_TURN_RUNS_MAX = 64,            // per turn, so that the host gets to poll
 };
 
 static_assert(ZA_CHUNK_BYTES_MAX <= ZA_FRAME_BYTES_MAX, "a chunk is a frame");

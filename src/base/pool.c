@@ -1,0 +1,175 @@
+#include "base/pool.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/assert.h"
+
+enum {
+    PAGE_BYTES = 4096,
+    CHUNK_BYTES_MIN = 16 * 1024,   // a class that is hardly used costs little of the bound
+    CHUNK_BYTES_MAX = 1024 * 1024, // few system calls when much is used; pages come when touched
+    CHUNK_HEAD_BYTES = 64,         // keeps blocks on cache lines
+};
+
+typedef struct chunk {
+    void *next;
+    size_t bytes;
+} chunk_t;
+
+static_assert(sizeof(chunk_t) <= CHUNK_HEAD_BYTES, "the head of a chunk");
+
+size_t za_pool_class_bytes(unsigned size_class)
+{
+    if (size_class < 9) {
+        return size_class == 0 ? 48 : (size_t)size_class * 64;
+    }
+    unsigned exponent = 9 + (size_class - 9) / 4;
+    unsigned step = (size_class - 9) % 4;
+    return ((size_t)1 << exponent) + (step + 1) * ((size_t)1 << (exponent - 2));
+}
+
+void za_pools_init(za_pools_t *pools, uint64_t bytes_max)
+{
+    memset(pools, 0, sizeof *pools);
+    pools->bytes_max = bytes_max;
+}
+
+void za_pool_init(za_pool_t *pool, za_pools_t *pools, uint8_t home)
+{
+    ZA_ASSERT(home < ZA_POOLS_MAX);
+    pool->pools = pools;
+    pool->home = home;
+    atomic_store_explicit(&pools->homes[home], pool, memory_order_release); // pairs: pool-home
+}
+
+void za_pool_deinit(za_pool_t *pool)
+{
+    chunk_t *chunk = pool->chunks;
+    while (chunk != NULL) {
+        chunk_t *next = chunk->next;
+        ZA_UNPOISON(chunk, chunk->bytes);
+        munmap(chunk, chunk->bytes);
+        chunk = next;
+    }
+    pool->chunks = NULL;
+}
+
+void za_pool_send_home(za_pool_t *pool, unsigned home)
+{
+    za_block_t *first = pool->away[home].first;
+    za_block_t *last = pool->away[home].last;
+    pool->away_count -= pool->away[home].count;
+    pool->away[home].first = NULL;
+    pool->away[home].last = NULL;
+    pool->away[home].count = 0;
+
+    za_pool_t *owner =
+        atomic_load_explicit(&pool->pools->homes[home], memory_order_acquire); // pairs: pool-home
+    // relaxed: only a guess for the exchange below
+    za_block_t *top = atomic_load_explicit(&owner->returned, memory_order_relaxed);
+    do {
+        // relaxed: published by the exchange
+        atomic_store_explicit(&last->next, top, memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&owner->returned, &top, first,
+                                                    memory_order_release, // pairs: pool-returned
+                                                    memory_order_relaxed));
+}
+
+void za_pool_flush(za_pool_t *pool)
+{
+    for (unsigned home = 0; home < ZA_POOLS_MAX && pool->away_count > 0; home++) {
+        if (pool->away[home].count > 0) {
+            za_pool_send_home(pool, home);
+        }
+    }
+}
+
+/** Takes everything that others have returned. All at once: no ABA. */
+static void collect(za_pool_t *pool)
+{
+    // relaxed: a look that saves the exchange; what it misses comes next time
+    if (atomic_load_explicit(&pool->returned, memory_order_relaxed) == NULL) {
+        return;
+    }
+    za_block_t *block = atomic_exchange_explicit(&pool->returned, NULL,
+                                                 memory_order_acquire); // pairs: pool-returned
+    while (block != NULL) {
+        // relaxed: the chain was acquired above
+        za_block_t *next = atomic_load_explicit(&block->next, memory_order_relaxed);
+        atomic_store_explicit(&block->next, pool->classes[block->size_class].free,
+                              memory_order_relaxed);
+        pool->classes[block->size_class].free = block;
+        block = next;
+    }
+}
+
+/** Counts `bytes` against the bound of all pools. */
+static bool take_bytes(za_pools_t *pools, uint64_t bytes, za_pool_bound_t bound)
+{
+    // relaxed: a counter, nothing is published by it
+    uint64_t taken = atomic_fetch_add_explicit(&pools->bytes, bytes, memory_order_relaxed) + bytes;
+    if (taken <= pools->bytes_max || bound == ZA_POOL_BEYOND) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&pools->bytes, bytes, memory_order_relaxed);
+    return false;
+}
+
+static uint64_t chunk_bytes_min(size_t block_bytes)
+{
+    return (block_bytes + CHUNK_HEAD_BYTES + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
+/** A new chunk for a class: twice the last one, or what just fits when the bound is near. */
+static bool grow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound)
+{
+    uint64_t least = chunk_bytes_min(za_pool_class_bytes(size_class));
+    uint64_t bytes = pool->classes[size_class].chunk_bytes * 2;
+    bytes = bytes < CHUNK_BYTES_MIN ? CHUNK_BYTES_MIN : bytes;
+    bytes = bytes > CHUNK_BYTES_MAX ? CHUNK_BYTES_MAX : bytes;
+    bytes = bytes < least ? least : bytes;
+    if (!take_bytes(pool->pools, bytes, ZA_POOL_BOUNDED)) {
+        bytes = least;
+        if (!take_bytes(pool->pools, bytes, bound)) {
+            return false;
+        }
+    }
+    chunk_t *chunk = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (chunk == MAP_FAILED) {
+        // relaxed: a counter
+        atomic_fetch_sub_explicit(&pool->pools->bytes, bytes, memory_order_relaxed);
+        return false;
+    }
+    chunk->next = pool->chunks;
+    chunk->bytes = bytes;
+    pool->chunks = chunk;
+    pool->classes[size_class].chunk_bytes = bytes;
+    pool->classes[size_class].fresh = (char *)chunk + CHUNK_HEAD_BYTES;
+    pool->classes[size_class].end = (char *)chunk + bytes;
+    return true;
+}
+
+za_block_t *za_pool_alloc_slow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound)
+{
+    ZA_ASSERT(size_class < ZA_POOL_CLASSES);
+    size_t bytes = za_pool_class_bytes(size_class);
+    collect(pool);
+    za_block_t *block = pool->classes[size_class].free;
+    if (block != NULL) {
+        // relaxed: this thread's list
+        pool->classes[size_class].free = atomic_load_explicit(&block->next, memory_order_relaxed);
+        ZA_UNPOISON(block + 1, bytes - sizeof(za_block_t));
+        return block;
+    }
+    size_t left = (size_t)(pool->classes[size_class].end - pool->classes[size_class].fresh);
+    if (left < bytes && !grow(pool, size_class, bound)) {
+        return NULL;
+    }
+    block = (za_block_t *)(void *)pool->classes[size_class].fresh;
+    pool->classes[size_class].fresh += bytes;
+    block->home = pool->home;
+    block->size_class = (uint8_t)size_class;
+    return block;
+}

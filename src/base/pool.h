@@ -1,0 +1,153 @@
+/**
+ * Pools: memory of the message path, in size classes, one pool for each thread that allocates.
+ *
+ * A block is free, or owned by exactly one user. Blocks freed on another thread are collected there
+ * and go home in batches, so the hot path touches no shared line.
+ *
+ * Memory   Chunks come from the system by mmap, counted against `bytes_max` of all pools together,
+ *          and go back in deinit. A free block keeps its class. Reuse is last in, first out.
+ * Threads  Each pool has one owner; `returned` alone is written by others.
+ * Errors   An empty pool answers NULL, never malloc.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ZA_POOL_POISONS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ZA_POOL_POISONS 1
+#endif
+#endif
+#ifdef ZA_POOL_POISONS
+#include <sanitizer/asan_interface.h>
+#define ZA_POISON(address, bytes) ASAN_POISON_MEMORY_REGION(address, bytes)
+#define ZA_UNPOISON(address, bytes) ASAN_UNPOISON_MEMORY_REGION(address, bytes)
+#else
+#define ZA_POISON(address, bytes) ((void)(address), (void)(bytes))
+#define ZA_UNPOISON(address, bytes) ((void)(address), (void)(bytes))
+#endif
+
+/** The head of every block; what lies behind it is the user's. */
+typedef struct za_block {
+    _Atomic(struct za_block *) next; // the pool's while free, else the user's
+    uint8_t home;                    // index of the pool it came from
+    uint8_t size_class;
+    uint8_t kind;   // the user's
+    uint8_t flags;  // the user's
+    uint32_t bytes; // the user's
+} za_block_t;
+
+enum {
+    ZA_POOL_CLASSES = 57, // 48, then steps of 64 up to 512, then four to each doubling up to 2 MiB
+    ZA_POOL_BLOCK_BYTES_MAX = 2 * 1024 * 1024,
+    ZA_POOL_BATCH = 64, // blocks that go home at once: one exchange, one cache miss for all
+};
+
+static_assert(sizeof(za_block_t) == 16, "two words before every user");
+static_assert(ZA_POOLS_MAX <= UINT8_MAX, "home is a byte");
+
+typedef struct za_pool za_pool_t;
+
+/** What all pools of one runtime share. Complete because its owner embeds it. */
+typedef struct za_pools {
+    uint64_t bytes_max;
+    _Atomic uint64_t bytes;
+    _Atomic(za_pool_t *) homes[ZA_POOLS_MAX];
+} za_pools_t;
+
+/** Complete because its owner embeds it; the fields are the pool's alone. */
+struct za_pool {
+    // Owner.
+    struct {
+        za_block_t *free;
+        char *fresh; // not yet touched part of the newest chunk
+        char *end;
+        uint64_t chunk_bytes;
+    } classes[ZA_POOL_CLASSES];
+    struct {
+        za_block_t *first;
+        za_block_t *last;
+        uint32_t count;
+    } away[ZA_POOLS_MAX]; // blocks of other homes
+    uint32_t away_count;
+    uint8_t home;
+    void *chunks;
+    za_pools_t *pools;
+    // Others.
+    _Alignas(64) _Atomic(za_block_t *) returned;
+};
+
+void za_pools_init(za_pools_t *pools, uint64_t bytes_max);
+/** `pool` is zeroed memory and becomes home number `home`. */
+void za_pool_init(za_pool_t *pool, za_pools_t *pools, uint8_t home);
+/** Unmaps every chunk, whoever holds blocks of it. */
+void za_pool_deinit(za_pool_t *pool);
+
+/** Sends blocks of other homes there; for a thread that is about to rest. */
+void za_pool_flush(za_pool_t *pool);
+
+typedef enum za_pool_bound {
+    ZA_POOL_BOUNDED,
+    ZA_POOL_BEYOND, // may exceed bytes_max: notifications, bounded by what they are notices of
+} za_pool_bound_t;
+
+za_block_t *za_pool_alloc_slow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound);
+void za_pool_send_home(za_pool_t *pool, unsigned home);
+size_t za_pool_class_bytes(unsigned size_class);
+
+static inline unsigned za_pool_class(size_t bytes)
+{
+    if (bytes <= 512) {
+        return bytes <= 48 ? 0 : (unsigned)((bytes + 63) / 64);
+    }
+    unsigned exponent = 63u - (unsigned)__builtin_clzll(bytes - 1);
+    return 9 + (exponent - 9) * 4 + (unsigned)((bytes - 1) >> (exponent - 2) & 3);
+}
+
+/** A block of at least `bytes` with its head, whose `next` is undefined; NULL: none is left. */
+static inline za_block_t *za_pool_alloc(za_pool_t *pool, size_t bytes, za_pool_bound_t bound)
+{
+    if (bytes > ZA_POOL_BLOCK_BYTES_MAX) {
+        return NULL;
+    }
+    unsigned size_class = za_pool_class(bytes);
+    za_block_t *block = pool->classes[size_class].free;
+    if (__builtin_expect(block == NULL, 0)) {
+        return za_pool_alloc_slow(pool, size_class, bound);
+    }
+    // relaxed: the block was freed by this thread, or acquired with the whole returned chain
+    pool->classes[size_class].free = atomic_load_explicit(&block->next, memory_order_relaxed);
+    ZA_UNPOISON(block + 1, za_pool_class_bytes(size_class) - sizeof(za_block_t));
+    return block;
+}
+
+/** Takes a block of any home. */
+static inline void za_pool_free(za_pool_t *pool, za_block_t *block)
+{
+    ZA_POISON(block + 1, za_pool_class_bytes(block->size_class) - sizeof(za_block_t));
+    unsigned home = block->home;
+    if (__builtin_expect(home == pool->home, 1)) {
+        // relaxed: published by nobody, the list is this thread's
+        atomic_store_explicit(&block->next, pool->classes[block->size_class].free,
+                              memory_order_relaxed);
+        pool->classes[block->size_class].free = block;
+        return;
+    }
+    // relaxed: published by the exchange that sends the batch home
+    atomic_store_explicit(&block->next, pool->away[home].first, memory_order_relaxed);
+    if (pool->away[home].first == NULL) {
+        pool->away[home].last = block;
+    }
+    pool->away[home].first = block;
+    pool->away_count++;
+    if (++pool->away[home].count >= ZA_POOL_BATCH) {
+        za_pool_send_home(pool, home);
+    }
+}

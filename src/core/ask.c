@@ -1,0 +1,303 @@
+/**
+ * Asks and timers: what an actor waits for. Both are records in its table under their id; the record
+ * is the message that comes when time is up, so that it cannot fail for want of memory.
+ */
+#include <string.h>
+
+#include "core/worker.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* ---- records ------------------------------------------------------------------------------ */
+
+za_message_t *za_record_get(const za_cell_t *cell, uint64_t id)
+{
+    return cell->extra == NULL ? NULL : za_table_get(&cell->extra->records, id, 0);
+}
+
+void za_record_forget(za_cell_t *cell, uint64_t id)
+{
+    if (cell->extra != NULL) {
+        za_table_remove(&cell->extra->records, id, 0);
+    }
+}
+
+void za_record_cancel(za_worker_t *worker, za_message_t *record)
+{
+    za_timers_t *home = &worker->runtime->workers[record->timer.worker].timers;
+    if (za_timers_cancel(&worker->timers, home, record) == ZA_CANCEL_YOURS) {
+        za_message_drop(worker, record);
+    }
+}
+
+/** Puts the record into the table and arms it; on an error it is freed. */
+static za_err_t record_begin(za_worker_t *worker, za_cell_t *cell, za_message_t *record)
+{
+    za_extra_t *extra = za_cell_extra(worker, cell);
+    za_err_t err = ZA_ENOBUFS;
+    if (extra == NULL || !za_table_put(&extra->records, &worker->pool, record->ask, 0, record)) {
+        goto fail_put;
+    }
+    err = za_timers_arm(&worker->timers, record);
+    if (err != ZA_OK) {
+        goto fail_arm;
+    }
+    return ZA_OK;
+
+fail_arm:
+    za_record_forget(cell, record->ask);
+fail_put:
+    za_message_drop(worker, record);
+    return err;
+}
+
+void za_records_clear(za_worker_t *worker, za_cell_t *cell)
+{
+    za_extra_t *extra = cell->extra;
+    if (extra == NULL) {
+        return;
+    }
+    uint32_t index = 0;
+    const za_table_entry_t *entry;
+    while ((entry = za_table_next(&extra->records, &index)) != NULL) {
+        za_message_t *record = entry->value;
+        if (entry->b == 0) {
+            za_record_cancel(worker, record);
+        } else {
+            record->block.flags &= (uint8_t)~ZA_FLAG_HELD;
+            za_dead_letter(worker, za_Reason_REASON_NO_ANSWER);
+            za_message_settle(worker, cell, record);
+        }
+    }
+    za_table_clear(&extra->records, &worker->pool);
+    if (extra->resume != NULL) {
+        za_record_cancel(worker, extra->resume);
+        extra->resume = NULL;
+    }
+    za_watches_clear(worker, cell);
+}
+
+/* ---- asks --------------------------------------------------------------------------------- */
+
+/** No longer than what is left of the ask being handled. */
+static uint64_t shorten(const za_ctx_t *ctx, uint64_t timeout_ms)
+{
+    const za_message_t *handled = ctx->message;
+    if (handled == NULL || handled->block.kind != ZA_KIND_USER || handled->ask == 0 ||
+        handled->deadline_ms == 0) {
+        return timeout_ms;
+    }
+    uint64_t now_ms = za_ms(ctx->worker);
+    uint64_t left_ms = handled->deadline_ms > now_ms ? handled->deadline_ms - now_ms : 0;
+    return left_ms < timeout_ms ? left_ms : timeout_ms;
+}
+
+za_err_t za_ask_open(za_ctx_t *ctx, za_ref_t to, uint32_t timeout_ms, uint64_t tag,
+                     za_message_t **out)
+{
+    za_worker_t *worker = ctx->worker;
+    za_message_t *record =
+        za_message_make(worker, ZA_KIND_TIMEOUT, sizeof(za_ask_record_t), ZA_POOL_BOUNDED);
+    if (record == NULL) {
+        return ZA_ENOBUFS;
+    }
+    if (za_node_is_here(worker->runtime, to.node)) {
+        to.node = 0;
+    } else {
+        // relaxed: the broadcast of a lost node finds it set, or the ask was sent after the loss
+        atomic_store_explicit(&ctx->cell->asks_out, 1, memory_order_relaxed);
+    }
+    *(za_ask_record_t *)za_body(record) =
+        (za_ask_record_t){ .timeout = { .tag = tag }, .target = to };
+    record->type = &za_Timeout_type;
+    record->actor = ctx->id;
+    record->ask = za_worker_next_id(worker);
+    record->timer.period_ms = 0;
+    record->due_ns = worker->now_ns + shorten(ctx, timeout_ms) * NS_PER_MS;
+    za_err_t err = record_begin(worker, ctx->cell, record);
+    if (err == ZA_OK) {
+        *out = record;
+    }
+    return err;
+}
+
+za_outgoing_t za_ask_outgoing(const za_ctx_t *ctx, const za_message_t *record)
+{
+    const za_ask_record_t *ask = (const za_ask_record_t *)(record + 1);
+    uint64_t deadline_ms = record->due_ns / NS_PER_MS;
+    return (za_outgoing_t){
+        .to = ask->target,
+        .sender = { 0, ctx->id },
+        .ask = record->ask,
+        .deadline_ms = deadline_ms != 0 ? deadline_ms : 1, // 0 is none
+    };
+}
+
+void za_ask_undo(za_ctx_t *ctx, za_message_t *record)
+{
+    za_record_forget(ctx->cell, record->ask);
+    za_record_cancel(ctx->worker, record);
+}
+
+bool za_ask_end(za_worker_t *worker, za_cell_t *cell, uint64_t id, za_ask_record_t *out)
+{
+    za_message_t *record = za_record_get(cell, id);
+    if (record == NULL || record->block.kind != ZA_KIND_TIMEOUT) {
+        return false; // answered, timed out, or a peer's invention
+    }
+    *out = *(za_ask_record_t *)za_body(record);
+    za_record_forget(cell, id);
+    za_record_cancel(worker, record);
+    return true;
+}
+
+static void tell_down(za_worker_t *worker, za_cell_t *cell, const za_ask_record_t *ask,
+                      za_Reason reason)
+{
+    za_Down down = { .ref = ask->target, .reason = reason, .tag = ask->timeout.tag };
+    za_handle(worker, cell, NULL, &za_Down_type, &down, ask->timeout.tag);
+}
+
+/** The oldest open ask towards `node`; NULL: none. */
+static za_message_t *find_ask_to(const za_cell_t *cell, uint64_t node)
+{
+    uint32_t index = 0;
+    const za_table_entry_t *entry;
+    za_message_t *oldest = NULL;
+    while (cell->extra != NULL && (entry = za_table_next(&cell->extra->records, &index)) != NULL) {
+        za_message_t *record = entry->value;
+        if (entry->b == 0 && record->block.kind == ZA_KIND_TIMEOUT &&
+            ((za_ask_record_t *)za_body(record))->target.node == node &&
+            (oldest == NULL || record->ask < oldest->ask)) {
+            oldest = record;
+        }
+    }
+    return oldest;
+}
+
+/** One ask at a time: the handler that hears of it may open and close others. */
+static void fail_node(za_worker_t *worker, za_cell_t *cell, uint64_t node, za_Reason reason)
+{
+    uint32_t left = cell->extra == NULL ? 0 : cell->extra->records.count;
+    za_message_t *record = find_ask_to(cell, node);
+    za_ask_record_t ask;
+    for (; record != NULL && left > 0 && cell->status == ZA_STATUS_RUNNING; left--) {
+        if (za_ask_end(worker, cell, record->ask, &ask)) {
+            tell_down(worker, cell, &ask, reason);
+        }
+        record = find_ask_to(cell, node);
+    }
+}
+
+void za_ask_failed(za_worker_t *worker, za_cell_t *cell, const za_message_t *signal)
+{
+    if (signal->block.kind == ZA_KIND_FAIL_NODE) {
+        fail_node(worker, cell, signal->ask, (za_Reason)signal->reason);
+        return;
+    }
+    za_ask_record_t ask;
+    if (za_ask_end(worker, cell, signal->ask, &ask)) {
+        tell_down(worker, cell, &ask, (za_Reason)signal->reason);
+    }
+}
+
+void za_ask_timed_out(za_worker_t *worker, za_cell_t *cell, za_message_t *record)
+{
+    if (za_record_get(cell, record->ask) != record) {
+        return; // it was answered while this was queued
+    }
+    za_record_forget(cell, record->ask);
+    ZA_TALLY(worker, timeouts);
+    const za_ask_record_t *ask = za_body(record);
+    za_handle(worker, cell, NULL, &za_Timeout_type, &ask->timeout, ask->timeout.tag);
+}
+
+/* ---- timers ------------------------------------------------------------------------------- */
+
+static za_err_t start_timer(za_ctx_t *ctx, uint32_t delay_ms, uint32_t period_ms,
+                            const za_type_t *type, const void *message, za_timer_t *out)
+{
+    if (ctx == NULL || type == NULL || message == NULL) {
+        return ZA_EINVAL;
+    }
+    if (ctx->stopping) {
+        return ZA_ESTOPPING;
+    }
+    uint32_t bytes = za_type_extent(type, message);
+    if (bytes > ZA_MESSAGE_BYTES_MAX) {
+        return ZA_ETOOBIG;
+    }
+    za_worker_t *worker = ctx->worker;
+    za_message_t *record = za_message_make(worker, ZA_KIND_TIMER, bytes, ZA_POOL_BOUNDED);
+    if (record == NULL) {
+        return ZA_ENOBUFS;
+    }
+    memcpy(za_body(record), message, bytes);
+    record->type = type;
+    record->actor = ctx->id;
+    record->ask = za_worker_next_id(worker);
+    record->timer.period_ms = period_ms;
+    record->due_ns = worker->now_ns + delay_ms * NS_PER_MS;
+    za_err_t err = record_begin(worker, ctx->cell, record);
+    if (err == ZA_OK && out != NULL) {
+        out->id = record->ask;
+    }
+    return err;
+}
+
+za_err_t za_after(za_ctx_t *ctx, uint32_t delay_ms, const za_type_t *type, const void *message,
+                  za_timer_t *out)
+{
+    return start_timer(ctx, delay_ms, 0, type, message, out);
+}
+
+za_err_t za_every(za_ctx_t *ctx, uint32_t period_ms, const za_type_t *type, const void *message,
+                  za_timer_t *out)
+{
+    return period_ms == 0 ? ZA_EINVAL : start_timer(ctx, period_ms, period_ms, type, message, out);
+}
+
+void za_cancel(za_ctx_t *ctx, za_timer_t *timer)
+{
+    if (ctx == NULL || timer == NULL) {
+        return;
+    }
+    za_message_t *record = za_record_get(ctx->cell, timer->id);
+    if (record != NULL && record->block.kind == ZA_KIND_TIMER) {
+        za_record_forget(ctx->cell, timer->id);
+        za_record_cancel(ctx->worker, record);
+    }
+    timer->id = 0;
+}
+
+/** Delivers one timer that is due, or frees it. */
+static void deliver(za_worker_t *worker, za_message_t *timer)
+{
+    za_cell_t *cell = za_cell_find(worker->runtime, timer->actor);
+    // relaxed: we fired or freed it ourselves
+    if (atomic_load_explicit(&timer->timer.state, memory_order_relaxed) == ZA_CANCELLED) {
+        za_message_drop(worker, timer);
+    } else if (timer->block.kind == ZA_KIND_RESUME) {
+        za_cell_command(worker, cell, timer);
+    } else {
+        za_cell_push(worker, cell, timer);
+    }
+}
+
+void za_timers_fire(za_worker_t *worker)
+{
+    enum { FIRE_MAX = 256, SWEEP_MAX = 64 }; // a turn is bounded
+    za_message_t *timer;
+    for (int i = 0; i < FIRE_MAX; i++) {
+        timer = za_timers_take(&worker->timers, worker->now_ns);
+        if (timer == NULL) {
+            break;
+        }
+        deliver(worker, timer);
+    }
+    za_message_t *given_up[SWEEP_MAX];
+    uint32_t count = za_timers_sweep(&worker->timers, given_up, SWEEP_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        za_message_drop(worker, given_up[i]);
+    }
+}

@@ -1,0 +1,105 @@
+/**
+ * Cell: the resident part of one actor, two cache lines in one reserved mapping.
+ *
+ * A cell is never unmapped while the runtime lives, so a send needs no count, lock or hazard
+ * pointer: at worst it reaches a cell that means another actor by now, and the generation in the
+ * message tells. A zero page is a dead, idle cell.
+ *
+ * Order    Whoever owns the mailbox (mailbox.h) owns the actor's fields. A dead cell that is pushed
+ *          to is scheduled, drained and goes idle like any other; a spawner writes class and state
+ *          only after it has claimed the idle mailbox, and publishes the id last.
+ * Threads  Fields are grouped by who writes them.
+ */
+#pragma once
+
+#include "base/table.h"
+#include "core/mailbox.h"
+#include "core/runtime.h"
+
+typedef enum za_status {
+    ZA_STATUS_DEAD,     // also of a zero page
+    ZA_STATUS_STARTING, // its first message is to be handled
+    ZA_STATUS_RUNNING,
+    ZA_STATUS_STOPPING,   // waits for its children, then ends
+    ZA_STATUS_RESTARTING, // waits for its children, then restarts
+    ZA_STATUS_BACKOFF,    // waits for ZA_KIND_RESUME
+} za_status_t;
+
+typedef struct za_extra za_extra_t;
+
+typedef struct za_cell {
+    // Any thread.
+    za_mailbox_t mailbox;
+    _Atomic(za_message_t *) commands; // stack; taken ahead of messages
+    _Atomic uint64_t id;              // of the living actor, or its generation with slot 0: dead
+    _Atomic(struct za_cell *) link;   // of the run queue it is in
+    _Atomic(struct za_cell *) ended;  // stack of children that ended, until they are reaped
+    _Atomic uint32_t suspended;       // 1: not idle, yet in no run queue; a command schedules it
+    uint32_t ended_next;              // slot; stack link in the parent's `ended`
+
+    // The owner.
+    _Atomic(const za_class_t *) class_;
+    za_block_t *state;
+    za_extra_t *extra;      // what few actors need; NULL: none
+    za_message_t *watchers; // ZA_KIND_WATCH blocks, linked by block.next
+    _Atomic uint64_t handled;
+    _Atomic uint32_t restarts;
+    uint8_t status;    // za_status_t
+    uint8_t head_done; // the head of the mailbox is handled, its successor not linked yet
+    uint8_t started;   // its start was handled: za_Stopping is due
+    uint8_t why;       // za_Reason of the end
+    // The parent; the free list of a worker when dead.
+    _Atomic uint32_t parent; // slot; 0: a root actor
+    uint32_t previous;       // siblings, by slot
+    uint32_t next;
+    _Atomic uint8_t asks_out; // it may have asks open towards other nodes
+    uint8_t escalates;        // ended so that the parent fails too
+    _Atomic uint8_t attached; // uses node services: za_remote_t.stopped hears of its end
+    uint8_t spare;
+} za_cell_t;
+
+static_assert(sizeof(za_cell_t) == 128, "two cache lines");
+
+/** What few actors need. From the pool, on demand. */
+struct za_extra {
+    za_block_t block;
+    za_table_t records; // (id, 0): timers and asks; (address, 1): kept messages
+    za_table_t watches; // (actor, node) of the target: a block with the watch id as `ask`
+    uint32_t child_first;
+    uint32_t child_last;
+    uint32_t child_told; // the last child, if it was told to stop
+    za_message_t *args;
+    za_message_t *resume; // the armed ZA_KIND_RESUME
+    za_ref_t owner;       // parent on another node
+    // Supervision, as in za_spawn_opts_t.
+    uint8_t restart;
+    uint8_t on_limit;
+    uint32_t max_restarts;
+    uint32_t within_ms;
+    uint32_t backoff_min_ms;
+    uint32_t backoff_max_ms;
+    uint32_t window_count; // restarts since window_ms
+    uint32_t backoff_step; // restarts in a row
+    uint64_t window_ms;
+    uint64_t started_ms;
+};
+
+enum { ZA_SLOT_MASK = (1 << ZA_ACTOR_SLOT_BITS) - 1 };
+
+#define ZA_GENERATION_MAX (UINT64_MAX >> ZA_ACTOR_SLOT_BITS)
+
+static inline uint32_t za_id_slot(uint64_t id)
+{
+    return (uint32_t)(id & ZA_SLOT_MASK);
+}
+
+static inline uint64_t za_id_dead(uint64_t id)
+{
+    return id & ~(uint64_t)ZA_SLOT_MASK;
+}
+
+/** The id of the living actor, or a dead one. */
+static inline uint64_t za_cell_id(const za_cell_t *cell)
+{
+    return atomic_load_explicit(&cell->id, memory_order_acquire); // pairs: cell-id
+}

@@ -1,0 +1,135 @@
+/**
+ * Mailbox: the messages waiting for one actor.
+ *
+ * Intrusive and lock-free, for many producers and one consumer, without a resident stub. `newest`
+ * is also the actor's idle mark: NULL means idle, and the producer that finds it so schedules the
+ * actor and no other does, so an actor is never scheduled twice. The consumer handles a message
+ * while it still is the head; one compare-and-swap then makes the mailbox empty and the actor idle.
+ *
+ * Order    Messages of one producer come out in the order they went in.
+ * Memory   Allocates nothing. A queued message belongs to the mailbox until advance lets it go.
+ * Threads  Push and claim from any thread; the rest only from the owner: whoever was told
+ *          ZA_PUSH_WOKE or true by claim, until it gives up by advancing to idle.
+ */
+#pragma once
+
+#include "core/message.h"
+
+typedef enum za_push {
+    ZA_PUSH_QUEUED, // the actor is scheduled already
+    ZA_PUSH_WOKE,   // the actor was idle: the caller must schedule it
+} za_push_t;
+
+/** Complete only because za_cell_t embeds it. Zero is an idle, empty mailbox. */
+typedef struct za_mailbox {
+    _Atomic(za_message_t *) newest; // NULL: idle; ZA_MAILBOX_BUSY: owned and empty
+    _Atomic(za_message_t *) oldest; // the head; NULL while empty or before the first link
+    _Atomic uint32_t count;         // user messages
+    _Atomic uint32_t count_max;     // and ZA_MAILBOX_DROPS
+} za_mailbox_t;
+
+#define ZA_MAILBOX_BUSY ((za_message_t *)1)
+#define ZA_MAILBOX_DROPS UINT32_C(0x80000000) // policy bit of count_max: drop the newest, answer OK
+
+/** Appends `message`. Wait-free. */
+static inline za_push_t za_mailbox_push(za_mailbox_t *mailbox, za_message_t *message)
+{
+    // relaxed: published by the exchange
+    atomic_store_explicit(&message->block.next, NULL, memory_order_relaxed);
+    za_message_t *previous = atomic_exchange_explicit(&mailbox->newest, message,
+                                                      memory_order_acq_rel); // pairs: mailbox-idle
+    if (previous == NULL) {
+        // relaxed: the caller schedules, and the run queue publishes it
+        atomic_store_explicit(&mailbox->oldest, message, memory_order_relaxed);
+        return ZA_PUSH_WOKE;
+    }
+    if (previous == ZA_MAILBOX_BUSY) {
+        atomic_store_explicit(&mailbox->oldest, message,
+                              memory_order_release); // pairs: mailbox-first
+    } else {
+        atomic_store_explicit(&previous->block.next, &message->block,
+                              memory_order_release); // pairs: mailbox-link
+    }
+    return ZA_PUSH_QUEUED;
+}
+
+/** Takes an idle mailbox: the caller owns it, empty, and must schedule the actor or idle it. */
+static inline bool za_mailbox_claim(za_mailbox_t *mailbox)
+{
+    za_message_t *idle = NULL;
+    // seq_cst: with the command before it; the owner looks in the opposite order, and one sees the
+    // other. Pairs as an acquire with mailbox-idle.
+    return atomic_compare_exchange_strong_explicit(&mailbox->newest, &idle, ZA_MAILBOX_BUSY,
+                                                   memory_order_seq_cst, memory_order_seq_cst);
+}
+
+/** The head; NULL if the mailbox is empty or the first push is not done yet. */
+static inline za_message_t *za_mailbox_head(za_mailbox_t *mailbox)
+{
+    return atomic_load_explicit(&mailbox->oldest, memory_order_acquire); // pairs: mailbox-first
+}
+
+typedef enum za_advance {
+    ZA_ADVANCED,      // the old head is the caller's, and there is a new one
+    ZA_ADVANCED_LAST, // the old head is the caller's, and newest became `empty`
+    ZA_ADVANCE_LATER, // a push is between exchange and link: nothing changed, come back
+} za_advance_t;
+
+/** Lets the head go. `empty`: NULL to be idle, or ZA_MAILBOX_BUSY to stay the owner. */
+static inline za_advance_t za_mailbox_advance(za_mailbox_t *mailbox, za_message_t *head,
+                                              za_message_t *empty)
+{
+    za_block_t *next =
+        atomic_load_explicit(&head->block.next, memory_order_acquire); // pairs: mailbox-link
+    if (next != NULL) {
+        // relaxed: `oldest` is the owner's while the mailbox is not empty
+        atomic_store_explicit(&mailbox->oldest, (za_message_t *)next, memory_order_relaxed);
+        return ZA_ADVANCED;
+    }
+    // Before the exchange: afterwards the next producer writes it. relaxed: published below.
+    atomic_store_explicit(&mailbox->oldest, NULL, memory_order_relaxed);
+    za_message_t *expected = head;
+    // seq_cst: before the look for commands that follows idling; see za_mailbox_claim.
+    if (atomic_compare_exchange_strong_explicit(&mailbox->newest, &expected, empty,
+                                                memory_order_seq_cst, // pairs: mailbox-idle
+                                                memory_order_relaxed)) {
+        return ZA_ADVANCED_LAST;
+    }
+    atomic_store_explicit(&mailbox->oldest, head, memory_order_relaxed); // relaxed: the owner's
+    return ZA_ADVANCE_LATER;
+}
+
+/** Makes an owned, empty mailbox idle. False if a message slipped in. */
+static inline bool za_mailbox_try_idle(za_mailbox_t *mailbox)
+{
+    za_message_t *busy = ZA_MAILBOX_BUSY;
+    // seq_cst: see za_mailbox_claim
+    return atomic_compare_exchange_strong_explicit(&mailbox->newest, &busy, NULL,
+                                                   memory_order_seq_cst, // pairs: mailbox-idle
+                                                   memory_order_relaxed);
+}
+
+typedef enum za_admit {
+    ZA_ADMIT,
+    ZA_ADMIT_REJECT,
+    ZA_ADMIT_DROP,
+} za_admit_t;
+
+/** Counts one more user message, if the bound allows it. */
+static inline za_admit_t za_mailbox_admit(za_mailbox_t *mailbox)
+{
+    // relaxed: a bound orders nothing; the messages themselves are published by push
+    uint32_t bound = atomic_load_explicit(&mailbox->count_max, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&mailbox->count, 1, memory_order_relaxed);
+    if (__builtin_expect(before < (bound & ~ZA_MAILBOX_DROPS), 1)) {
+        return ZA_ADMIT;
+    }
+    atomic_fetch_sub_explicit(&mailbox->count, 1, memory_order_relaxed);
+    return bound & ZA_MAILBOX_DROPS ? ZA_ADMIT_DROP : ZA_ADMIT_REJECT;
+}
+
+static inline void za_mailbox_forget(za_mailbox_t *mailbox, uint32_t count)
+{
+    // relaxed: see za_mailbox_admit
+    atomic_fetch_sub_explicit(&mailbox->count, count, memory_order_relaxed);
+}

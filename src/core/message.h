@@ -1,0 +1,92 @@
+/**
+ * Message: one block from a pool, a head of a cache line and the body behind it.
+ *
+ * A message belongs to one place at a time: the handler that makes it, a mailbox, a timer heap, a
+ * table of kept ones. What is lost on the way turns into the notice of its loss in the same block,
+ * so that the notice cannot fail.
+ */
+#pragma once
+
+#include <zactor/actor.h>
+
+#include "base/pool.h"
+
+/** za_block_t.kind of a message. */
+typedef enum za_kind {
+    ZA_KIND_FREE, // of no mailbox: za_message_alloc
+    ZA_KIND_NEW,  // made by za_new, the handler's
+    ZA_KIND_USER,
+    ZA_KIND_REPLY,      // answers `ask`
+    ZA_KIND_NOTIFY,     // of the runtime to a handler, outside the bound
+    ZA_KIND_ASK_FAILED, // `ask`, `reason`
+    ZA_KIND_FAIL_NODE,  // all asks towards node `ask`, `reason`
+    ZA_KIND_WATCH,      // `sender` watches under id `ask`
+    ZA_KIND_UNWATCH,
+    ZA_KIND_DOWN,    // a za_Down for watch `ask`
+    ZA_KIND_TIMER,   // of za_after and za_every: id `ask`
+    ZA_KIND_TIMEOUT, // of an ask
+    ZA_KIND_RESUME,  // command: the backoff is over
+    ZA_KIND_STOP,    // command: `reason`
+} za_kind_t;
+
+/** za_block_t.flags of a message. */
+enum {
+    ZA_FLAG_RAW = 1,      // the body is encoded; `type_id` instead of `type`
+    ZA_FLAG_HELD = 2,     // za_keep: stays alive when it leaves the mailbox
+    ZA_FLAG_FAILED = 4,   // an ask in it fails, with the reason in `deadline_ms`
+    ZA_FLAG_REARM = 8,    // a za_every that was delivered
+    ZA_FLAG_REFUSED = 16, // meant for an actor that is gone
+};
+
+/** Where a timer is; it stands where a message has its sender. */
+typedef struct za_timer_state {
+    _Atomic uint32_t state; // za_armed_t
+    uint32_t heap_index;    // of the home's heap
+    uint32_t period_ms;     // 0: once
+    uint32_t worker;        // the home: in whose heap it is
+} za_timer_state_t;
+
+struct za_message {
+    za_block_t block; // `bytes`: of the body
+    union {
+        const za_type_t *type;
+        uint64_t type_id; // ZA_FLAG_RAW
+        uint64_t reason;  // signals
+    };
+    uint64_t actor; // whom it is for, with the generation
+    union {
+        za_ref_t sender;
+        za_timer_state_t timer;
+    };
+    uint64_t ask;
+    union {
+        uint64_t deadline_ms; // 0: none
+        uint64_t due_ns;      // timers
+        uint64_t used;        // ZA_KIND_NEW: bytes of the body in use
+    };
+};
+
+static_assert(sizeof(za_message_t) == 64, "the head of a message is one cache line");
+
+/** The body of an ask's timeout. */
+typedef struct za_ask_record {
+    za_Timeout timeout; // with the tag; first: it is the message
+    za_ref_t target;
+} za_ask_record_t;
+
+enum {
+    // A decoded body is at most its struct and its encoded bytes.
+    ZA_BODY_BYTES_MAX = ZA_MESSAGE_BYTES_MAX + 128 * 1024,
+};
+
+static_assert(ZA_BODY_BYTES_MAX + sizeof(za_message_t) <= ZA_POOL_BLOCK_BYTES_MAX, "one block");
+
+static inline void *za_body(za_message_t *message)
+{
+    return message + 1;
+}
+
+static inline za_message_t *za_message_of(void *body)
+{
+    return (za_message_t *)body - 1;
+}

@@ -1,0 +1,373 @@
+/** Running an actor: its commands, its messages, and going idle without losing one of either. */
+#include <string.h>
+
+#include "core/worker.h"
+
+enum { FORGET_BATCH = 16 }; // one subtraction for so many messages of a mailbox that is large
+
+const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *type)
+{
+    for (size_t i = 0; i < class_->handler_count; i++) {
+        if (class_->handlers[i].type == type) {
+            return &class_->handlers[i];
+        }
+    }
+    // A type may have one descriptor in each shared object.
+    for (size_t i = 0; i < class_->handler_count; i++) {
+        if (class_->handlers[i].type->id == type->id) {
+            return &class_->handlers[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- one handler -------------------------------------------------------------------------- */
+
+static void lose(za_worker_t *worker, za_message_t *message, za_Reason reason)
+{
+    za_dead_letter(worker, reason);
+    if (message != NULL && message->block.kind == ZA_KIND_USER && message->ask != 0) {
+        message->block.flags |= ZA_FLAG_FAILED;
+        message->deadline_ms = reason;
+    }
+}
+
+static void discard_news(za_worker_t *worker)
+{
+    while (worker->ctx.news != NULL) {
+        za_message_t *message = worker->ctx.news;
+        // relaxed: the list is the handler's
+        worker->ctx.news =
+            (za_message_t *)atomic_load_explicit(&message->block.next, memory_order_relaxed);
+        za_message_drop(worker, message);
+    }
+}
+
+static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
+                         za_verdict_t verdict)
+{
+    if (worker->ctx.stopping) {
+        return; // it ends, whatever it says
+    }
+    if (verdict == ZA_STOP || (verdict == ZA_DONE && worker->ctx.stop)) {
+        za_cell_quit(worker, cell);
+        return;
+    }
+    if (verdict != ZA_FAIL) {
+        za_log_line(worker, cell, worker->ctx.id, ZA_ERROR, "a handler answered %d: no verdict",
+                    (int)verdict);
+    }
+    lose(worker, message, za_Reason_REASON_FAILED);
+    za_cell_fail(worker, cell);
+}
+
+void za_handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message, const za_type_t *type,
+               const void *body, uint64_t tag)
+{
+    // relaxed: written by whoever spawned it, before it was scheduled
+    const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
+    const za_handler_t *handler = za_handler_find(class_, type);
+    if (handler == NULL) {
+        if (message != NULL && message->block.kind != ZA_KIND_NOTIFY) {
+            lose(worker, message, za_Reason_REASON_BAD_MESSAGE);
+        }
+        return;
+    }
+    za_ctx_t *ctx = &worker->ctx;
+    ctx->message = message;
+    ctx->type = type;
+    ctx->body = body;
+    ctx->tag = tag;
+    ctx->stop = false;
+    ctx->kept_copy = false;
+    za_verdict_t verdict = handler->call(ctx, cell->state != NULL ? cell->state + 1 : NULL, body);
+    ZA_TALLY(worker, handled);
+    // relaxed: one writer at a time; inspectors want a number
+    uint64_t handled = atomic_load_explicit(&cell->handled, memory_order_relaxed);
+    atomic_store_explicit(&cell->handled, handled + 1, memory_order_relaxed);
+    if (__builtin_expect(ctx->news != NULL, 0)) {
+        discard_news(worker);
+    }
+    if (__builtin_expect(verdict != ZA_DONE || ctx->stop, 0)) {
+        obey_verdict(worker, cell, message, verdict);
+    }
+}
+
+/* ---- one message -------------------------------------------------------------------------- */
+
+/** What a raw message says once decoded: handled from a block of its own. */
+static void handle_raw(za_worker_t *worker, za_cell_t *cell, za_message_t *raw, uint64_t tag)
+{
+    za_message_t *message = NULL;
+    // relaxed: as in za_handle
+    const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
+    za_err_t err = za_message_decode(worker, class_, raw, &message);
+    if (err != ZA_OK) {
+        lose(worker, raw,
+             err == ZA_ENOBUFS ? za_Reason_REASON_LIMIT : za_Reason_REASON_BAD_MESSAGE);
+        return;
+    }
+    raw->ask = 0; // the decoded one has it now
+    za_handle(worker, cell, message, message->type, za_body(message), tag);
+    za_message_settle(worker, cell, message);
+}
+
+static void handle_user(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    if (__builtin_expect(message->deadline_ms != 0, 0) && message->deadline_ms <= za_ms(worker)) {
+        lose(worker, message, za_Reason_REASON_TOO_LATE);
+        if (message->sender.node == 0) {
+            message->ask = 0; // the asker's own timer tells it: za_Timeout, not za_Down
+        }
+        return;
+    }
+    if (__builtin_expect(message->block.flags & ZA_FLAG_RAW, 0)) {
+        handle_raw(worker, cell, message, 0);
+        return;
+    }
+    za_handle(worker, cell, message, message->type, za_body(message), 0);
+}
+
+static void handle_reply(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    za_ask_record_t ask;
+    bool open = za_ask_end(worker, cell, message->ask, &ask);
+    message->ask = 0;
+    if (!open) {
+        ZA_TALLY(worker, late_replies);
+    } else if (message->block.flags & ZA_FLAG_RAW) {
+        handle_raw(worker, cell, message, ask.timeout.tag);
+    } else {
+        za_handle(worker, cell, message, message->type, za_body(message), ask.timeout.tag);
+    }
+}
+
+static void handle_timer(za_worker_t *worker, za_cell_t *cell, za_message_t *timer)
+{
+    if (za_record_get(cell, timer->ask) != timer) {
+        return; // cancelled after it was queued
+    }
+    if (timer->timer.period_ms == 0) {
+        za_record_forget(cell, timer->ask);
+    } else {
+        timer->block.flags = ZA_FLAG_REARM;
+    }
+    za_handle(worker, cell, NULL, timer->type, za_body(timer), 0);
+}
+
+/** A message of the runtime itself. */
+static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    switch ((za_kind_t)message->block.kind) {
+    case ZA_KIND_NOTIFY:
+        za_handle(worker, cell, message, message->type, za_body(message), 0);
+        break;
+    case ZA_KIND_TIMER:
+        handle_timer(worker, cell, message);
+        break;
+    case ZA_KIND_TIMEOUT:
+        za_ask_timed_out(worker, cell, message);
+        break;
+    case ZA_KIND_ASK_FAILED:
+    case ZA_KIND_FAIL_NODE:
+        za_ask_failed(worker, cell, message);
+        break;
+    case ZA_KIND_DOWN:
+        za_watch_fired(worker, cell, message);
+        break;
+    case ZA_KIND_UNWATCH:
+        za_watch_remove(worker, cell, message->sender, message->ask);
+        break;
+    case ZA_KIND_WATCH: // joins the watchers when it leaves the mailbox
+        break;
+    default:
+        ZA_ASSERT(!"a message that no mailbox may have");
+    }
+}
+
+static void handle_message(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    if (__builtin_expect(message->actor != worker->ctx.id, 0)) {
+        message->block.flags |= ZA_FLAG_REFUSED;
+    } else if (message->block.kind == ZA_KIND_USER) {
+        handle_user(worker, cell, message);
+    } else if (message->block.kind == ZA_KIND_REPLY) {
+        handle_reply(worker, cell, message);
+    } else {
+        handle_signal(worker, cell, message);
+    }
+}
+
+/* ---- one run ------------------------------------------------------------------------------ */
+
+static bool has_commands(const za_cell_t *cell)
+{
+    // seq_cst: after the mailbox was made idle, or the actor suspended; see za_mailbox_claim
+    return atomic_load_explicit(&cell->commands, memory_order_seq_cst) != NULL ||
+           atomic_load_explicit(&cell->ended, memory_order_seq_cst) != NULL;
+}
+
+static bool is_waiting(const za_cell_t *cell)
+{
+    return cell->status != ZA_STATUS_RUNNING && cell->status != ZA_STATUS_DEAD;
+}
+
+/** Rests in no queue until a command comes. False: one came, and we still are the owner. */
+static bool suspend(za_cell_t *cell)
+{
+    // seq_cst: before the look for commands; see za_cell_wake
+    atomic_store_explicit(&cell->suspended, 1, memory_order_seq_cst); // pairs: suspend
+    if (!has_commands(cell)) {
+        return true;
+    }
+    uint32_t suspended = 1;
+    // seq_cst: only one of us and the commander goes on
+    return !atomic_compare_exchange_strong_explicit(&cell->suspended, &suspended, 0,
+                                                    memory_order_seq_cst, memory_order_seq_cst);
+}
+
+/** What a run keeps count of. */
+typedef struct run {
+    za_message_t *last; // the newest when the run began: later ones wait for the next run
+    uint32_t left;      // messages
+    uint32_t forget;    // handled user messages that still count
+    uint32_t forget_max;
+} run_t;
+
+static void forget(za_cell_t *cell, run_t *run)
+{
+    if (run->forget > 0) {
+        za_mailbox_forget(&cell->mailbox, run->forget);
+        run->forget = 0;
+    }
+}
+
+static run_t run_begin(za_worker_t *worker, za_cell_t *cell)
+{
+    za_ctx_t *ctx = &worker->ctx;
+    ctx->cell = cell;
+    ctx->stopping = false;
+    // relaxed: the owner's
+    ctx->id = atomic_load_explicit(&cell->id, memory_order_relaxed);
+    uint32_t bound = atomic_load_explicit(&cell->mailbox.count_max, memory_order_relaxed);
+    return (run_t){
+        // relaxed: only compared
+        .last = atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed),
+        .left = ZA_RUN_MESSAGES_MAX,
+        // In a small mailbox the count is exact, so that a handler finds the place it made.
+        .forget_max = (bound & ~ZA_MAILBOX_DROPS) >= 4 * FORGET_BATCH ? FORGET_BATCH : 1,
+    };
+}
+
+typedef enum leave {
+    LEFT,      // the head is gone, we go on
+    LEFT_IDLE, // the head is gone and the actor idle: no longer ours
+    LEFT_NOT,  // a producer is about to link: come back
+} leave_t;
+
+/** Lets the handled head go. */
+static leave_t leave_head(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
+{
+    // Whoever needs the actor afterwards must not make it idle by leaving.
+    bool needs_cell = (head->block.flags & ZA_FLAG_REARM) || head->block.kind == ZA_KIND_WATCH;
+    bool may_idle = !needs_cell && !is_waiting(cell);
+    za_advance_t advance =
+        za_mailbox_advance(&cell->mailbox, head, may_idle ? NULL : ZA_MAILBOX_BUSY);
+    if (advance == ZA_ADVANCE_LATER) {
+        cell->head_done = 1;
+        return LEFT_NOT;
+    }
+    za_message_settle(worker, cell, head);
+    if (advance == ZA_ADVANCED || !may_idle) {
+        return LEFT;
+    }
+    return has_commands(cell) && za_mailbox_claim(&cell->mailbox) ? LEFT : LEFT_IDLE;
+}
+
+/** Handles the head of the mailbox and lets it go. */
+static leave_t run_head(za_worker_t *worker, za_cell_t *cell, za_message_t *head, run_t *run)
+{
+    run->left = head == run->last ? 0 : run->left - 1;
+    if (head->block.kind == ZA_KIND_USER && ++run->forget >= run->forget_max) {
+        forget(cell, run);
+    }
+    handle_message(worker, cell, head);
+    // relaxed: a guess whether we are about to be idle
+    if (is_waiting(cell) || atomic_load_explicit(&head->block.next, memory_order_relaxed) == NULL) {
+        forget(cell, run);
+    }
+    return leave_head(worker, cell, head);
+}
+
+/** Before messages: commands, a head left over from the last run, a change of status. */
+typedef enum ready {
+    READY,      // to handle messages
+    READY_NOT,  // schedule it again
+    READY_GONE, // suspended: no longer ours
+} ready_t;
+
+static ready_t get_ready(za_worker_t *worker, za_cell_t *cell)
+{
+    if (__builtin_expect(cell->head_done, 0)) {
+        za_message_t *head = za_mailbox_head(&cell->mailbox);
+        if (za_mailbox_advance(&cell->mailbox, head, ZA_MAILBOX_BUSY) == ZA_ADVANCE_LATER) {
+            return READY_NOT;
+        }
+        cell->head_done = 0;
+        za_message_settle(worker, cell, head);
+    }
+    for (;;) {
+        if (__builtin_expect(has_commands(cell), 0)) {
+            za_cell_obey(worker, cell);
+        }
+        if (__builtin_expect(!is_waiting(cell), 1)) {
+            return READY;
+        }
+        if (!za_cell_step(worker, cell) && suspend(cell)) {
+            return READY_GONE;
+        }
+        // Ended or spawned: messages are compared with the id that holds now.
+        worker->ctx.id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: ours
+    }
+}
+
+/** Gives up an actor whose mailbox looks empty. */
+static bool run_idle(za_worker_t *worker, za_cell_t *cell)
+{
+    if (!za_mailbox_try_idle(&cell->mailbox)) {
+        za_schedule_last(worker, cell); // a first message is on its way
+        return true;
+    }
+    return !has_commands(cell) || !za_mailbox_claim(&cell->mailbox);
+}
+
+void za_cell_run(za_worker_t *worker, za_cell_t *cell)
+{
+    run_t run = run_begin(worker, cell);
+    for (;;) {
+        ready_t ready = get_ready(worker, cell);
+        if (ready == READY_GONE) {
+            return; // it counted all it handled before it waited
+        }
+        za_message_t *head = ready == READY ? za_mailbox_head(&cell->mailbox) : NULL;
+        if (ready == READY && head == NULL) {
+            forget(cell, &run);
+            if (run_idle(worker, cell)) {
+                return;
+            }
+            continue;
+        }
+        if (ready == READY_NOT || run.left == 0) {
+            break;
+        }
+        leave_t left = run_head(worker, cell, head, &run);
+        if (left == LEFT_IDLE) {
+            return;
+        }
+        if (left == LEFT_NOT) {
+            break;
+        }
+    }
+    forget(cell, &run);
+    za_schedule_last(worker, cell);
+}

@@ -1,0 +1,336 @@
+#include "core/runtime.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/hash.h"
+#include "core/worker.h"
+
+/* ---- creation ----------------------------------------------------------------------------- */
+
+static void *map_pages(size_t bytes)
+{
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+static bool is_valid(const za_runtime_config_t *config)
+{
+    return config->workers >= 1 && config->workers <= ZA_WORKERS_MAX && config->actors_max >= 1 &&
+           config->actors_max < ZA_SLOT_MASK && config->mailbox_default >= 1 &&
+           config->host != NULL && config->host->wake != NULL;
+}
+
+static void worker_init(za_runtime_t *runtime, uint32_t index)
+{
+    za_worker_t *worker = &runtime->workers[index];
+    worker->runtime = runtime;
+    worker->index = index;
+    worker->guest = index >= runtime->config.workers;
+    worker->ctx.worker = worker;
+    worker->next_id = runtime->config.seed & 0xffff; // two runtimes do not share their ids
+    za_rng_init(&worker->rng, runtime->config.seed + za_mix64(index + 1));
+    za_timers_init(&worker->timers, index);
+    za_pool_init(&worker->pool, &runtime->pools, (uint8_t)index);
+}
+
+za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out)
+{
+    if (config == NULL || out == NULL || !is_valid(config)) {
+        return ZA_EINVAL;
+    }
+    za_runtime_t *runtime = map_pages(sizeof *runtime);
+    if (runtime == NULL) {
+        return ZA_ENOMEM;
+    }
+    runtime->config = *config;
+    runtime->host = *config->host;
+    if (config->remote != NULL) {
+        runtime->remote = *config->remote;
+    }
+    runtime->slot_max = config->actors_max + 1; // slot 0 names nobody
+    atomic_init(&runtime->slot_next, 1);
+    runtime->cells_bytes = (size_t)runtime->slot_max * sizeof(za_cell_t);
+    runtime->cells = map_pages(runtime->cells_bytes);
+    if (runtime->cells == NULL) {
+        goto fail_cells;
+    }
+    // Guests are zero pages until one is taken.
+    runtime->workers_bytes = (config->workers + ZA_GUESTS_MAX) * sizeof(za_worker_t);
+    runtime->workers = map_pages(runtime->workers_bytes);
+    if (runtime->workers == NULL) {
+        goto fail_workers;
+    }
+    za_pools_init(&runtime->pools, config->pool_bytes_max);
+    for (uint32_t i = 0; i < config->workers; i++) {
+        worker_init(runtime, i);
+    }
+    *out = runtime;
+    return ZA_OK;
+
+fail_workers:
+    munmap(runtime->cells, runtime->cells_bytes);
+fail_cells:
+    munmap(runtime, sizeof *runtime);
+    return ZA_ENOMEM;
+}
+
+static uint32_t guest_count(const za_runtime_t *runtime)
+{
+    uint32_t count = atomic_load_explicit(&runtime->guests, memory_order_acquire); // pairs: guests
+    return count < ZA_GUESTS_MAX ? count : ZA_GUESTS_MAX;
+}
+
+void za_runtime_destroy(za_runtime_t *runtime)
+{
+    if (runtime == NULL) {
+        return;
+    }
+    uint32_t count = runtime->config.workers + guest_count(runtime);
+    for (uint32_t i = 0; i < count; i++) {
+        za_timers_deinit(&runtime->workers[i].timers);
+        za_pool_deinit(&runtime->workers[i].pool);
+    }
+    munmap(runtime->workers, runtime->workers_bytes);
+    munmap(runtime->cells, runtime->cells_bytes);
+    munmap(runtime, sizeof *runtime);
+}
+
+void za_runtime_add_uid(za_runtime_t *runtime, uint64_t uid)
+{
+    if (uid == 0 || za_uid_is_own(runtime, uid)) {
+        return;
+    }
+    // relaxed: one writer; the uid is published by the count
+    uint32_t count = atomic_load_explicit(&runtime->uid_count, memory_order_relaxed);
+    atomic_store_explicit(&runtime->uids[count % ZA_UIDS_MAX], uid, memory_order_relaxed);
+    atomic_store_explicit(&runtime->uid_count, count + 1, memory_order_release); // pairs: uids
+}
+
+bool za_uid_is_own(const za_runtime_t *runtime, uint64_t node)
+{
+    uint32_t count = atomic_load_explicit(&runtime->uid_count, memory_order_acquire); // pairs: uids
+    count = count < ZA_UIDS_MAX ? count : ZA_UIDS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        // relaxed: published by the count
+        if (atomic_load_explicit(&runtime->uids[i], memory_order_relaxed) == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+za_worker_t *za_runtime_worker(za_runtime_t *runtime, uint32_t index)
+{
+    return index < runtime->config.workers ? &runtime->workers[index] : NULL;
+}
+
+za_worker_t *za_runtime_guest(za_runtime_t *runtime)
+{
+    // relaxed: reserves a number; published when the guest is ready
+    uint32_t count = atomic_load_explicit(&runtime->guests_taken, memory_order_relaxed);
+    do {
+        if (count >= ZA_GUESTS_MAX) {
+            return NULL;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&runtime->guests_taken, &count, count + 1,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    worker_init(runtime, runtime->config.workers + count);
+    atomic_fetch_add_explicit(&runtime->guests, 1, memory_order_release); // pairs: guests
+    return &runtime->workers[runtime->config.workers + count];
+}
+
+/* ---- a turn ------------------------------------------------------------------------------- */
+
+static void set_now(za_worker_t *worker, uint64_t now_ns)
+{
+    ZA_ASSERT(now_ns >= worker->now_ns); // the host's clock is monotonic
+    worker->now_ns = now_ns;
+    // relaxed: a clock for guests, no order
+    atomic_store_explicit(&worker->now_ms, now_ns / 1000000, memory_order_relaxed);
+}
+
+static void become_busy(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    if (worker->idle) {
+        worker->idle = false;
+        atomic_fetch_sub_explicit(&runtime->idle, 1, memory_order_relaxed); // relaxed: a hint
+    }
+    // Whoever was woken looks now; from here on the next one may be woken.
+    if (atomic_load_explicit(&runtime->wake_pending, memory_order_relaxed) !=
+        0) { // relaxed: a look
+        // seq_cst: before our look at what was left; see wake_one in sched.c
+        atomic_store_explicit(&runtime->wake_pending, 0, memory_order_seq_cst);
+    }
+}
+
+/** Says that there is nothing to do, and looks once more: a guest that saw us busy woke nobody. */
+static za_turn_t become_idle(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    worker->idle = true;
+    // seq_cst: before the look; see inject in sched.c
+    atomic_fetch_add_explicit(&runtime->idle, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&runtime->injected, memory_order_seq_cst) == NULL) {
+        return ZA_TURN_IDLE;
+    }
+    worker->idle = false;
+    atomic_fetch_sub_explicit(&runtime->idle, 1, memory_order_relaxed); // relaxed: a hint
+    return ZA_TURN_MORE;
+}
+
+static void flush_remote(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    if (worker->sent_remote) {
+        worker->sent_remote = false;
+        if (runtime->remote.flush != NULL) {
+            runtime->remote.flush(runtime->config.remote_context, worker);
+        }
+    }
+}
+
+za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
+{
+    ZA_ASSERT(!worker->guest);
+    set_now(worker, now_ns);
+    become_busy(worker);
+    za_timers_fire(worker);
+    uint32_t runs = 0;
+    for (; runs < ZA_TURN_RUNS_MAX; runs++) {
+        za_cell_t *cell = za_pick(worker);
+        if (cell == NULL) {
+            break;
+        }
+        za_cell_run(worker, cell);
+    }
+    flush_remote(worker);
+    if (runs == ZA_TURN_RUNS_MAX || za_has_runs(worker) ||
+        za_worker_deadline_ns(worker) <= now_ns) {
+        return ZA_TURN_MORE;
+    }
+    za_pool_flush(&worker->pool);
+    return become_idle(worker);
+}
+
+uint64_t za_worker_deadline_ns(const za_worker_t *worker)
+{
+    // relaxed: exact for the worker itself
+    return atomic_load_explicit(&worker->timers.deadline_ns, memory_order_relaxed);
+}
+
+uint64_t za_worker_now_ms(const za_worker_t *worker)
+{
+    if (!worker->guest) {
+        return za_ms(worker);
+    }
+    uint64_t now_ms = 0;
+    for (uint32_t i = 0; i < worker->runtime->config.workers; i++) {
+        uint64_t other_ms = za_ms(&worker->runtime->workers[i]);
+        now_ms = other_ms > now_ms ? other_ms : now_ms;
+    }
+    return now_ms;
+}
+
+uint32_t za_worker_index(const za_worker_t *worker)
+{
+    return worker->index;
+}
+
+/* ---- a handler's context ------------------------------------------------------------------ */
+
+za_ref_t za_self(const za_ctx_t *ctx)
+{
+    return ctx == NULL ? ZA_REF_NONE : (za_ref_t){ 0, ctx->id };
+}
+
+za_ref_t za_sender(const za_ctx_t *ctx)
+{
+    const za_message_t *message = ctx == NULL ? NULL : ctx->message;
+    bool has_sender = message != NULL &&
+                      (message->block.kind == ZA_KIND_USER || message->block.kind == ZA_KIND_REPLY);
+    return has_sender ? message->sender : ZA_REF_NONE;
+}
+
+uint64_t za_tag(const za_ctx_t *ctx)
+{
+    return ctx == NULL ? 0 : ctx->tag;
+}
+
+uint64_t za_now_ms(const za_ctx_t *ctx)
+{
+    return ctx == NULL ? 0 : za_ms(ctx->worker);
+}
+
+uint64_t za_random(za_ctx_t *ctx)
+{
+    return ctx == NULL ? 0 : za_rng_next(&ctx->worker->rng);
+}
+
+za_node_t *za_ctx_node(const za_ctx_t *ctx)
+{
+    return ctx == NULL ? NULL : ctx->worker->runtime->config.node;
+}
+
+za_worker_t *za_ctx_worker(za_ctx_t *ctx)
+{
+    return ctx->worker;
+}
+
+za_runtime_t *za_ctx_runtime(za_ctx_t *ctx)
+{
+    return ctx->worker->runtime;
+}
+
+uint64_t za_ctx_id(const za_ctx_t *ctx)
+{
+    return ctx->id;
+}
+
+const za_class_t *za_ctx_class(const za_ctx_t *ctx)
+{
+    return atomic_load_explicit(&ctx->cell->class_, memory_order_relaxed); // relaxed: the owner's
+}
+
+bool za_ctx_stopping(const za_ctx_t *ctx)
+{
+    return ctx->stopping;
+}
+
+za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor)
+{
+    if (ctx == NULL || za_ref_is_none(actor)) {
+        return ZA_EINVAL;
+    }
+    za_worker_t *worker = ctx->worker;
+    za_runtime_t *runtime = worker->runtime;
+    bool here = za_node_is_here(runtime, actor.node);
+    if (here && actor.actor == ctx->id) {
+        ctx->stop = true;
+        return ZA_OK;
+    }
+    za_cell_t *cell = here ? za_cell_find(runtime, actor.actor) : NULL;
+    // relaxed: a child of ours cannot change its parent; another's is only compared
+    bool child = cell != NULL && za_cell_id(cell) == actor.actor &&
+                 atomic_load_explicit(&cell->parent, memory_order_relaxed) ==
+                     za_cell_slot(runtime, ctx->cell);
+    if (child) {
+        za_message_t *stop =
+            za_signal_make(worker, ZA_KIND_STOP, actor.actor, 0, za_Reason_REASON_STOPPED);
+        if (stop == NULL) {
+            return ZA_ENOBUFS;
+        }
+        za_cell_command(worker, cell, stop);
+        return ZA_OK;
+    }
+    if (here && (cell == NULL || za_cell_id(cell) != actor.actor)) {
+        return ZA_EGONE;
+    }
+    if (runtime->remote.stop == NULL) {
+        return ZA_EDENIED;
+    }
+    return runtime->remote.stop(runtime->config.remote_context, worker, (za_ref_t){ 0, ctx->id },
+                                actor);
+}

@@ -1,0 +1,352 @@
+/** Scheduler: which actor a worker runs next, and who is woken when there are more. */
+#include "core/worker.h"
+
+enum {
+    BACKLOG_PICKS = 8, // somebody waited through so many picks: worth 40 us of waking
+    BACKLOG_RING = 4,  // ... or so many wait
+    FRESH_IN_ROW = 16, // spawned actors run before the ring so often
+    STEAL_MAX = ZA_RING_RUNS / 2,
+};
+
+/* ---- the ring ----------------------------------------------------------------------------- */
+
+static uint32_t ring_count(const za_ring_t *ring)
+{
+    // relaxed: a guess; whoever takes something checks
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    return atomic_load_explicit(&ring->tail, memory_order_relaxed) - head;
+}
+
+static bool ring_push(za_ring_t *ring, za_cell_t *cell)
+{
+    // acquire: a thief has copied a place before we write over it
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire); // pairs: ring-head
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); // relaxed: ours
+    if (tail - head >= ZA_RING_RUNS) {
+        return false;
+    }
+    // relaxed: published by tail; atomic because a thief that comes too late may read it
+    atomic_store_explicit(&ring->cells[tail % ZA_RING_RUNS], cell, memory_order_relaxed);
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release); // pairs: ring-tail
+    return true;
+}
+
+static za_cell_t *ring_pop(za_ring_t *ring)
+{
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire); // pairs: ring-head
+    for (;;) {
+        // relaxed: ours
+        if (head == atomic_load_explicit(&ring->tail, memory_order_relaxed)) {
+            return NULL;
+        }
+        za_cell_t *cell =
+            atomic_load_explicit(&ring->cells[head % ZA_RING_RUNS], memory_order_relaxed);
+        if (atomic_compare_exchange_weak_explicit(&ring->head, &head, head + 1,
+                                                  memory_order_acq_rel, // pairs: ring-head
+                                                  memory_order_acquire)) {
+            return cell;
+        }
+    }
+}
+
+/** Moves half of `victim` to the end of `ring`; true if something came. */
+static bool ring_steal(za_ring_t *ring, za_ring_t *victim)
+{
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);   // relaxed: ours
+    uint32_t head = atomic_load_explicit(&victim->head, memory_order_acquire); // pairs: ring-head
+    for (;;) {
+        // acquire: the places, and the actors behind them
+        uint32_t end =
+            atomic_load_explicit(&victim->tail, memory_order_acquire); // pairs: ring-tail
+        uint32_t count = end - head;
+        count = count - count / 2;
+        if (count == 0 || count > STEAL_MAX) { // the latter: head is old, tail new
+            return false;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            // relaxed: valid if the exchange succeeds; ours are published by tail
+            za_cell_t *cell = atomic_load_explicit(&victim->cells[(head + i) % ZA_RING_RUNS],
+                                                   memory_order_relaxed);
+            atomic_store_explicit(&ring->cells[(tail + i) % ZA_RING_RUNS], cell,
+                                  memory_order_relaxed);
+        }
+        if (atomic_compare_exchange_weak_explicit(&victim->head, &head, head + count,
+                                                  memory_order_acq_rel, // pairs: ring-head
+                                                  memory_order_acquire)) {
+            atomic_store_explicit(&ring->tail, tail + count,
+                                  memory_order_release); // pairs: ring-tail
+            return true;
+        }
+    }
+}
+
+/* ---- private lists ------------------------------------------------------------------------ */
+
+static void runs_push_last(za_runs_t *runs, za_cell_t *cell)
+{
+    // relaxed: the list is one thread's
+    atomic_store_explicit(&cell->link, NULL, memory_order_relaxed);
+    if (runs->last != NULL) {
+        atomic_store_explicit(&runs->last->link, cell, memory_order_relaxed);
+    } else {
+        runs->first = cell;
+    }
+    runs->last = cell;
+    runs->count++;
+}
+
+static void runs_push_first(za_runs_t *runs, za_cell_t *cell)
+{
+    // relaxed: the list is one thread's
+    atomic_store_explicit(&cell->link, runs->first, memory_order_relaxed);
+    if (runs->first == NULL) {
+        runs->last = cell;
+    }
+    runs->first = cell;
+    runs->count++;
+}
+
+static za_cell_t *runs_pop(za_runs_t *runs)
+{
+    za_cell_t *cell = runs->first;
+    if (cell != NULL) {
+        // relaxed: the list is one thread's
+        runs->first = atomic_load_explicit(&cell->link, memory_order_relaxed);
+        if (runs->first == NULL) {
+            runs->last = NULL;
+        }
+        runs->count--;
+    }
+    return cell;
+}
+
+/* ---- waking ------------------------------------------------------------------------------- */
+
+/** Wakes one idle worker, unless one is on its way. */
+static void wake_one(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    uint32_t none = 0;
+    // seq_cst: after the work was left. The woken clears it before it looks, so that whoever finds
+    // it set knows that a look is still to come.
+    if (atomic_compare_exchange_strong_explicit(&runtime->wake_pending, &none, 1,
+                                                memory_order_seq_cst, memory_order_seq_cst)) {
+        ZA_TALLY(worker, wakes);
+        runtime->host.wake(runtime->config.host_context, NULL);
+    }
+}
+
+static void wake_for_backlog(za_worker_t *worker)
+{
+    // relaxed: a missed wake costs parallelism until the next pick, never work: we run it ourselves
+    if (atomic_load_explicit(&worker->runtime->idle, memory_order_relaxed) > 0 &&
+        atomic_load_explicit(&worker->runtime->wake_pending, memory_order_relaxed) == 0) {
+        wake_one(worker);
+    }
+}
+
+/** From a thread that runs no actors. */
+static void inject(za_worker_t *worker, za_cell_t *cell)
+{
+    za_runtime_t *runtime = worker->runtime;
+    // relaxed: the exchange checks it
+    za_cell_t *top = atomic_load_explicit(&runtime->injected, memory_order_relaxed);
+    do {
+        atomic_store_explicit(&cell->link, top, memory_order_relaxed); // relaxed: published below
+        // seq_cst: before the look at `idle`; a worker counts itself idle, then looks here
+    } while (!atomic_compare_exchange_weak_explicit(&runtime->injected, &top, cell,
+                                                    memory_order_seq_cst, // pairs: inject
+                                                    memory_order_relaxed));
+    if (atomic_load_explicit(&runtime->idle, memory_order_seq_cst) > 0) {
+        wake_one(worker);
+    }
+}
+
+/* ---- scheduling --------------------------------------------------------------------------- */
+
+static void enqueue(za_worker_t *worker, za_cell_t *cell)
+{
+    // Once there is an overflow, everything goes through it: first in, first out.
+    if (worker->overflow.count > 0 || !ring_push(&worker->ring, cell)) {
+        runs_push_last(&worker->overflow, cell);
+    }
+    if (ring_count(&worker->ring) >= BACKLOG_RING) {
+        wake_for_backlog(worker);
+    }
+}
+
+void za_schedule(za_worker_t *worker, za_cell_t *cell)
+{
+    if (worker->guest) {
+        inject(worker, cell);
+    } else if (worker->run_next == NULL) {
+        worker->run_next = cell; // a conversation stays here, and wakes nobody
+    } else {
+        enqueue(worker, cell);
+    }
+}
+
+void za_schedule_last(za_worker_t *worker, za_cell_t *cell)
+{
+    if (worker->guest) {
+        inject(worker, cell);
+    } else {
+        enqueue(worker, cell);
+    }
+}
+
+void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell)
+{
+    if (worker->guest) {
+        inject(worker, cell);
+        return;
+    }
+    runs_push_first(&worker->fresh, cell);
+    if (worker->fresh.count >= BACKLOG_RING) {
+        wake_for_backlog(worker);
+    }
+}
+
+void za_cell_wake(za_worker_t *worker, za_cell_t *cell)
+{
+    if (za_mailbox_claim(&cell->mailbox)) {
+        za_schedule(worker, cell);
+        return;
+    }
+    uint32_t suspended = 1;
+    // seq_cst: the suspended looks for commands after it has said so; see suspend in run.c
+    if (atomic_compare_exchange_strong_explicit(&cell->suspended, &suspended, 0,
+                                                memory_order_seq_cst, // pairs: suspend
+                                                memory_order_seq_cst)) {
+        za_schedule(worker, cell);
+    }
+}
+
+void za_cell_command(za_worker_t *worker, za_cell_t *cell, za_message_t *command)
+{
+    // relaxed: the exchange checks it
+    za_message_t *top = atomic_load_explicit(&cell->commands, memory_order_relaxed);
+    do {
+        // relaxed: published by the exchange
+        atomic_store_explicit(&command->block.next, (za_block_t *)top, memory_order_relaxed);
+        // seq_cst: before the look at the mailbox; the owner idles, then looks here
+    } while (!atomic_compare_exchange_weak_explicit(&cell->commands, &top, command,
+                                                    memory_order_seq_cst, // pairs: commands
+                                                    memory_order_relaxed));
+    za_cell_wake(worker, cell);
+}
+
+/* ---- picking ------------------------------------------------------------------------------ */
+
+/** Takes all that was injected into the own queue, oldest first. */
+static bool take_injected(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    // seq_cst: see inject
+    if (atomic_load_explicit(&runtime->injected, memory_order_seq_cst) == NULL) {
+        return false;
+    }
+    za_cell_t *cell =
+        atomic_exchange_explicit(&runtime->injected, NULL, memory_order_acquire); // pairs: inject
+    za_cell_t *oldest = NULL;
+    while (cell != NULL) {
+        // relaxed: the chain was acquired above
+        za_cell_t *next = atomic_load_explicit(&cell->link, memory_order_relaxed);
+        atomic_store_explicit(&cell->link, oldest, memory_order_relaxed);
+        oldest = cell;
+        cell = next;
+    }
+    bool some = oldest != NULL;
+    while (oldest != NULL) {
+        za_cell_t *next =
+            atomic_load_explicit(&oldest->link, memory_order_relaxed); // relaxed: ours
+        enqueue(worker, oldest);
+        oldest = next;
+    }
+    return some;
+}
+
+static bool steal(za_worker_t *worker)
+{
+    uint32_t count = worker->runtime->config.workers;
+    if (count == 1) {
+        return false;
+    }
+    uint32_t start = (uint32_t)za_rng_below(&worker->rng, count);
+    for (uint32_t i = 0; i < count; i++) {
+        za_worker_t *victim = &worker->runtime->workers[(start + i) % count];
+        if (victim != worker && ring_steal(&worker->ring, &victim->ring)) {
+            ZA_TALLY(worker, steals);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void refill(za_worker_t *worker)
+{
+    while (worker->overflow.count > 0 && ring_push(&worker->ring, worker->overflow.first)) {
+        runs_pop(&worker->overflow);
+    }
+    // Thieves see the ring only: when it is empty, it gets what was spawned last but one.
+    // relaxed: a guess
+    if (atomic_load_explicit(&worker->runtime->idle, memory_order_relaxed) > 0 &&
+        ring_count(&worker->ring) == 0) {
+        for (uint32_t i = 0; i < BACKLOG_RING && worker->fresh.count > 1; i++) {
+            za_cell_t *last = runs_pop(&worker->fresh);
+            za_cell_t *before = runs_pop(&worker->fresh);
+            runs_push_first(&worker->fresh, last);
+            if (!ring_push(&worker->ring, before)) {
+                runs_push_first(&worker->fresh, before);
+                return;
+            }
+        }
+    }
+}
+
+static za_cell_t *pick_own(za_worker_t *worker)
+{
+    if (worker->overflow.count > 0 || worker->fresh.count > 1) {
+        refill(worker);
+    }
+    bool waiting = ring_count(&worker->ring) > 0 || worker->fresh.count > 0;
+    za_cell_t *cell = worker->run_next;
+    if (cell != NULL) {
+        worker->run_next = NULL;
+        if (++worker->hops <= (waiting ? ZA_RUN_NEXT_BUSY_MAX : ZA_RUN_NEXT_MAX) || !waiting) {
+            return cell;
+        }
+        enqueue(worker, cell);
+    }
+    worker->hops = 0;
+    if (worker->fresh.count > 0 &&
+        (worker->runs % FRESH_IN_ROW != 0 || ring_count(&worker->ring) == 0)) {
+        return runs_pop(&worker->fresh);
+    }
+    cell = ring_pop(&worker->ring);
+    return cell != NULL ? cell : runs_pop(&worker->fresh);
+}
+
+za_cell_t *za_pick(za_worker_t *worker)
+{
+    if (++worker->runs % ZA_INJECT_EVERY == 0) {
+        take_injected(worker);
+    }
+    za_cell_t *cell = pick_own(worker);
+    if (cell == NULL && (take_injected(worker) || steal(worker))) {
+        cell = pick_own(worker);
+    }
+    if (ring_count(&worker->ring) == 0) {
+        worker->backlog = 0;
+    } else if (++worker->backlog >= BACKLOG_PICKS) {
+        worker->backlog = 0;
+        wake_for_backlog(worker);
+    }
+    return cell;
+}
+
+bool za_has_runs(const za_worker_t *worker)
+{
+    return worker->run_next != NULL || worker->fresh.count > 0 || worker->overflow.count > 0 ||
+           ring_count(&worker->ring) > 0;
+}

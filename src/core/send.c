@@ -1,0 +1,531 @@
+/** Sending: from a handler to an actor, here or elsewhere. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/worker.h"
+
+/* ---- logging ------------------------------------------------------------------------------ */
+
+enum { LOG_TEXT_BYTES = 512 };
+
+static void log_text(za_worker_t *worker, const za_cell_t *cell, uint64_t id, int level,
+                     const char *format, va_list args)
+{
+    za_runtime_t *runtime = worker->runtime;
+    if (runtime->remote.log == NULL) {
+        return;
+    }
+    char text[LOG_TEXT_BYTES];
+    vsnprintf(text, sizeof text, format, args);
+    // relaxed: the owner's
+    const za_class_t *class_ =
+        cell == NULL ? NULL : atomic_load_explicit(&cell->class_, memory_order_relaxed);
+    runtime->remote.log(runtime->config.remote_context, level, class_ != NULL ? class_->name : NULL,
+                        (za_ref_t){ 0, id }, text);
+}
+
+void za_log_line(za_worker_t *worker, const za_cell_t *cell, uint64_t id, int level,
+                 const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    log_text(worker, cell, id, level, format, args);
+    va_end(args);
+}
+
+void za_log(za_ctx_t *ctx, int level, const char *format, ...)
+{
+    if (ctx == NULL || format == NULL) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    log_text(ctx->worker, ctx->cell, ctx->id, level, format, args);
+    va_end(args);
+}
+
+/* ---- one message -------------------------------------------------------------------------- */
+
+/** A drop-newest mailbox was full: accepted and lost. */
+static void drop_newest(za_worker_t *worker, const za_outgoing_t *out)
+{
+    za_dead_letter(worker, za_Reason_REASON_MAILBOX_FULL);
+    if (out->ask == 0) {
+        return;
+    }
+    za_message_t *notice =
+        za_message_make(worker, ZA_KIND_USER, 0, ZA_POOL_BEYOND); // turns into the failure
+    if (notice != NULL) {
+        notice->sender = out->sender;
+        notice->ask = out->ask;
+        za_message_fail(worker, notice, za_Reason_REASON_MAILBOX_FULL);
+    }
+}
+
+/** The living local actor of `to`; NULL: it is gone. */
+static inline za_cell_t *find_live(za_runtime_t *runtime, uint64_t id)
+{
+    za_cell_t *cell = za_cell_find(runtime, id);
+    return cell != NULL && za_cell_id(cell) == id && id >> ZA_ACTOR_SLOT_BITS != 0 ? cell : NULL;
+}
+
+/** Counts the message in, or answers why not; ZA_ADMIT_DROP: accepted and lost. */
+static inline za_admit_t admit(za_worker_t *worker, za_cell_t *cell, za_kind_t kind)
+{
+    if (kind != ZA_KIND_USER) {
+        return ZA_ADMIT;
+    }
+    za_admit_t admitted = za_mailbox_admit(&cell->mailbox);
+    if (__builtin_expect(admitted == ZA_ADMIT_REJECT, 0)) {
+        ZA_TALLY(worker, rejected);
+    }
+    return admitted;
+}
+
+za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
+{
+    za_cell_t *cell = find_live(worker->runtime, out->to.actor);
+    if (cell == NULL) {
+        return ZA_EGONE;
+    }
+    uint32_t bytes = za_type_extent(out->type, out->body);
+    if (bytes > ZA_MESSAGE_BYTES_MAX) {
+        return ZA_ETOOBIG;
+    }
+    za_admit_t admitted = admit(worker, cell, kind);
+    if (__builtin_expect(admitted != ZA_ADMIT, 0)) {
+        if (admitted == ZA_ADMIT_REJECT) {
+            return ZA_EFULL;
+        }
+        drop_newest(worker, out);
+        return ZA_OK;
+    }
+    za_message_t *message = za_message_make(worker, kind, bytes, ZA_POOL_BOUNDED);
+    if (__builtin_expect(message == NULL, 0)) {
+        if (kind == ZA_KIND_USER) {
+            za_mailbox_forget(&cell->mailbox, 1);
+        }
+        return ZA_ENOBUFS;
+    }
+    message->type = out->type;
+    message->actor = out->to.actor;
+    message->sender = out->sender;
+    message->ask = out->ask;
+    message->deadline_ms = out->deadline_ms;
+    memcpy(za_body(message), out->body, bytes);
+    ZA_TALLY(worker, sent);
+    za_cell_push(worker, cell, message);
+    return ZA_OK;
+}
+
+static za_err_t send_remote(za_worker_t *worker, const za_outgoing_t *out)
+{
+    za_runtime_t *runtime = worker->runtime;
+    if (runtime->remote.send == NULL) {
+        return ZA_ENOROUTE;
+    }
+    za_err_t err = runtime->remote.send(runtime->config.remote_context, worker, out);
+    if (err == ZA_OK) {
+        ZA_TALLY(worker, sent);
+        worker->sent_remote = true;
+    }
+    return err;
+}
+
+za_err_t za_send_any(za_worker_t *worker, const za_outgoing_t *out)
+{
+    if (__builtin_expect(za_node_is_here(worker->runtime, out->to.node), 1)) {
+        return za_send_local(worker, out, out->reply ? ZA_KIND_REPLY : ZA_KIND_USER);
+    }
+    return send_remote(worker, out);
+}
+
+za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *message)
+{
+    if (ctx == NULL || type == NULL || message == NULL || za_ref_is_none(to)) {
+        return ZA_EINVAL;
+    }
+    za_outgoing_t out = { .to = to, .sender = { 0, ctx->id }, .type = type, .body = message };
+    return za_send_any(ctx->worker, &out);
+}
+
+/* ---- messages made by za_new -------------------------------------------------------------- */
+
+void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes)
+{
+    if (ctx == NULL || type == NULL || type->size > ZA_MESSAGE_BYTES_MAX ||
+        extra_bytes > ZA_MESSAGE_BYTES_MAX - type->size) {
+        return NULL;
+    }
+    size_t bytes = type->size + extra_bytes;
+    za_message_t *message = za_message_make(ctx->worker, ZA_KIND_NEW, bytes, ZA_POOL_BOUNDED);
+    if (message == NULL) {
+        return NULL;
+    }
+    memset(za_body(message), 0, bytes);
+    message->type = type;
+    message->used = type->size;
+    // relaxed: the list is the handler's
+    atomic_store_explicit(&message->block.next, (za_block_t *)ctx->news, memory_order_relaxed);
+    ctx->news = message;
+    return za_body(message);
+}
+
+/** Takes a message out of the handler's list; NULL if it is not there: not from za_new. */
+static za_message_t *take_new(za_ctx_t *ctx, void *body)
+{
+    za_message_t *before = NULL;
+    za_message_t *message = ctx->news;
+    while (message != NULL && za_body(message) != body) {
+        before = message;
+        // relaxed, all here: the list is the handler's
+        message = (za_message_t *)atomic_load_explicit(&message->block.next, memory_order_relaxed);
+    }
+    if (message != NULL) {
+        za_block_t *next = atomic_load_explicit(&message->block.next, memory_order_relaxed);
+        if (before == NULL) {
+            ctx->news = (za_message_t *)next;
+        } else {
+            atomic_store_explicit(&before->block.next, next, memory_order_relaxed);
+        }
+    }
+    return message;
+}
+
+static void put_new_back(za_ctx_t *ctx, za_message_t *message)
+{
+    // relaxed: the list is the handler's
+    atomic_store_explicit(&message->block.next, (za_block_t *)ctx->news, memory_order_relaxed);
+    ctx->news = message;
+}
+
+void za_discard(za_ctx_t *ctx, void **message)
+{
+    if (ctx == NULL || message == NULL || *message == NULL) {
+        return;
+    }
+    za_message_t *mine = take_new(ctx, *message);
+    if (mine != NULL) {
+        za_message_drop(ctx->worker, mine);
+        *message = NULL;
+    }
+}
+
+za_err_t za_bytes_put(void *message, za_bytes_t *field, const void *data, size_t size)
+{
+    if (message == NULL || field == NULL || (data == NULL && size > 0)) {
+        return ZA_EINVAL;
+    }
+    za_message_t *mine = za_message_of(message);
+    uintptr_t at = (uintptr_t)field - (uintptr_t)message;
+    if (mine->block.kind != ZA_KIND_NEW || at > mine->type->size - sizeof *field) {
+        return ZA_EINVAL;
+    }
+    if (size > mine->block.bytes - mine->used) {
+        return ZA_ETOOBIG;
+    }
+    field->size = (uint32_t)size;
+    field->offset = size == 0 ? 0 : (uint32_t)(mine->used - at);
+    if (size > 0) {
+        memcpy((char *)message + mine->used, data, size);
+    }
+    mine->used += size;
+    return ZA_OK;
+}
+
+/** Sends the block itself to a local actor; on an error it is as before. */
+static za_err_t move_local(za_worker_t *worker, const za_outgoing_t *out, za_message_t *message)
+{
+    za_cell_t *cell = find_live(worker->runtime, out->to.actor);
+    if (cell == NULL) {
+        return ZA_EGONE;
+    }
+    za_kind_t kind = out->reply ? ZA_KIND_REPLY : ZA_KIND_USER;
+    za_admit_t admitted = admit(worker, cell, kind);
+    if (admitted == ZA_ADMIT_REJECT) {
+        return ZA_EFULL;
+    }
+    if (admitted == ZA_ADMIT_DROP) {
+        drop_newest(worker, out);
+        za_message_drop(worker, message);
+        return ZA_OK;
+    }
+    message->block.kind = (uint8_t)kind;
+    message->actor = out->to.actor;
+    message->sender = out->sender;
+    message->ask = out->ask;
+    message->deadline_ms = out->deadline_ms;
+    ZA_TALLY(worker, sent);
+    za_cell_push(worker, cell, message);
+    return ZA_OK;
+}
+
+/** Moves a message of za_new; out->type and out->body are filled in here. */
+static za_err_t move_any(za_ctx_t *ctx, za_outgoing_t *out, void **body)
+{
+    za_message_t *message = take_new(ctx, *body);
+    if (message == NULL) {
+        return ZA_EINVAL;
+    }
+    out->type = message->type;
+    out->body = *body;
+    za_err_t err;
+    if (za_node_is_here(ctx->worker->runtime, out->to.node)) {
+        err = move_local(ctx->worker, out, message);
+    } else {
+        err = send_remote(ctx->worker, out);
+        if (err == ZA_OK) {
+            za_message_drop(ctx->worker, message);
+        }
+    }
+    if (err != ZA_OK) {
+        put_new_back(ctx, message);
+        return err;
+    }
+    *body = NULL;
+    return ZA_OK;
+}
+
+za_err_t za_send(za_ctx_t *ctx, za_ref_t to, void **message)
+{
+    if (ctx == NULL || message == NULL || *message == NULL || za_ref_is_none(to)) {
+        return ZA_EINVAL;
+    }
+    za_outgoing_t out = { .to = to, .sender = { 0, ctx->id } };
+    return move_any(ctx, &out, message);
+}
+
+/* ---- answering ---------------------------------------------------------------------------- */
+
+/** The message being handled, if it can be answered; else counts the answer as too late. */
+static za_message_t *answerable(za_ctx_t *ctx)
+{
+    za_message_t *message = ctx->message;
+    if (message == NULL || message->block.kind != ZA_KIND_USER || message->ask == 0) {
+        ZA_TALLY(ctx->worker, late_replies);
+        return NULL;
+    }
+    return message;
+}
+
+static za_outgoing_t answer_to(const za_ctx_t *ctx, const za_message_t *asked)
+{
+    return (za_outgoing_t){
+        .to = asked->sender,
+        .sender = { 0, ctx->id },
+        .ask = asked->ask,
+        .reply = true,
+    };
+}
+
+/** What became of the answer: its ask is closed, or fails when the message is let go. */
+static void answered(za_ctx_t *ctx, za_message_t *asked, za_err_t err)
+{
+    if (err == ZA_OK || err == ZA_EGONE) {
+        asked->ask = 0;
+        if (err == ZA_EGONE) {
+            za_dead_letter(ctx->worker, za_Reason_REASON_NO_ACTOR);
+        }
+        return;
+    }
+    asked->block.flags |= ZA_FLAG_FAILED;
+    asked->deadline_ms = err == ZA_ENOBUFS ? za_Reason_REASON_LIMIT : za_Reason_REASON_NO_ANSWER;
+    za_dead_letter(ctx->worker, (za_Reason)asked->deadline_ms);
+}
+
+static void answer(za_ctx_t *ctx, za_message_t *asked, const za_type_t *type, const void *message)
+{
+    za_outgoing_t out = answer_to(ctx, asked);
+    out.type = type;
+    out.body = message;
+    answered(ctx, asked, za_send_any(ctx->worker, &out));
+}
+
+void za_reply(za_ctx_t *ctx, const za_type_t *type, const void *message)
+{
+    if (ctx == NULL || type == NULL || message == NULL) {
+        return;
+    }
+    za_message_t *asked = answerable(ctx);
+    if (asked != NULL) {
+        answer(ctx, asked, type, message);
+    }
+}
+
+void za_reply_send(za_ctx_t *ctx, void **message)
+{
+    if (ctx == NULL || message == NULL || *message == NULL) {
+        return;
+    }
+    za_message_t *asked = answerable(ctx);
+    if (asked != NULL) {
+        za_outgoing_t out = answer_to(ctx, asked);
+        answered(ctx, asked, move_any(ctx, &out, message));
+    }
+    za_discard(ctx, message); // always taken
+}
+
+za_err_t za_forward(za_ctx_t *ctx, za_ref_t to)
+{
+    if (ctx == NULL || za_ref_is_none(to) || ctx->type == NULL) {
+        return ZA_EINVAL;
+    }
+    za_message_t *message = ctx->message;
+    za_outgoing_t out = { .to = to, .type = ctx->type, .body = ctx->body };
+    out.sender = za_sender(ctx);
+    if (message != NULL && message->block.kind == ZA_KIND_USER) {
+        out.ask = message->ask;
+        out.deadline_ms = message->ask != 0 ? message->deadline_ms : 0;
+    }
+    za_err_t err = za_send_any(ctx->worker, &out);
+    if (err == ZA_OK && message != NULL && message->block.kind == ZA_KIND_USER) {
+        message->ask = 0; // whoever has it now answers it
+    }
+    return err;
+}
+
+/* ---- keeping ------------------------------------------------------------------------------ */
+
+/** A notification has no block of its own: a copy is kept. */
+static za_message_t *copy_for_keeping(za_ctx_t *ctx)
+{
+    uint32_t bytes = za_type_extent(ctx->type, ctx->body);
+    za_message_t *copy = za_message_make(ctx->worker, ZA_KIND_NOTIFY, bytes, ZA_POOL_BOUNDED);
+    if (copy != NULL) {
+        copy->type = ctx->type;
+        copy->actor = ctx->id;
+        copy->sender = ZA_REF_NONE;
+        copy->ask = 0;
+        copy->deadline_ms = 0;
+        memcpy(za_body(copy), ctx->body, bytes);
+    }
+    return copy;
+}
+
+za_message_t *za_keep(za_ctx_t *ctx)
+{
+    if (ctx == NULL || ctx->type == NULL || ctx->kept_copy || ctx->stopping ||
+        (ctx->message != NULL && ctx->message->block.flags & ZA_FLAG_HELD)) {
+        return NULL;
+    }
+    za_extra_t *extra = za_cell_extra(ctx->worker, ctx->cell);
+    za_message_t *kept = ctx->message;
+    if (extra != NULL && kept == NULL) {
+        kept = copy_for_keeping(ctx);
+    }
+    if (extra == NULL || kept == NULL) {
+        return NULL;
+    }
+    if (!za_table_put(&extra->records, &ctx->worker->pool, (uintptr_t)kept, 1, kept)) {
+        if (kept != ctx->message) {
+            za_message_drop(ctx->worker, kept);
+        }
+        return NULL;
+    }
+    kept->block.flags |= ZA_FLAG_HELD;
+    ctx->kept_copy = kept != ctx->message;
+    return kept;
+}
+
+const void *za_kept_body(const za_message_t *kept)
+{
+    return kept == NULL ? NULL : kept + 1;
+}
+
+/** Takes a held message from the actor's records; NULL: the actor holds no such. */
+static za_message_t *take_kept(za_ctx_t *ctx, za_message_t **kept)
+{
+    if (ctx == NULL || kept == NULL || *kept == NULL || ctx->cell->extra == NULL) {
+        return NULL;
+    }
+    za_message_t *message = za_table_remove(&ctx->cell->extra->records, (uintptr_t)*kept, 1);
+    if (message != NULL) {
+        message->block.flags &= (uint8_t)~ZA_FLAG_HELD;
+        *kept = NULL;
+    }
+    return message;
+}
+
+/** Lets go of what was held; the message being handled is let go when its handler returns. */
+static void let_go(za_ctx_t *ctx, za_message_t *message)
+{
+    if (message != ctx->message) {
+        za_message_settle(ctx->worker, ctx->cell, message);
+    }
+}
+
+void za_reply_kept(za_ctx_t *ctx, za_message_t **kept, const za_type_t *type, const void *message)
+{
+    za_message_t *asked = take_kept(ctx, kept);
+    if (asked == NULL) {
+        return;
+    }
+    if (asked->block.kind != ZA_KIND_USER || asked->ask == 0) {
+        ZA_TALLY(ctx->worker, late_replies);
+    } else if (type != NULL && message != NULL) {
+        answer(ctx, asked, type, message);
+    }
+    let_go(ctx, asked);
+}
+
+void za_release(za_ctx_t *ctx, za_message_t **kept)
+{
+    za_message_t *message = take_kept(ctx, kept);
+    if (message != NULL) {
+        let_go(ctx, message);
+    }
+}
+
+/* ---- asking ------------------------------------------------------------------------------- */
+
+static za_err_t ask_begin(za_ctx_t *ctx, za_ref_t to, const za_ask_opts_t *opts, za_message_t **out)
+{
+    if (ctx == NULL || za_ref_is_none(to) || opts == NULL || opts->size < sizeof *opts ||
+        opts->timeout_ms == 0) {
+        return ZA_EINVAL;
+    }
+    if (ctx->stopping) {
+        return ZA_ESTOPPING;
+    }
+    return za_ask_open(ctx, to, opts->timeout_ms, opts->tag, out);
+}
+
+za_err_t za_ask_with(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *message,
+                     const za_ask_opts_t *opts)
+{
+    if (type == NULL || message == NULL) {
+        return ZA_EINVAL;
+    }
+    za_message_t *record = NULL;
+    za_err_t err = ask_begin(ctx, to, opts, &record);
+    if (err != ZA_OK) {
+        return err;
+    }
+    za_outgoing_t out = za_ask_outgoing(ctx, record);
+    out.type = type;
+    out.body = message;
+    err = za_send_any(ctx->worker, &out);
+    if (err != ZA_OK) {
+        za_ask_undo(ctx, record);
+    }
+    return err;
+}
+
+za_err_t za_ask_send(za_ctx_t *ctx, za_ref_t to, void **message, const za_ask_opts_t *opts)
+{
+    if (message == NULL || *message == NULL) {
+        return ZA_EINVAL;
+    }
+    za_message_t *record = NULL;
+    za_err_t err = ask_begin(ctx, to, opts, &record);
+    if (err != ZA_OK) {
+        return err;
+    }
+    za_outgoing_t out = za_ask_outgoing(ctx, record);
+    err = move_any(ctx, &out, message);
+    if (err != ZA_OK) {
+        za_ask_undo(ctx, record);
+    }
+    return err;
+}

@@ -1,0 +1,359 @@
+/** Spawning: a slot, a state, a place among the children, and the first run. */
+#include <string.h>
+
+#include "core/worker.h"
+
+enum { CLAIM_TRIES = 8 }; // free cells with late messages in them are rare
+
+/* ---- slots -------------------------------------------------------------------------------- */
+
+static void slots_push(za_worker_t *worker, za_cell_t *cell)
+{
+    cell->next = worker->slots == NULL ? 0 : za_cell_slot(worker->runtime, worker->slots);
+    worker->slots = cell;
+    worker->slot_count++;
+}
+
+static za_cell_t *slots_pop(za_worker_t *worker)
+{
+    za_cell_t *cell = worker->slots;
+    if (cell != NULL) {
+        worker->slots = cell->next == 0 ? NULL : za_cell_at(worker->runtime, cell->next);
+        worker->slot_count--;
+    }
+    return cell;
+}
+
+/** Gives half of the own free cells to whoever needs some. */
+static void share_slots(za_worker_t *worker)
+{
+    za_cell_t *first = worker->slots;
+    za_cell_t *last = first;
+    uint32_t give = worker->slot_count / 2;
+    for (uint32_t i = 1; i < give; i++) {
+        last = za_cell_at(worker->runtime, last->next);
+    }
+    worker->slots = za_cell_at(worker->runtime, last->next);
+    worker->slot_count -= give;
+    last->next = 0;
+    // relaxed: the exchange checks it
+    za_cell_t *top = atomic_load_explicit(&worker->runtime->slots_spare, memory_order_relaxed);
+    do {
+        last->next = top == NULL ? 0 : za_cell_slot(worker->runtime, top);
+    } while (!atomic_compare_exchange_weak_explicit(&worker->runtime->slots_spare, &top, first,
+                                                    memory_order_release, // pairs: slots-spare
+                                                    memory_order_relaxed));
+}
+
+void za_slot_free(za_worker_t *worker, za_cell_t *cell)
+{
+    // relaxed: the cell is ours
+    uint64_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
+    if (id >> ZA_ACTOR_SLOT_BITS >= ZA_GENERATION_MAX) {
+        return; // retired: no id of this slot is left
+    }
+    slots_push(worker, cell);
+    uint32_t keep = worker->runtime->slot_max / 16;
+    keep = keep < 4 ? 4 : keep > ZA_SLOT_SPARE_MAX ? ZA_SLOT_SPARE_MAX : keep;
+    if (worker->slot_count > keep) {
+        share_slots(worker);
+    }
+}
+
+/** Takes all free cells that others shared. */
+static void take_shared(za_worker_t *worker)
+{
+    // relaxed: a look that saves the exchange
+    if (atomic_load_explicit(&worker->runtime->slots_spare, memory_order_relaxed) == NULL) {
+        return;
+    }
+    za_cell_t *cell = atomic_exchange_explicit(&worker->runtime->slots_spare, NULL,
+                                               memory_order_acquire); // pairs: slots-spare
+    while (cell != NULL) {
+        za_cell_t *next = cell->next == 0 ? NULL : za_cell_at(worker->runtime, cell->next);
+        slots_push(worker, cell);
+        cell = next;
+    }
+}
+
+/** A block of cells that no actor ever had; small when there are few at all. */
+static bool take_block(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    uint32_t want = runtime->slot_max >= ZA_SLOT_BLOCK * ZA_SLOT_BLOCK ? ZA_SLOT_BLOCK : 1;
+    // relaxed: numbers are handed out, the cells are zero pages
+    uint32_t next = atomic_load_explicit(&runtime->slot_next, memory_order_relaxed);
+    uint32_t end;
+    do {
+        if (next >= runtime->slot_max) {
+            return false;
+        }
+        end = next + want < runtime->slot_max ? next + want : runtime->slot_max;
+    } while (!atomic_compare_exchange_weak_explicit(&runtime->slot_next, &next, end,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    worker->slot_fresh = next;
+    worker->slot_end = end;
+    return true;
+}
+
+/** A free cell whose mailbox is claimed; NULL: the actor limit. */
+static za_cell_t *slot_take(za_worker_t *worker)
+{
+    if (worker->slots == NULL) {
+        take_shared(worker);
+    }
+    za_cell_t *busy[CLAIM_TRIES];
+    uint32_t busy_count = 0;
+    za_cell_t *found = NULL;
+    while (found == NULL && worker->slots != NULL && busy_count < CLAIM_TRIES) {
+        za_cell_t *cell = slots_pop(worker);
+        if (za_mailbox_claim(&cell->mailbox)) {
+            found = cell;
+        } else {
+            busy[busy_count++] = cell; // scheduled to be drained: free again soon
+        }
+    }
+    while (busy_count > 0) {
+        slots_push(worker, busy[--busy_count]);
+    }
+    if (found == NULL && (worker->slot_fresh < worker->slot_end || take_block(worker))) {
+        found = za_cell_at(worker->runtime, worker->slot_fresh++);
+        if (!za_mailbox_claim(&found->mailbox)) {
+            // Somebody wrote to a made-up reference: later, when it is drained.
+            slots_push(worker, found);
+            return NULL;
+        }
+    }
+    return found;
+}
+
+/** Gives up a claimed cell that lives no more. */
+static void slot_return(za_worker_t *worker, za_cell_t *cell)
+{
+    if (!za_mailbox_try_idle(&cell->mailbox)) {
+        za_schedule(worker, cell); // somebody wrote to it: drained like any dead one
+    }
+    za_slot_free(worker, cell);
+}
+
+/* ---- parts -------------------------------------------------------------------------------- */
+
+za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell)
+{
+    if (cell->extra == NULL) {
+        za_block_t *block = za_pool_alloc(&worker->pool, sizeof(za_extra_t), ZA_POOL_BOUNDED);
+        if (block == NULL) {
+            return NULL;
+        }
+        memset((char *)block + sizeof *block, 0, sizeof(za_extra_t) - sizeof *block);
+        cell->extra = (za_extra_t *)(void *)block;
+    }
+    return cell->extra;
+}
+
+static bool needs_extra(const za_spawn_opts_t *opts, za_ref_t owner)
+{
+    return opts->max_restarts > 0 || opts->on_limit != ZA_LIMIT_STOP || opts->args_type != NULL ||
+           owner.actor != 0;
+}
+
+static za_err_t fill_extra(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
+                           const za_spawn_opts_t *opts)
+{
+    za_extra_t *extra = za_cell_extra(worker, cell);
+    if (extra == NULL) {
+        return ZA_ENOBUFS;
+    }
+    extra->owner = owner;
+    extra->restart = (uint8_t)opts->restart;
+    extra->on_limit = (uint8_t)opts->on_limit;
+    extra->max_restarts = opts->max_restarts;
+    extra->within_ms = opts->within_ms != 0 ? opts->within_ms : 5000;
+    extra->backoff_min_ms = opts->backoff_min_ms;
+    extra->backoff_max_ms = opts->backoff_max_ms != 0 ? opts->backoff_max_ms : 30000;
+    if (opts->args_type == NULL) {
+        return ZA_OK;
+    }
+    uint32_t bytes = za_type_extent(opts->args_type, opts->args);
+    extra->args = za_message_make(worker, ZA_KIND_NOTIFY, bytes, ZA_POOL_BOUNDED);
+    if (extra->args == NULL) {
+        return ZA_ENOBUFS;
+    }
+    extra->args->type = opts->args_type;
+    extra->args->ask = 0;
+    memcpy(za_body(extra->args), opts->args, bytes);
+    return ZA_OK;
+}
+
+void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell)
+{
+    if (cell->state != NULL) {
+        za_pool_free(&worker->pool, cell->state);
+        cell->state = NULL;
+    }
+    if (cell->extra != NULL) {
+        if (cell->extra->args != NULL) {
+            za_message_drop(worker, cell->extra->args);
+        }
+        za_pool_free(&worker->pool, &cell->extra->block);
+        cell->extra = NULL;
+    }
+}
+
+static za_err_t make_parts(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
+                           const za_class_t *class_, const za_spawn_opts_t *opts)
+{
+    if (class_->state_bytes > 0) {
+        cell->state =
+            za_pool_alloc(&worker->pool, sizeof(za_block_t) + class_->state_bytes, ZA_POOL_BOUNDED);
+        if (cell->state == NULL) {
+            return ZA_ENOBUFS;
+        }
+        memset(cell->state + 1, 0, class_->state_bytes);
+    }
+    if (needs_extra(opts, owner)) {
+        return fill_extra(worker, cell, owner, opts);
+    }
+    return ZA_OK;
+}
+
+static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *parent,
+                      const za_class_t *class_, const za_spawn_opts_t *opts)
+{
+    za_runtime_t *runtime = worker->runtime;
+    uint32_t bound = opts->mailbox != 0 ? opts->mailbox : runtime->config.mailbox_default;
+    bound = bound < ZA_MAILBOX_DROPS ? bound : ZA_MAILBOX_DROPS - 1;
+    bound |= opts->overflow == ZA_DROP_NEWEST ? ZA_MAILBOX_DROPS : 0;
+    // relaxed, all of them: published by the id
+    atomic_store_explicit(&cell->mailbox.count_max, bound, memory_order_relaxed);
+    atomic_store_explicit(&cell->class_, class_, memory_order_relaxed);
+    atomic_store_explicit(&cell->handled, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->restarts, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->asks_out, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->attached, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->parent, parent == NULL ? 0 : za_cell_slot(runtime, parent),
+                          memory_order_relaxed);
+    cell->watchers = NULL;
+    cell->status = ZA_STATUS_STARTING;
+    cell->head_done = 0;
+    cell->started = 0;
+    cell->why = 0;
+    cell->escalates = 0;
+    cell->previous = 0;
+    cell->next = 0;
+}
+
+static void adopt(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
+{
+    za_extra_t *extra = parent->extra;
+    uint32_t slot = za_cell_slot(worker->runtime, child);
+    child->previous = extra->child_last;
+    if (extra->child_last != 0) {
+        za_cell_at(worker->runtime, extra->child_last)->next = slot;
+    } else {
+        extra->child_first = slot;
+    }
+    extra->child_last = slot;
+}
+
+/* ---- spawn -------------------------------------------------------------------------------- */
+
+/** A copy with every field, whatever version of the struct the caller has. */
+static za_err_t read_opts(const za_class_t *class_, const za_spawn_opts_t *given,
+                          za_spawn_opts_t *opts)
+{
+    if (class_ == NULL || given == NULL || given->size < sizeof given->size || given->size > 4096) {
+        return ZA_EINVAL;
+    }
+    *opts = (za_spawn_opts_t){ 0 };
+    memcpy(opts, given, given->size < sizeof *opts ? given->size : sizeof *opts);
+    if ((opts->args_type != NULL) != (opts->args != NULL) || opts->overflow > ZA_DROP_NEWEST ||
+        opts->restart > ZA_RESTART_NEVER || opts->on_limit > ZA_LIMIT_ESCALATE) {
+        return ZA_EINVAL;
+    }
+    if (opts->name != NULL) {
+        size_t length = strnlen(opts->name, ZA_NAME_BYTES_MAX + 1);
+        if (length == 0 || length > ZA_NAME_BYTES_MAX) {
+            return ZA_EINVAL;
+        }
+    }
+    if (opts->args_type != NULL) {
+        if (za_handler_find(class_, opts->args_type) == NULL) {
+            return ZA_ETYPE;
+        }
+        if (za_type_extent(opts->args_type, opts->args) > ZA_SPAWN_ARGS_BYTES_MAX) {
+            return ZA_ETOOBIG;
+        }
+    }
+    return class_->state_bytes + sizeof(za_block_t) > ZA_POOL_BLOCK_BYTES_MAX ? ZA_ETOOBIG : ZA_OK;
+}
+
+static za_err_t register_name(za_worker_t *worker, uint64_t id, const char *name)
+{
+    za_runtime_t *runtime = worker->runtime;
+    if (runtime->remote.named == NULL) {
+        return ZA_ENOROUTE; // names are the cluster's, and there is none
+    }
+    return runtime->remote.named(runtime->config.remote_context, worker, (za_ref_t){ 0, id }, name);
+}
+
+za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
+                       const za_class_t *class_, const za_spawn_opts_t *given, za_ref_t *out)
+{
+    za_spawn_opts_t opts;
+    za_err_t err = read_opts(class_, given, &opts);
+    if (err != ZA_OK) {
+        return err;
+    }
+    if (parent != NULL && za_cell_extra(worker, parent) == NULL) {
+        return ZA_ENOBUFS;
+    }
+    za_cell_t *cell = slot_take(worker);
+    if (cell == NULL) {
+        return ZA_ENOBUFS;
+    }
+    // relaxed: the cell is ours
+    uint64_t dead = atomic_load_explicit(&cell->id, memory_order_relaxed);
+    uint64_t id = dead + (UINT64_C(1) << ZA_ACTOR_SLOT_BITS) + za_cell_slot(worker->runtime, cell);
+    err = make_parts(worker, cell, owner, class_, &opts);
+    if (err != ZA_OK) {
+        goto fail_parts;
+    }
+    fill_cell(worker, cell, parent, class_, &opts);
+    atomic_store_explicit(&cell->id, id, memory_order_release); // pairs: cell-id
+    if (opts.name != NULL) {
+        err = register_name(worker, id, opts.name);
+        if (err != ZA_OK) {
+            goto fail_name;
+        }
+    }
+    if (parent != NULL) {
+        adopt(worker, parent, cell);
+    }
+    ZA_TALLY(worker, spawned);
+    if (out != NULL) {
+        *out = (za_ref_t){ 0, id };
+    }
+    za_schedule_fresh(worker, cell);
+    return ZA_OK;
+
+fail_name:
+    atomic_store_explicit(&cell->id, za_id_dead(id), memory_order_release); // pairs: cell-id
+    cell->status = ZA_STATUS_DEAD;
+fail_parts:
+    za_cell_free_parts(worker, cell);
+    slot_return(worker, cell);
+    return err;
+}
+
+za_err_t za_spawn_with(za_ctx_t *ctx, const za_class_t *class_, za_ref_t *out,
+                       const za_spawn_opts_t *opts)
+{
+    if (ctx == NULL) {
+        return ZA_EINVAL;
+    }
+    if (ctx->stopping) {
+        return ZA_ESTOPPING;
+    }
+    return za_cell_spawn(ctx->worker, ctx->cell, ZA_REF_NONE, class_, opts, out);
+}

@@ -1,0 +1,371 @@
+/** Supervision: how an actor starts, fails, restarts in place, and ends. */
+#include <string.h>
+
+#include "core/worker.h"
+
+/* ---- starting ----------------------------------------------------------------------------- */
+
+/** True for a class that wants to hear of members. */
+static bool hears_of_members(const za_class_t *class_)
+{
+    const za_type_t *const types[] = {
+        &za_MemberUp_type,      &za_MemberSuspect_type, &za_MemberUnreachable_type,
+        &za_MemberLeaving_type, &za_MemberLeft_type,    &za_MemberDown_type,
+        &za_Reborn_type,
+    };
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (za_handler_find(class_, types[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_restart(const za_extra_t *extra)
+{
+    return extra != NULL && extra->max_restarts > 0 && extra->restart != ZA_RESTART_NEVER;
+}
+
+void za_cell_start(za_worker_t *worker, za_cell_t *cell)
+{
+    za_runtime_t *runtime = worker->runtime;
+    // relaxed, both: the owner's
+    const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
+    uint32_t restarts = atomic_load_explicit(&cell->restarts, memory_order_relaxed);
+    cell->status = ZA_STATUS_RUNNING;
+    cell->started = 1;
+    if (runtime->remote.started != NULL && hears_of_members(class_)) {
+        runtime->remote.started(runtime->config.remote_context, worker,
+                                (za_ref_t){ 0, worker->ctx.id }, class_);
+    }
+    if (cell->extra != NULL) {
+        cell->extra->started_ms = za_ms(worker);
+    }
+    if (cell->extra == NULL || cell->extra->args == NULL) {
+        za_Started started = { .restarts = restarts };
+        za_handle(worker, cell, NULL, &za_Started_type, &started, 0);
+        return;
+    }
+    za_message_t *args = cell->extra->args;
+    bool again = may_restart(cell->extra);
+    za_handle(worker, cell, NULL, args->type, za_body(args), 0);
+    if (!again) {
+        cell->extra->args = NULL;
+        za_message_drop(worker, args);
+    }
+}
+
+/* ---- failing ------------------------------------------------------------------------------ */
+
+/** Counts one more restart. False: the limit within the window is reached. */
+static bool count_restart(za_worker_t *worker, za_extra_t *extra)
+{
+    uint64_t now_ms = za_ms(worker);
+    if (extra->window_count == 0 || now_ms - extra->window_ms > extra->within_ms) {
+        extra->window_ms = now_ms;
+        extra->window_count = 0;
+    }
+    if (extra->window_count >= extra->max_restarts) {
+        return false;
+    }
+    extra->window_count++;
+    // A run as long as the window was a success: the backoff begins anew.
+    bool lasted = now_ms - extra->started_ms > extra->within_ms;
+    extra->backoff_step = lasted ? 0 : extra->backoff_step;
+    return true;
+}
+
+/** Restarts, or ends for `reason`. */
+static void restart_or_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason)
+{
+    za_extra_t *extra = cell->extra;
+    if (may_restart(extra)) {
+        if (count_restart(worker, extra)) {
+            cell->status = ZA_STATUS_RESTARTING;
+            return;
+        }
+        reason = za_Reason_REASON_LIMIT;
+    }
+    bool failed = reason != za_Reason_REASON_STOPPED;
+    cell->escalates = failed && extra != NULL && extra->on_limit == ZA_LIMIT_ESCALATE;
+    // relaxed: constant while it lives
+    bool root = atomic_load_explicit(&cell->parent, memory_order_relaxed) == 0;
+    if (failed && root) {
+        za_log_line(worker, cell, worker->ctx.id, ZA_ERROR, "a root actor failed and stops");
+    }
+    za_cell_end(worker, cell, reason);
+}
+
+static bool is_up(const za_cell_t *cell)
+{
+    return cell->status == ZA_STATUS_RUNNING || cell->status == ZA_STATUS_STARTING;
+}
+
+void za_cell_fail(za_worker_t *worker, za_cell_t *cell)
+{
+    if (is_up(cell)) {
+        ZA_TALLY(worker, failed);
+        restart_or_end(worker, cell, za_Reason_REASON_FAILED);
+    }
+}
+
+void za_cell_quit(za_worker_t *worker, za_cell_t *cell)
+{
+    if (!is_up(cell)) {
+        return;
+    }
+    if (cell->extra != NULL && cell->extra->restart == ZA_RESTART_ALWAYS) {
+        restart_or_end(worker, cell, za_Reason_REASON_STOPPED);
+    } else {
+        za_cell_end(worker, cell, za_Reason_REASON_STOPPED);
+    }
+}
+
+void za_cell_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason)
+{
+    (void)worker;
+    if (cell->status != ZA_STATUS_DEAD && cell->status != ZA_STATUS_STOPPING) {
+        cell->status = ZA_STATUS_STOPPING;
+        cell->why = (uint8_t)reason;
+    }
+}
+
+/* ---- commands ----------------------------------------------------------------------------- */
+
+static void obey_one(za_worker_t *worker, za_cell_t *cell, za_message_t *command)
+{
+    // relaxed: the owner's
+    uint64_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
+    if (command->actor == id && command->block.kind == ZA_KIND_STOP) {
+        za_cell_end(worker, cell, (za_Reason)command->reason);
+    } else if (command->actor == id && cell->extra != NULL && cell->extra->resume == command) {
+        cell->extra->resume = NULL;
+        if (cell->status == ZA_STATUS_BACKOFF) {
+            cell->status = ZA_STATUS_STARTING;
+        }
+    }
+    za_message_drop(worker, command);
+}
+
+/** Takes an ended child out of the list; true if its parent fails with it. */
+static bool reap(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
+{
+    za_runtime_t *runtime = worker->runtime;
+    za_extra_t *extra = parent->extra;
+    if (child->previous != 0) {
+        za_cell_at(runtime, child->previous)->next = child->next;
+    } else {
+        extra->child_first = child->next;
+    }
+    if (child->next != 0) {
+        za_cell_at(runtime, child->next)->previous = child->previous;
+    } else {
+        extra->child_last = child->previous;
+    }
+    bool escalates = child->escalates != 0;
+    za_slot_free(worker, child);
+    return escalates;
+}
+
+void za_cell_obey(za_worker_t *worker, za_cell_t *cell)
+{
+    za_block_t *stack =
+        (za_block_t *)atomic_exchange_explicit(&cell->commands, NULL,
+                                               memory_order_acquire); // pairs: commands
+    za_block_t *oldest = NULL;
+    while (stack != NULL) {
+        // relaxed: the chain was acquired above
+        za_block_t *next = atomic_load_explicit(&stack->next, memory_order_relaxed);
+        atomic_store_explicit(&stack->next, oldest, memory_order_relaxed);
+        oldest = stack;
+        stack = next;
+    }
+    while (oldest != NULL) {
+        za_block_t *next =
+            atomic_load_explicit(&oldest->next, memory_order_relaxed); // relaxed: ours
+        obey_one(worker, cell, (za_message_t *)(void *)oldest);
+        oldest = next;
+    }
+    za_cell_t *child =
+        atomic_exchange_explicit(&cell->ended, NULL, memory_order_acquire); // pairs: ended
+    while (child != NULL) {
+        uint32_t next = child->ended_next;
+        if (reap(worker, cell, child)) {
+            za_cell_fail(worker, cell);
+        }
+        child = next == 0 ? NULL : za_cell_at(worker->runtime, next);
+    }
+}
+
+/* ---- ending ------------------------------------------------------------------------------- */
+
+/** Stops the youngest child, if it was not told yet. False: there are none. */
+static bool stop_children(za_worker_t *worker, za_cell_t *cell)
+{
+    za_extra_t *extra = cell->extra;
+    if (extra == NULL || extra->child_last == 0) {
+        return false;
+    }
+    za_cell_t *child = za_cell_at(worker->runtime, extra->child_last);
+    if (extra->child_told != extra->child_last) {
+        extra->child_told = extra->child_last;
+        za_message_t *stop =
+            za_signal_make(worker, ZA_KIND_STOP, za_cell_id(child), 0, za_Reason_REASON_STOPPED);
+        if (stop != NULL) {
+            za_cell_command(worker, child, stop);
+        } else {
+            extra->child_told = 0; // not even memory beyond the bound: at the next command
+        }
+    }
+    return true;
+}
+
+/** All that is in the mailbox goes to the dead letters. */
+static void drain(za_worker_t *worker, za_cell_t *cell)
+{
+    for (;;) {
+        za_message_t *head = za_mailbox_head(&cell->mailbox);
+        if (head == NULL ||
+            za_mailbox_advance(&cell->mailbox, head, ZA_MAILBOX_BUSY) == ZA_ADVANCE_LATER) {
+            return; // what is not linked yet is drained as a dead cell's
+        }
+        if (head->block.kind == ZA_KIND_USER) {
+            za_mailbox_forget(&cell->mailbox, 1);
+        }
+        if (head->block.kind == ZA_KIND_WATCH && head->actor == worker->ctx.id) {
+            za_watch_add(cell, head); // it watched us in time: told with the others
+        } else {
+            za_message_refuse(worker, head);
+        }
+    }
+}
+
+/** The parent takes the child out of its list, and frees the slot then. */
+static void report_end(za_worker_t *worker, za_cell_t *cell)
+{
+    za_runtime_t *runtime = worker->runtime;
+    // relaxed: constant while it lives
+    uint32_t slot = atomic_load_explicit(&cell->parent, memory_order_relaxed);
+    if (slot == 0) {
+        za_slot_free(worker, cell);
+        return;
+    }
+    // The parent lives: it waits for its children before it ends.
+    za_cell_t *parent = za_cell_at(runtime, slot);
+    za_cell_t *top = atomic_load_explicit(&parent->ended, memory_order_relaxed); // relaxed: checked
+    do {
+        cell->ended_next = top == NULL ? 0 : za_cell_slot(runtime, top);
+        // seq_cst: before the look at the parent's mailbox; see za_mailbox_claim
+    } while (!atomic_compare_exchange_weak_explicit(&parent->ended, &top, cell,
+                                                    memory_order_seq_cst, // pairs: ended
+                                                    memory_order_relaxed));
+    za_cell_wake(worker, parent);
+}
+
+/** The end: its children are gone. Afterwards the mailbox alone is ours. */
+static void finish(za_worker_t *worker, za_cell_t *cell)
+{
+    za_runtime_t *runtime = worker->runtime;
+    za_ref_t self = { 0, worker->ctx.id };
+    za_Reason reason = (za_Reason)cell->why;
+    if (cell->started) {
+        za_Stopping stopping = { .reason = reason };
+        worker->ctx.stopping = true;
+        za_handle(worker, cell, NULL, &za_Stopping_type, &stopping, 0);
+        worker->ctx.stopping = false;
+    }
+    za_records_clear(worker, cell);
+    // relaxed: see za_runtime_attach
+    if (atomic_load_explicit(&cell->attached, memory_order_relaxed) != 0 &&
+        runtime->remote.stopped != NULL) {
+        runtime->remote.stopped(runtime->config.remote_context, worker, self, reason);
+    }
+    atomic_store_explicit(&cell->id, za_id_dead(self.actor),
+                          memory_order_release); // pairs: cell-id
+    drain(worker, cell);
+    za_watchers_tell(worker, cell, self, reason);
+    za_cell_free_parts(worker, cell);
+    cell->status = ZA_STATUS_DEAD;
+    ZA_TALLY(worker, stopped);
+    report_end(worker, cell);
+}
+
+/* ---- restarting --------------------------------------------------------------------------- */
+
+static uint64_t backoff_ms(za_worker_t *worker, za_extra_t *extra)
+{
+    if (extra->backoff_min_ms == 0) {
+        return 0;
+    }
+    uint32_t step = extra->backoff_step < 31 ? extra->backoff_step++ : 31;
+    uint64_t delay = (uint64_t)extra->backoff_min_ms << step;
+    delay = delay < extra->backoff_max_ms ? delay : extra->backoff_max_ms;
+    // The upper half is random: those that failed together do not come back together.
+    uint64_t jitter = za_rng_below(&worker->rng, delay / 2 + 1);
+    return delay - jitter;
+}
+
+/** Suspends the actor for its backoff. False: there is none, it restarts at once. */
+static bool back_off(za_worker_t *worker, za_cell_t *cell)
+{
+    uint64_t delay_ms = backoff_ms(worker, cell->extra);
+    if (delay_ms == 0) {
+        return false;
+    }
+    za_message_t *resume =
+        za_signal_make(worker, ZA_KIND_RESUME, worker->ctx.id, za_worker_next_id(worker), 0);
+    if (resume == NULL) {
+        return false;
+    }
+    resume->timer.period_ms = 0;
+    resume->due_ns = worker->now_ns + delay_ms * UINT64_C(1000000);
+    if (za_timers_arm(&worker->timers, resume) != ZA_OK) {
+        za_message_drop(worker, resume);
+        return false;
+    }
+    cell->extra->resume = resume;
+    return true;
+}
+
+/** A new life in the same cell: same reference, same mailbox, nothing else. */
+static void restart(za_worker_t *worker, za_cell_t *cell)
+{
+    za_records_clear(worker, cell);
+    // relaxed, both: the owner's
+    const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
+    if (cell->state != NULL) {
+        memset(cell->state + 1, 0, class_->state_bytes);
+    }
+    uint32_t restarts = atomic_load_explicit(&cell->restarts, memory_order_relaxed);
+    atomic_store_explicit(&cell->restarts, restarts + 1, memory_order_relaxed);
+    ZA_TALLY(worker, restarted);
+    cell->started = 0;
+    cell->status = back_off(worker, cell) ? ZA_STATUS_BACKOFF : ZA_STATUS_STARTING;
+}
+
+bool za_cell_step(za_worker_t *worker, za_cell_t *cell)
+{
+    switch ((za_status_t)cell->status) {
+    case ZA_STATUS_STARTING:
+        za_cell_start(worker, cell);
+        return true;
+    case ZA_STATUS_STOPPING:
+        if (stop_children(worker, cell)) {
+            return false;
+        }
+        finish(worker, cell);
+        return true;
+    case ZA_STATUS_RESTARTING:
+        if (stop_children(worker, cell)) {
+            return false;
+        }
+        restart(worker, cell);
+        return true;
+    case ZA_STATUS_BACKOFF:
+        return false;
+    case ZA_STATUS_DEAD:
+    case ZA_STATUS_RUNNING:
+        break;
+    }
+    return true;
+}

@@ -1,0 +1,295 @@
+/**
+ * Worker: what one thread of a runtime has, and the functions that the modules of the core share.
+ *
+ * Threads  A function that takes a za_worker_t is called on the thread of that worker; one that
+ *          takes a cell besides is called by the owner of the cell, unless it says otherwise.
+ */
+#pragma once
+
+#include "base/assert.h"
+#include "base/rng.h"
+#include "core/cell.h"
+#include "core/ctx.h"
+#include "core/timers.h"
+
+enum {
+    ZA_RING_RUNS = 256,        // runnable actors others may steal; more go to a private list
+    ZA_RUN_NEXT_MAX = 64,      // run-next in a row, while nobody waits in the ring
+    ZA_RUN_NEXT_BUSY_MAX = 16, // ... and while somebody does
+    ZA_INJECT_EVERY = 61, // runs between looks at the injected: prime, so that no pattern locks in
+    ZA_SLOT_BLOCK = 64,   // cells a worker takes at once: two pages
+    ZA_SLOT_SPARE_MAX = 1024, // free cells a worker keeps; more are shared
+};
+
+/** What a handler call knows of itself. */
+struct za_ctx {
+    za_worker_t *worker;
+    za_cell_t *cell;
+    za_message_t *message; // the block being handled; NULL: a notification without one
+    const za_type_t *type;
+    const void *body;
+    za_message_t *news; // made by za_new and not sent yet
+    uint64_t id;        // of the actor
+    uint64_t tag;
+    bool kept_copy; // of a notification that has no block
+    bool stop;      // za_stop of itself
+    bool stopping;  // za_Stopping is handled
+};
+
+/** A ring of runnable actors: the owner pushes, everybody pops. */
+typedef struct za_ring {
+    _Alignas(64) _Atomic uint32_t head; // all
+    _Alignas(64) _Atomic uint32_t tail; // the owner
+    _Atomic(za_cell_t *) cells[ZA_RING_RUNS];
+} za_ring_t;
+
+/** A private list of runnable actors, linked by za_cell_t.link. */
+typedef struct za_runs {
+    za_cell_t *first;
+    za_cell_t *last;
+    uint32_t count;
+} za_runs_t;
+
+/** Counters of one worker: written by its thread, read by any. Same names as in za_counters_t. */
+typedef struct za_tally {
+    _Atomic uint64_t handled, sent, spawned, stopped, failed, restarted;
+    _Atomic uint64_t rejected, late_replies, timeouts, steals, parks, wakes;
+    _Atomic uint64_t dead_by_reason[16];
+} za_tally_t;
+
+struct za_worker {
+    za_runtime_t *runtime;
+    uint32_t index;
+    bool guest;
+    bool idle;        // its last turn said ZA_TURN_IDLE
+    bool sent_remote; // since the last flush
+    uint64_t now_ns;
+    _Atomic uint64_t now_ms; // of the turn; guests read the newest of the workers
+    uint64_t next_id;        // of asks, timers, watches
+    uint32_t runs;           // for ZA_INJECT_EVERY
+    uint32_t hops;           // run-next in a row
+    uint32_t backlog;        // picks in a row that left somebody waiting
+    za_cell_t *run_next;
+    za_runs_t fresh;    // spawned, last in first out
+    za_runs_t overflow; // what the ring had no room for
+    za_ctx_t ctx;
+    za_rng_t rng;
+    za_cell_t *slots; // free cells, linked by `next`
+    uint32_t slot_count;
+    uint32_t slot_fresh; // never used ones of the worker's block
+    uint32_t slot_end;
+    za_timers_t timers;
+    za_pool_t pool;
+    _Alignas(64) za_tally_t tally;
+    za_ring_t ring;
+};
+
+struct za_runtime {
+    za_runtime_config_t config;
+    za_remote_t remote; // all NULL without a node
+    za_host_t host;
+    za_cell_t *cells;
+    size_t cells_bytes;
+    uint32_t slot_max;
+    size_t workers_bytes;
+    za_worker_t *workers; // config.workers of them, then the guests
+    za_pools_t pools;
+
+    _Alignas(64) _Atomic uint32_t slot_next; // high-water mark
+    _Atomic(za_cell_t *) slots_spare;        // chains of free cells
+    _Atomic uint32_t guests;                 // ready; each of them below guests_taken
+    _Atomic uint32_t guests_taken;
+    _Atomic uint32_t stopping;
+    _Atomic uint32_t uid_count;
+    _Atomic uint64_t uids[ZA_UIDS_MAX];
+    _Alignas(64) _Atomic(za_cell_t *) injected; // stack of runnable actors from guests
+    _Alignas(64) _Atomic uint32_t idle;         // workers whose last turn said so
+    _Atomic uint32_t wake_pending;              // 1: somebody was woken and did not look yet
+};
+
+/** Adds to a counter of the own worker. */
+#define ZA_TALLY_ADD(worker, name, n)                                                              \
+    atomic_store_explicit(                                                                         \
+        &(worker)->tally.name, /* relaxed: one writer; readers want a number, not an order */      \
+        atomic_load_explicit(&(worker)->tally.name, memory_order_relaxed) + (n),                   \
+        memory_order_relaxed)
+#define ZA_TALLY(worker, name) ZA_TALLY_ADD(worker, name, 1)
+
+/* ---- small things ------------------------------------------------------------------------- */
+
+static inline za_cell_t *za_cell_at(za_runtime_t *runtime, uint32_t slot)
+{
+    return &runtime->cells[slot];
+}
+
+static inline uint32_t za_cell_slot(const za_runtime_t *runtime, const za_cell_t *cell)
+{
+    return (uint32_t)(cell - runtime->cells);
+}
+
+/** The cell that `id` names, whoever lives there now; NULL: no cell was ever there. */
+static inline za_cell_t *za_cell_find(za_runtime_t *runtime, uint64_t id)
+{
+    uint32_t slot = za_id_slot(id);
+    return slot == 0 || slot >= runtime->slot_max ? NULL : &runtime->cells[slot];
+}
+
+static inline uint64_t za_worker_next_id(za_worker_t *worker)
+{
+    return (uint64_t)worker->index << 56 | ++worker->next_id;
+}
+
+static inline uint64_t za_ms(const za_worker_t *worker)
+{
+    // relaxed: the own clock
+    return atomic_load_explicit(&worker->now_ms, memory_order_relaxed);
+}
+
+bool za_uid_is_own(const za_runtime_t *runtime, uint64_t node);
+
+static inline bool za_node_is_here(const za_runtime_t *runtime, uint64_t node)
+{
+    return node == 0 || za_uid_is_own(runtime, node);
+}
+
+/* ---- message.c ---------------------------------------------------------------------------- */
+
+/** A block for `bytes` of body; `kind` and `bytes` are set, nothing else. */
+static inline za_message_t *za_message_make(za_worker_t *worker, za_kind_t kind, size_t bytes,
+                                            za_pool_bound_t bound)
+{
+    za_block_t *block = za_pool_alloc(&worker->pool, sizeof(za_message_t) + bytes, bound);
+    if (__builtin_expect(block == NULL, 0)) {
+        return NULL;
+    }
+    block->kind = (uint8_t)kind;
+    block->flags = 0;
+    block->bytes = (uint32_t)bytes;
+    return (za_message_t *)(void *)block;
+}
+
+static inline void za_message_drop(za_worker_t *worker, za_message_t *message)
+{
+    za_pool_free(&worker->pool, &message->block);
+}
+
+/** A signal without type: its notice must not be lost, so it may go beyond the pool's bound. */
+za_message_t *za_signal_make(za_worker_t *worker, za_kind_t kind, uint64_t actor, uint64_t ask,
+                             uint64_t reason);
+/** Takes a message that nobody will handle: counts it, fails its ask. Not for a queued one. */
+void za_message_die(za_worker_t *worker, za_message_t *message, za_Reason reason);
+/** Takes a message whose ask, if it has one, gets no answer any more. Not for a queued one. */
+void za_message_fail(za_worker_t *worker, za_message_t *message, za_Reason reason);
+/** Takes what a dead actor left in its mailbox, or what was sent to one. Not for a queued one. */
+void za_message_refuse(za_worker_t *worker, za_message_t *message);
+/** Takes a message that left the mailbox: frees, keeps, fails or arms it again. */
+void za_message_settle(za_worker_t *worker, za_cell_t *cell, za_message_t *message);
+/** The decoded form of a ZA_FLAG_RAW message, or why there is none. Leaves `raw` as it is. */
+za_err_t za_message_decode(za_worker_t *worker, const za_class_t *class_, za_message_t *raw,
+                           za_message_t **out);
+void za_dead_letter(za_worker_t *worker, za_Reason reason);
+
+/* ---- sched.c ------------------------------------------------------------------------------ */
+
+/** Makes an actor that was claimed runnable. */
+void za_schedule(za_worker_t *worker, za_cell_t *cell);
+/** As za_schedule, behind all that wait: it had its run. */
+void za_schedule_last(za_worker_t *worker, za_cell_t *cell);
+/** As za_schedule, for one that was just spawned: it runs before older ones. */
+void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell);
+/** The next actor to run; NULL: none, not even stolen. */
+za_cell_t *za_pick(za_worker_t *worker);
+bool za_has_runs(const za_worker_t *worker);
+
+/** Pushes a message of any kind and schedules. Any thread of a worker. */
+static inline void za_cell_push(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    if (za_mailbox_push(&cell->mailbox, message) == ZA_PUSH_WOKE) {
+        za_schedule(worker, cell);
+    }
+}
+
+/** Schedules an idle or suspended actor, after something was left for it beside the mailbox. */
+void za_cell_wake(za_worker_t *worker, za_cell_t *cell);
+/** Pushes a command, ahead of messages. Any thread of a worker. */
+void za_cell_command(za_worker_t *worker, za_cell_t *cell, za_message_t *command);
+
+/* ---- run.c -------------------------------------------------------------------------------- */
+
+/** Runs an actor for a while; afterwards it is idle, suspended or scheduled again. */
+void za_cell_run(za_worker_t *worker, za_cell_t *cell);
+const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *type);
+/** Calls a handler; `message` may be NULL. Sets what follows from the verdict. */
+void za_handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message, const za_type_t *type,
+               const void *body, uint64_t tag);
+
+/* ---- spawn.c ------------------------------------------------------------------------------ */
+
+/** `parent` NULL: a root actor of `owner`. */
+za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
+                       const za_class_t *class_, const za_spawn_opts_t *opts, za_ref_t *out);
+/** The extra record, made if there is none; NULL: the pool is empty. */
+za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell);
+/** Frees state and extra record. */
+void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell);
+/** Returns a dead cell's slot. */
+void za_slot_free(za_worker_t *worker, za_cell_t *cell);
+
+/* ---- supervise.c -------------------------------------------------------------------------- */
+
+/** Handles za_Started or the arguments. */
+void za_cell_start(za_worker_t *worker, za_cell_t *cell);
+/** The actor failed: restarts or ends. Takes effect in za_cell_step. */
+void za_cell_fail(za_worker_t *worker, za_cell_t *cell);
+/** The actor ends, unless it does already. Takes effect in za_cell_step. */
+void za_cell_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason);
+/** The actor stopped by itself: ends, or restarts if it is permanent. */
+void za_cell_quit(za_worker_t *worker, za_cell_t *cell);
+/** Takes commands and reaps children. */
+void za_cell_obey(za_worker_t *worker, za_cell_t *cell);
+/** Goes on with an actor that is not running. False: it waits for a command. */
+bool za_cell_step(za_worker_t *worker, za_cell_t *cell);
+
+/* ---- ask.c, watch.c, time.c --------------------------------------------------------------- */
+
+/** A timer or ask record of the actor, under its id; NULL if it was given up. */
+za_message_t *za_record_get(const za_cell_t *cell, uint64_t id);
+void za_record_forget(za_cell_t *cell, uint64_t id);
+/** Ends all timers, asks, kept messages and watches of an actor. */
+void za_records_clear(za_worker_t *worker, za_cell_t *cell);
+/** Cancels and frees a record that is no longer in the table. */
+void za_record_cancel(za_worker_t *worker, za_message_t *record);
+/** Opens an ask of the running actor; on ZA_OK `*out` is its record, armed and in the table. */
+za_err_t za_ask_open(za_ctx_t *ctx, za_ref_t to, uint32_t timeout_ms, uint64_t tag,
+                     za_message_t **out);
+/** What is to be sent for it, without type and body. */
+za_outgoing_t za_ask_outgoing(const za_ctx_t *ctx, const za_message_t *record);
+/** It could not be sent. */
+void za_ask_undo(za_ctx_t *ctx, za_message_t *record);
+/** A reply came for `id`: ends the ask. False: nobody waits for it. */
+bool za_ask_end(za_worker_t *worker, za_cell_t *cell, uint64_t id, za_ask_record_t *out);
+/** A signal in the mailbox that is about asks. */
+void za_ask_failed(za_worker_t *worker, za_cell_t *cell, const za_message_t *signal);
+void za_ask_timed_out(za_worker_t *worker, za_cell_t *cell, za_message_t *record);
+/** Delivers what is due. */
+void za_timers_fire(za_worker_t *worker);
+
+/** A watch came to its target, which lives: `message` is taken. Not for a queued one. */
+void za_watch_add(za_cell_t *cell, za_message_t *message);
+void za_watch_remove(za_worker_t *worker, za_cell_t *cell, za_ref_t watcher, uint64_t watch_id);
+/** Answers a watch: its block becomes the za_Down. Takes it. */
+void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason);
+/** Tells all watchers of an actor that ends. */
+void za_watchers_tell(za_worker_t *worker, za_cell_t *cell, za_ref_t self, za_Reason reason);
+/** A za_Down came to the watcher. */
+void za_watch_fired(za_worker_t *worker, za_cell_t *cell, const za_message_t *down);
+void za_watches_clear(za_worker_t *worker, za_cell_t *cell);
+
+/* ---- send.c ------------------------------------------------------------------------------- */
+
+/** Copies and pushes to a local actor, as za_outgoing_t says. */
+za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind);
+/** Local or remote. */
+za_err_t za_send_any(za_worker_t *worker, const za_outgoing_t *out);
+void za_log_line(za_worker_t *worker, const za_cell_t *cell, uint64_t id, int level,
+                 const char *format, ...) ZA_PRINTF(5, 6);
