@@ -449,8 +449,11 @@ static void be_reborn(za_membership_t *m, uint64_t by)
     if (m->phase <= ZA_PHASE_UP) {
         m->rebirth_due = true;
         m->rebirth_by = by;
-    } else {
-        m->leave_end_ms = m->now_ms; // nobody waits for our goodbye
+        return;
+    }
+    za_member_t *member = za_member_find(m, by);
+    if (member != NULL) {
+        member->leave_acked = true; // it knows that we end
     }
 }
 
