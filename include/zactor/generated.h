@@ -22,15 +22,15 @@ extern "C" {
 
 typedef enum za_pb_check_kind {
     ZA_PB_CHECK_TEXT,    // UTF-8 without NUL
-    ZA_PB_CHECK_SIZE,    // bytes_max
+    ZA_PB_CHECK_SIZE,    // bytes of bytes_max at most
     ZA_PB_CHECK_MESSAGE, // a message with checks of its own
 } za_pb_check_kind_t;
 
 typedef struct za_pb_type za_pb_type_t;
 
 typedef struct za_pb_check {
-    uint32_t number; // protobuf field number, ascending in the table
-    uint32_t bytes_max;
+    uint32_t number;    // protobuf field number, ascending in the table
+    uint32_t bytes_max; // ZA_PB_CHECK_SIZE
     za_pb_check_kind_t kind;
     const za_pb_type_t *message;
 } za_pb_check_t;

@@ -64,7 +64,7 @@ static void table_learn(za_envelope_table_t *table, const za_wire_message_t *mes
     if (message->type_id != 0) {
         table->types[type_place(message->type_id)] = message->type_id;
     }
-    table->run_target = message->failed ? 0 : message->target;
+    table->run_target = message->target; // after a failure no run: its type is 0
     table->run_sender = message->sender;
     table->run_type = message->type_id;
 }

@@ -97,7 +97,7 @@ static bool check_delimited(const za_pb_check_t *check, const uint8_t *bytes, si
 {
     switch (check->kind) {
     case ZA_PB_CHECK_TEXT:
-        return size <= check->bytes_max && check_text(bytes, size);
+        return check_text(bytes, size); // nanopb knows its bound
     case ZA_PB_CHECK_SIZE:
         return size <= check->bytes_max;
     case ZA_PB_CHECK_MESSAGE:

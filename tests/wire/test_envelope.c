@@ -158,6 +158,13 @@ Test(envelope, what_differs_is_no_run)
     other.type_id++;
     round_trip(&other);
     cr_assert(out[1] == (ZA_FRAME_MESSAGE | ZA_LANE_USER << 5));
+    other.trace = trace;
+    round_trip(&other);
+    cr_assert(out[1] == (ZA_FRAME_MESSAGE | ZA_LANE_USER << 5));
+    other.trace = NULL;
+    other.budget_ms = 1;
+    round_trip(&other);
+    cr_assert(out[1] == (ZA_FRAME_MESSAGE | ZA_LANE_USER << 5));
     other.ask = 1;
     round_trip(&other);
     cr_assert(out[1] == (ZA_FRAME_MESSAGE | ZA_LANE_USER << 5));
@@ -317,8 +324,23 @@ Test(envelope, refuses_what_makes_no_message)
     cr_expect(RAW("\x10\x05\x70\x01" TYPE) == ZA_EPROTO, "bulk fields");
     cr_expect(RAW("\x10\x05\x78\x01" TYPE) == ZA_EPROTO, "bulk fields");
     cr_expect(RAW("\x15\1\2\3\4" TYPE) == ZA_EPROTO, "a known field of another wire type");
+    cr_expect(RAW("\x10\x05\x15\1\2\3\4" TYPE) == ZA_EPROTO, "even when it comes rightly as well");
+    cr_expect(RAW("\x10\x05\x20\x07" TYPE) == ZA_OK);
+    cr_expect(RAW("\x10\x05\x18\x08" TYPE) == ZA_OK, "the sender just written");
+    cr_expect(RAW("\x10\x05\x18\x08\x29\1\2\3\4\5\6\7\x08" TYPE) == ZA_EPROTO, "and a node");
     cr_expect(RAW("\x10\x05\x60\xff\xff\xff\xff\x1f" TYPE) == ZA_EPROTO, "over 32 bits");
     cr_expect(RAW("\x10\x05\x83\x01" TYPE) == ZA_EPROTO, "a group");
+}
+
+Test(envelope, failure_has_no_body)
+{
+    fresh();
+    static const uint8_t payload[] = { 6, 0x10, 5, 0x50, 1, 0x40, 7, 'x' };
+    za_frame_t frame = { ZA_FRAME_MESSAGE, ZA_LANE_USER, payload, sizeof payload };
+    za_wire_message_t got;
+    cr_assert(za_message_frame_decode(&decoder, &frame, &got) == ZA_EPROTO);
+    frame.size--;
+    cr_assert(za_message_frame_decode(&decoder, &frame, &got) == ZA_OK);
 }
 
 Test(envelope, run_needs_a_message_before)

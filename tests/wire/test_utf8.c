@@ -58,3 +58,14 @@ Test(utf8, refuses_all_else_at_every_place)
         }
     }
 }
+
+// The bytes behind would complete it, but are not its own.
+Test(utf8, refuses_a_sequence_that_is_cut)
+{
+    static const char *const whole[] = { "\xc2\x80", "\xe2\x82\xac", "\xf0\x9f\x98\x80" };
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t size = 1; size < strlen(whole[i]); size++) {
+            cr_expect(!za_utf8_valid((const uint8_t *)whole[i], size), "%zu bytes of %zu", size, i);
+        }
+    }
+}
