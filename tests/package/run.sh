@@ -45,11 +45,29 @@ read -ra flags < <(pkg-config --cflags zactor)
 read -ra shared < <(pkg-config --libs zactor)
 read -ra static < <(pkg-config --static --libs zactor)
 sources=("$source/consumer.c" "$generated/note.za.c")
-nanopb=/usr/include/nanopb
-cc -std=c11 -I"$generated" -isystem "$nanopb" "${flags[@]}" "${sources[@]}" "${shared[@]}" \
+cc -std=c11 -I"$generated" "${flags[@]}" "${sources[@]}" "${shared[@]}" \
     -Wl,-rpath,"$library" -o "$work/pkgconfig_shared"
-cc -std=c11 -I"$generated" -isystem "$nanopb" "${flags[@]}" "${sources[@]}" \
+cc -std=c11 -I"$generated" "${flags[@]}" "${sources[@]}" \
     "${static[@]/#-lzactor/$library/libzactor.a}" -o "$work/pkgconfig_static"
 run "$work/pkgconfig_shared"
 run "$work/pkgconfig_static"
-echo "four programs built and run"
+
+# The README's program is what a newcomer copies: it must build as it stands there.
+block()
+{
+    awk -v "begin=\`\`\`$1" '$0 == begin { inside = 1; next } /^```/ { inside = 0 } inside' "$readme"
+}
+readme=$source/../../../README.md
+hello=$work/hello
+mkdir "$hello"
+block c >"$hello/hello.c"
+block proto >"$hello/hello.proto"
+block options >"$hello/hello.options"
+{
+    printf 'cmake_minimum_required(VERSION 3.25)\nproject(hello LANGUAGES C)\n'
+    block cmake
+} >"$hello/CMakeLists.txt"
+cmake -S "$hello" -B "$hello/build" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake --build "$hello/build" >"$work/hello.log" 2>&1 || { cat "$work/hello.log"; exit 1; }
+"$hello/build/hello" --tls-insecure --node-name alpha --check-config
+echo "five programs built and run"
