@@ -1,5 +1,5 @@
 /**
- * What generated code (chat.za.c) calls. Nobody else includes this: it needs nanopb's pb.h.
+ * What generated code (chat.za.c) calls. Nobody else needs this.
  *
  * A message's descriptor is nanopb's, bound to our struct. Beside it stands a table of checks for
  * what nanopb lets through: text that is no UTF-8 or holds a NUL, and bytes over their bound.
@@ -8,8 +8,6 @@
  * Threads  Everything here is constant or works on its arguments alone.
  */
 #pragma once
-
-#include <pb.h>
 
 #include <zactor/type.h>
 
@@ -26,6 +24,12 @@ typedef enum za_pb_check_kind {
     ZA_PB_CHECK_MESSAGE, // a message with checks of its own
 } za_pb_check_kind_t;
 
+// nanopb's, by their tags, so that its header is included only where it is used.
+struct pb_msgdesc_s;
+struct pb_istream_s;
+struct pb_ostream_s;
+struct pb_field_iter_s;
+
 typedef struct za_pb_type za_pb_type_t;
 
 typedef struct za_pb_check {
@@ -36,7 +40,7 @@ typedef struct za_pb_check {
 } za_pb_check_t;
 
 struct za_pb_type {
-    const pb_msgdesc_t *fields;
+    const struct pb_msgdesc_s *fields;
     const za_pb_check_t *checks;
     uint32_t check_count;
     uint32_t size;  // of the struct
@@ -44,10 +48,11 @@ struct za_pb_type {
 };
 
 /** Descriptor of za.Ref for the struct za_ref_t. */
-extern ZA_API const pb_msgdesc_t za_pb_ref_msg;
+extern ZA_API const struct pb_msgdesc_s za_pb_ref_msg;
 
 /** nanopb's callback of every generated message: reads and writes za_bytes_t fields. */
-ZA_API bool za_pb_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_iter_t *field);
+ZA_API bool za_pb_field(struct pb_istream_s *in, struct pb_ostream_s *out,
+                        const struct pb_field_iter_s *field);
 
 /** The functions of za_type_t, for any type. */
 ZA_API za_err_t za_pb_encoded_size(const za_pb_type_t *type, const void *message, size_t *out);
