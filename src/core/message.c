@@ -109,7 +109,7 @@ void za_message_settle(za_worker_t *worker, za_cell_t *cell, za_message_t *messa
     } else if (flags & ZA_FLAG_REARM) {
         rearm(worker, cell, message);
     } else if (message->block.kind == ZA_KIND_WATCH) {
-        za_watch_add(cell, message);
+        za_watcher_add(cell, message);
     } else {
         za_message_fail(worker, message,
                         flags & ZA_FLAG_FAILED ? (za_Reason)message->deadline_ms
@@ -118,24 +118,6 @@ void za_message_settle(za_worker_t *worker, za_cell_t *cell, za_message_t *messa
 }
 
 /* ---- what came from another node ---------------------------------------------------------- */
-
-typedef struct home {
-    const za_runtime_t *runtime;
-    uint64_t from_uid;
-} home_t;
-
-/** Node 0 in a body from elsewhere is that node; our own uids are this node. */
-static void localise(za_ref_t *ref, void *context)
-{
-    const home_t *home = context;
-    if (ref->actor == 0) {
-        *ref = ZA_REF_NONE;
-    } else if (ref->node == 0) {
-        ref->node = home->from_uid;
-    } else if (za_uid_is_own(home->runtime, ref->node)) {
-        ref->node = 0;
-    }
-}
 
 static const za_type_t *type_by_id(const za_class_t *class_, uint64_t id)
 {
@@ -171,11 +153,9 @@ za_err_t za_message_decode(za_worker_t *worker, const za_class_t *class_, za_mes
         return ZA_EPROTO;
     }
     // The node behind the bytes; see za_runtime_deliver.
-    home_t home = { .runtime = worker->runtime };
-    memcpy(&home.from_uid, (char *)za_body(raw) + size, sizeof home.from_uid);
-    if (type->refs != NULL) {
-        type->refs(za_body(message), localise, &home);
-    }
+    uint64_t from_uid;
+    memcpy(&from_uid, (char *)za_body(raw) + size, sizeof from_uid);
+    za_runtime_resolve_refs(worker->runtime, type, za_body(message), from_uid);
     message->type = type;
     message->actor = raw->actor;
     message->sender = raw->sender;

@@ -10,10 +10,12 @@ typedef struct home {
 static void localise(za_ref_t *ref, void *context)
 {
     const home_t *home = context;
-    if (ref->actor != 0 && ref->node == 0) {
+    if (ref->actor == 0) {
+        *ref = ZA_REF_NONE;
+    } else if (ref->node == 0) {
         ref->node = home->from_uid;
     }
-    if (za_node_is_here(home->runtime, ref->node)) {
+    if (za_uid_is_own(home->runtime, ref->node)) {
         ref->node = 0;
     }
 }

@@ -176,7 +176,7 @@ static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *me
         za_watch_fired(worker, cell, message);
         break;
     case ZA_KIND_UNWATCH:
-        za_watch_remove(worker, cell, message->sender, message->ask);
+        za_watcher_remove(worker, cell, message->sender, message->ask);
         break;
     case ZA_KIND_WATCH: // joins the watchers when it leaves the mailbox
         break;

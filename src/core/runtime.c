@@ -192,6 +192,11 @@ static void flush_remote(za_worker_t *worker)
     }
 }
 
+void za_worker_touch(za_worker_t *worker, uint64_t now_ns)
+{
+    set_now(worker, now_ns);
+}
+
 za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
 {
     ZA_ASSERT(!worker->guest);

@@ -233,7 +233,7 @@ static void drain(za_worker_t *worker, za_cell_t *cell)
             za_mailbox_forget(&cell->mailbox, 1);
         }
         if (head->block.kind == ZA_KIND_WATCH && head->actor == worker->ctx.id) {
-            za_watch_add(cell, head); // it watched us in time: told with the others
+            za_watcher_add(cell, head); // it watched us in time: told with the others
         } else {
             za_message_refuse(worker, head);
         }

@@ -38,14 +38,14 @@ void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason)
     za_cell_push(worker, cell, watch);
 }
 
-void za_watch_add(za_cell_t *cell, za_message_t *message)
+void za_watcher_add(za_cell_t *cell, za_message_t *message)
 {
     // relaxed: the list is the owner's
     atomic_store_explicit(&message->block.next, (za_block_t *)cell->watchers, memory_order_relaxed);
     cell->watchers = message;
 }
 
-void za_watch_remove(za_worker_t *worker, za_cell_t *cell, za_ref_t watcher, uint64_t watch_id)
+void za_watcher_remove(za_worker_t *worker, za_cell_t *cell, za_ref_t watcher, uint64_t watch_id)
 {
     za_message_t *before = NULL;
     za_message_t *watch = cell->watchers;

@@ -275,8 +275,8 @@ void za_ask_timed_out(za_worker_t *worker, za_cell_t *cell, za_message_t *record
 void za_timers_fire(za_worker_t *worker);
 
 /** A watch came to its target, which lives: `message` is taken. Not for a queued one. */
-void za_watch_add(za_cell_t *cell, za_message_t *message);
-void za_watch_remove(za_worker_t *worker, za_cell_t *cell, za_ref_t watcher, uint64_t watch_id);
+void za_watcher_add(za_cell_t *cell, za_message_t *message);
+void za_watcher_remove(za_worker_t *worker, za_cell_t *cell, za_ref_t watcher, uint64_t watch_id);
 /** Answers a watch: its block becomes the za_Down. Takes it. */
 void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason);
 /** Tells all watchers of an actor that ends. */
