@@ -108,8 +108,8 @@ static const char *level_name(int level)
     return level >= ZA_DEBUG && level <= ZA_ERROR ? names[level - ZA_DEBUG] : "error";
 }
 
-size_t za_log_line(const za_log_sink_t *sink, int64_t unix_ms, int level, const char *class_name,
-                   za_ref_t actor, const char *text, char out[ZA_LOG_LINE_BYTES_MAX])
+size_t za_log_render(const za_log_sink_t *sink, int64_t unix_ms, int level, const char *class_name,
+                     za_ref_t actor, const char *text, char out[ZA_LOG_LINE_BYTES_MAX])
 {
     line_t line = { out, 0, sink->format };
     put_time(&line, unix_ms);
@@ -143,7 +143,7 @@ void za_log_write(void *context, int level, const char *class_name, za_ref_t act
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t unix_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     char line[ZA_LOG_LINE_BYTES_MAX];
-    size_t size = za_log_line(sink, unix_ms, level, class_name, actor, text, line);
+    size_t size = za_log_render(sink, unix_ms, level, class_name, actor, text, line);
     // A log that nobody reads must not stop the node: what is not taken is lost.
     ssize_t written = write(sink->fd, line, size);
     (void)written;

@@ -23,8 +23,8 @@ typedef struct za_log_sink {
 } za_log_sink_t;
 
 /** The line with its newline at `unix_ms`; returns its size. `class_name` may be NULL, `actor` none. */
-size_t za_log_line(const za_log_sink_t *sink, int64_t unix_ms, int level, const char *class_name,
-                   za_ref_t actor, const char *text, char out[ZA_LOG_LINE_BYTES_MAX]);
+size_t za_log_render(const za_log_sink_t *sink, int64_t unix_ms, int level, const char *class_name,
+                     za_ref_t actor, const char *text, char out[ZA_LOG_LINE_BYTES_MAX]);
 
 /** Writes a line now. Has the signature of a node's log; `context` is a za_log_sink_t. */
 void za_log_write(void *context, int level, const char *class_name, za_ref_t actor,

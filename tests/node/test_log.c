@@ -12,8 +12,8 @@ static char line[ZA_LOG_LINE_BYTES_MAX];
 static const char *logged(za_log_format_t format, const char *text)
 {
     za_log_sink_t sink = { .fd = -1, .level = ZA_DEBUG, .format = format, .node = "alpha" };
-    size_t size = za_log_line(&sink, EPOCH_MS, ZA_WARN, "greeter",
-                              (za_ref_t){ 0, UINT64_C(1) << 28 | 5 }, text, line);
+    size_t size = za_log_render(&sink, EPOCH_MS, ZA_WARN, "greeter",
+                                (za_ref_t){ 0, UINT64_C(1) << 28 | 5 }, text, line);
     cr_assert(size > 0 && size < sizeof(line) && line[size - 1] == '\n');
     line[size - 1] = '\0';
     return line;
