@@ -198,7 +198,8 @@ static void part(za_session_t *session, za_goodbye_t reason, const char *text)
         za_buffer_push(&session->staging, goodbye, size);
         session->flushing = true;
     }
-    end(session, za_session_goodbye_err(reason), "%s", text);
+    end(session, za_session_goodbye_err(reason), "%s",
+        text[0] != '\0' ? text : "this side ended the connection");
     session->closing = true;
     seal(session);
 }
