@@ -19,12 +19,12 @@ typedef struct za_worker za_worker_t;
 /** What every sender, local or not, hands over: one message and where it goes. */
 typedef struct za_outgoing {
     za_ref_t to;
-    za_ref_t sender;       // none, or a reference as the sending node sees it
+    za_ref_t sender; // none, or a reference as the sending node sees it
     const za_type_t *type;
-    const void *body;      // a block of za_type_extent(type, body) bytes; the callee copies or encodes
-    uint64_t ask;          // correlation id; 0: no answer is expected
-    uint64_t deadline_ms;  // on this node's clock; 0: none
-    bool reply;            // it answers `ask` instead of asking
+    const void *body; // a block of za_type_extent(type, body) bytes; the callee copies or encodes
+    uint64_t ask;     // correlation id; 0: no answer is expected
+    uint64_t deadline_ms; // on this node's clock; 0: none
+    bool reply;           // it answers `ask` instead of asking
 } za_outgoing_t;
 
 /**
@@ -65,16 +65,16 @@ typedef struct za_host {
 } za_host_t;
 
 typedef struct za_runtime_config {
-    uint32_t workers;            // 1..ZA_WORKERS_MAX
-    uint32_t actors_max;         // cells reserved; address space only until used
-    uint64_t pool_bytes_max;     // messages, states and records together
-    uint32_t mailbox_default;    // user messages
+    uint32_t workers;         // 1..ZA_WORKERS_MAX
+    uint32_t actors_max;      // cells reserved; address space only until used
+    uint64_t pool_bytes_max;  // messages, states and records together
+    uint32_t mailbox_default; // user messages
     uint64_t seed;
-    const za_remote_t *remote;   // NULL: references to other nodes answer ZA_ENOROUTE
+    const za_remote_t *remote; // NULL: references to other nodes answer ZA_ENOROUTE
     void *remote_context;
     const za_host_t *host;
     void *host_context;
-    za_node_t *node;             // for za_ctx_node
+    za_node_t *node; // for za_ctx_node
 } za_runtime_config_t;
 
 za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out);
@@ -114,13 +114,13 @@ void *za_message_body(za_message_t *message);
 
 /** What arrived from another node for a local actor: encoded, decoded by the worker that runs it. */
 typedef struct za_incoming {
-    uint64_t actor;       // of this node
-    za_ref_t sender;      // node: the peer's uid
+    uint64_t actor;  // of this node
+    za_ref_t sender; // node: the peer's uid
     uint32_t type_id;
     uint64_t ask;
     bool reply;
-    uint32_t budget_ms;   // remaining time; 0: none
-    uint64_t from_uid;    // whom node 0 in za.Ref fields of the body means
+    uint32_t budget_ms; // remaining time; 0: none
+    uint64_t from_uid;  // whom node 0 in za.Ref fields of the body means
 } za_incoming_t;
 
 /**
@@ -142,7 +142,8 @@ void za_runtime_ask_failed(za_worker_t *worker, uint64_t actor, uint64_t ask, za
 /** Fails all asks of local actors that are open towards node `uid`. */
 void za_runtime_fail_asks(za_worker_t *worker, uint64_t uid, za_Reason reason);
 /** Watches local `target` for `watcher` on another node: za_remote_t.down answers, at once if gone. */
-za_err_t za_runtime_watch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, uint64_t target);
+za_err_t za_runtime_watch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
+                          uint64_t target);
 void za_runtime_unwatch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, uint64_t target);
 
 /** A root actor, or the local incarnation of another node's child (`owner` is then its parent). */
@@ -175,12 +176,12 @@ void za_runtime_each_actor(za_runtime_t *runtime, uint64_t *cursor,
 /** Counters, summed over workers; each is exact. */
 typedef struct za_counters {
     uint64_t handled, sent, spawned, stopped, failed, restarted;
-    uint64_t rejected;      // ZA_EFULL answers
-    uint64_t dead_letters;  // all of them; by reason below
+    uint64_t rejected;           // ZA_EFULL answers
+    uint64_t dead_letters;       // all of them; by reason below
     uint64_t dead_by_reason[16]; // indexed by za_Reason
     uint64_t late_replies, timeouts;
-    uint64_t actors;        // alive now
-    uint64_t pool_bytes;    // taken from the system
+    uint64_t actors;     // alive now
+    uint64_t pool_bytes; // taken from the system
     uint64_t steals, parks, wakes;
 } za_counters_t;
 

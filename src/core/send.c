@@ -10,6 +10,9 @@
 enum { LOG_TEXT_BYTES = 512 };
 
 static void log_text(za_worker_t *worker, const za_cell_t *cell, uint64_t id, int level,
+                     const char *format, va_list args) ZA_PRINTF(5, 0);
+
+static void log_text(za_worker_t *worker, const za_cell_t *cell, uint64_t id, int level,
                      const char *format, va_list args)
 {
     za_runtime_t *runtime = worker->runtime;

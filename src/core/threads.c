@@ -1,0 +1,374 @@
+/**
+ * Host 1. The two races that matter, and how they end:
+ *
+ * A worker rests while work comes. It notes `epoch` before its turn, says that it rests, and rests
+ * only if `epoch` is still the same; a wake changes `epoch`, then looks who rests. Both sides are
+ * sequentially consistent, so one sees the other.
+ *
+ * A worker waits in poll while somebody queues work for the poller. The same with `kicks` and
+ * `waiting`.
+ */
+#include "core/threads.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "core/alarm.h"
+#include "core/clock.h"
+#include "core/park.h"
+#include "core/worker.h"
+
+enum {
+    POLL_EVERY = 61,         // turns of a busy worker between looks at the network
+    SPIN_MIN = 32,           // looks before resting; doubles when it paid, halves when not
+    SPIN_MAX = 2048,         // about 50 us: what a wake would cost
+    KEEPER_NS = 1000 * 1000, // the network waits at most so long for user code
+};
+
+typedef struct seat {
+    _Alignas(64) za_threads_t *threads;
+    za_worker_t *worker;
+    pthread_t thread;
+    za_park_t park;
+    uint32_t spin;
+    uint32_t turns;
+} seat_t;
+
+struct za_threads {
+    za_poller_t poller; // poll is NULL without one
+    za_runtime_t *runtime;
+    uint32_t count; // started
+    seat_t *seats;
+    za_alarm_t alarm;
+    pthread_t keeper;
+    bool has_keeper;
+    za_worker_t *keeper_worker;
+    _Alignas(64) _Atomic uint32_t epoch; // wakes so far
+    _Atomic uint64_t parked;             // bit i: worker i rests on its park
+    _Atomic uint32_t stopping;
+    _Alignas(64) _Atomic uint32_t owner; // 1: somebody may call poll
+    _Atomic uint32_t waiting;            // 1: the owner waits in poll, or is about to
+    _Atomic uint32_t kicks;              // za_threads_kick_poller so far
+    _Atomic uint32_t armed;              // 1: the keeper's alarm is set
+};
+
+static_assert(ZA_WORKERS_MAX <= 64, "`parked` has a bit for each worker");
+
+/* ---- waking ------------------------------------------------------------------------------- */
+
+/** Wakes one that rests on its park. False: none does. */
+static bool wake_parked(za_threads_t *threads)
+{
+    // seq_cst: after the epoch; see the head of this file
+    uint64_t parked = atomic_load_explicit(&threads->parked, memory_order_seq_cst);
+    while (parked != 0) {
+        unsigned index = (unsigned)__builtin_ctzll(parked);
+        uint64_t without = parked & ~(UINT64_C(1) << index);
+        // seq_cst: whoever clears the bit wakes, and nobody else does
+        if (atomic_compare_exchange_weak_explicit(&threads->parked, &parked, without,
+                                                  memory_order_seq_cst, memory_order_seq_cst)) {
+            za_park_wake(&threads->seats[index].park);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void interrupt_poll(za_threads_t *threads)
+{
+    // seq_cst: after epoch or kicks. The exchange leaves one interrupt for each wait.
+    if (threads->poller.interrupt != NULL &&
+        atomic_load_explicit(&threads->waiting, memory_order_seq_cst) != 0 &&
+        atomic_exchange_explicit(&threads->waiting, 0, memory_order_seq_cst) != 0) {
+        threads->poller.interrupt(threads->poller.context);
+    }
+}
+
+static void host_wake(void *context, za_worker_t *worker)
+{
+    za_threads_t *threads = context;
+    (void)worker; // whoever comes takes what is there
+    atomic_fetch_add_explicit(&threads->epoch, 1,
+                              memory_order_seq_cst); // see the head of this file
+    if (!wake_parked(threads)) {
+        interrupt_poll(threads);
+    }
+}
+
+const za_host_t *za_threads_host(void)
+{
+    static const za_host_t host = { .wake = host_wake };
+    return &host;
+}
+
+void za_threads_kick_poller(za_threads_t *threads)
+{
+    atomic_fetch_add_explicit(&threads->kicks, 1,
+                              memory_order_seq_cst); // see the head of this file
+    interrupt_poll(threads);
+}
+
+/* ---- polling ------------------------------------------------------------------------------ */
+
+static bool take_poller(za_threads_t *threads)
+{
+    // relaxed: a look that saves the exchange
+    return threads->poller.poll != NULL &&
+           atomic_load_explicit(&threads->owner, memory_order_relaxed) == 0 &&
+           atomic_exchange_explicit(&threads->owner, 1, memory_order_acquire) == 0; // pairs: poller
+}
+
+static void release_poller(za_threads_t *threads)
+{
+    atomic_store_explicit(&threads->owner, 0, memory_order_release); // pairs: poller
+}
+
+/** Polls without waiting, if nobody else does. */
+static void try_poll(za_threads_t *threads, za_worker_t *worker)
+{
+    if (take_poller(threads)) {
+        threads->poller.poll(threads->poller.context, worker, 0);
+        release_poller(threads);
+    }
+}
+
+static bool is_stopping(const za_threads_t *threads)
+{
+    return atomic_load_explicit(&threads->stopping, memory_order_seq_cst) != 0; // after `epoch`
+}
+
+/** From now on nobody waits for the network: the keeper looks in a while, unless one does by then. */
+static void arm_keeper(za_threads_t *threads)
+{
+    // relaxed: a look that saves the exchange; only one sets the alarm
+    if (threads->has_keeper && atomic_load_explicit(&threads->armed, memory_order_relaxed) == 0 &&
+        atomic_exchange_explicit(&threads->armed, 1, memory_order_acq_rel) == 0) { // pairs: keeper
+        za_alarm_set(&threads->alarm, KEEPER_NS);
+    }
+}
+
+static uint64_t time_left(const za_worker_t *worker)
+{
+    uint64_t deadline_ns = za_worker_deadline_ns(worker);
+    if (deadline_ns == UINT64_MAX) {
+        return UINT64_MAX;
+    }
+    uint64_t now_ns = za_clock_ns();
+    return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+}
+
+/** Waits for the network as its owner. `epoch` and `kicks` are from before the last look. */
+static void wait_in_poll(seat_t *seat, uint32_t epoch, uint32_t kicks)
+{
+    za_threads_t *threads = seat->threads;
+    // seq_cst, all here: see the head of this file
+    atomic_store_explicit(&threads->waiting, 1, memory_order_seq_cst);
+    uint64_t timeout_ns = time_left(seat->worker);
+    if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) != epoch ||
+        atomic_load_explicit(&threads->kicks, memory_order_seq_cst) != kicks) {
+        timeout_ns = 0;
+    }
+    threads->poller.poll(threads->poller.context, seat->worker, timeout_ns);
+    atomic_store_explicit(&threads->waiting, 0, memory_order_seq_cst);
+    release_poller(threads);
+    arm_keeper(threads);
+}
+
+/* ---- a worker ----------------------------------------------------------------------------- */
+
+static bool epoch_changed(const za_threads_t *threads, uint32_t epoch)
+{
+    // relaxed: a look while spinning; the turn that follows synchronises by what it finds
+    return atomic_load_explicit(&threads->epoch, memory_order_relaxed) != epoch;
+}
+
+/** Looks around for a while. True: something came. Spins longer where it pays. */
+static bool spin(seat_t *seat, uint32_t epoch)
+{
+    for (uint32_t i = 0; i < seat->spin; i++) {
+        if (epoch_changed(seat->threads, epoch)) {
+            seat->spin = seat->spin * 2 < SPIN_MAX ? seat->spin * 2 : SPIN_MAX;
+            return true;
+        }
+        za_park_relax();
+    }
+    seat->spin = seat->spin / 2 > SPIN_MIN ? seat->spin / 2 : SPIN_MIN;
+    return false;
+}
+
+static void rest_parked(seat_t *seat, uint32_t epoch)
+{
+    za_threads_t *threads = seat->threads;
+    uint64_t bit = UINT64_C(1) << za_worker_index(seat->worker);
+    // seq_cst, all here: see the head of this file
+    atomic_fetch_or_explicit(&threads->parked, bit, memory_order_seq_cst);
+    if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) == epoch) {
+        ZA_TALLY(seat->worker, parks);
+        za_park_wait(&seat->park, time_left(seat->worker));
+    }
+    atomic_fetch_and_explicit(&threads->parked, ~bit, memory_order_seq_cst);
+}
+
+/** Rests until a wake, the network or a timer. */
+static void rest(seat_t *seat, uint32_t epoch)
+{
+    za_threads_t *threads = seat->threads;
+    // seq_cst: before the look at the network; a kick after it is seen by wait_in_poll
+    uint32_t kicks = atomic_load_explicit(&threads->kicks, memory_order_seq_cst);
+    if (take_poller(threads)) {
+        uint32_t before = atomic_load_explicit(&threads->epoch, memory_order_seq_cst);
+        threads->poller.poll(threads->poller.context, seat->worker, 0);
+        // What came in is ours to run: a run queue that is not empty ends the rest.
+        if (before != epoch || za_has_runs(seat->worker) || spin(seat, epoch)) {
+            release_poller(threads);
+            return;
+        }
+        wait_in_poll(seat, epoch, kicks);
+        return;
+    }
+    if (!spin(seat, epoch)) {
+        rest_parked(seat, epoch);
+    }
+}
+
+static void *run_worker(void *argument)
+{
+    seat_t *seat = argument;
+    za_threads_t *threads = seat->threads;
+    while (!is_stopping(threads)) {
+        // seq_cst: before the turn; see the head of this file
+        uint32_t epoch = atomic_load_explicit(&threads->epoch, memory_order_seq_cst);
+        za_turn_t turn = za_worker_turn(seat->worker, za_clock_ns());
+        if (turn == ZA_TURN_MORE) {
+            if (++seat->turns % POLL_EVERY == 0) {
+                try_poll(threads, seat->worker);
+            }
+            continue;
+        }
+        if (!is_stopping(threads)) {
+            rest(seat, epoch);
+        }
+    }
+    return NULL;
+}
+
+/* ---- the keeper --------------------------------------------------------------------------- */
+
+/** Polls once a millisecond while nobody waits for the network. */
+static void *run_keeper(void *argument)
+{
+    za_threads_t *threads = argument;
+    for (;;) {
+        za_alarm_wait(&threads->alarm);
+        if (is_stopping(threads)) {
+            return NULL;
+        }
+        atomic_store_explicit(&threads->armed, 0, memory_order_release); // pairs: keeper
+        // seq_cst: after `armed`; whoever leaves the poll after this look arms us again
+        if (atomic_load_explicit(&threads->waiting, memory_order_seq_cst) == 0) {
+            try_poll(threads, threads->keeper_worker);
+            // One that rests elsewhere is free to wait for the network instead of us.
+            host_wake(threads, NULL);
+            arm_keeper(threads);
+        }
+    }
+}
+
+static za_err_t start_keeper(za_threads_t *threads)
+{
+    if (threads->poller.poll == NULL) {
+        return ZA_OK;
+    }
+    threads->keeper_worker = za_runtime_guest(threads->runtime);
+    if (threads->keeper_worker == NULL) {
+        return ZA_ENOBUFS;
+    }
+    za_err_t err = za_alarm_init(&threads->alarm);
+    if (err != ZA_OK) {
+        return err;
+    }
+    threads->has_keeper = true;
+    if (pthread_create(&threads->keeper, NULL, run_keeper, threads) != 0) {
+        threads->has_keeper = false;
+        za_alarm_deinit(&threads->alarm);
+        return ZA_ENOMEM;
+    }
+    arm_keeper(threads);
+    return ZA_OK;
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+za_err_t za_threads_create(const za_poller_t *poller, za_threads_t **out)
+{
+    if (out == NULL || (poller != NULL && (poller->poll == NULL || poller->interrupt == NULL))) {
+        return ZA_EINVAL;
+    }
+    za_threads_t *threads = aligned_alloc(64, sizeof *threads);
+    if (threads == NULL) {
+        return ZA_ENOMEM;
+    }
+    *threads = (za_threads_t){ .alarm = { .fd = -1 } };
+    if (poller != NULL) {
+        threads->poller = *poller;
+    }
+    *out = threads;
+    return ZA_OK;
+}
+
+za_err_t za_threads_start(za_threads_t *threads, za_runtime_t *runtime)
+{
+    if (threads == NULL || runtime == NULL || threads->seats != NULL) {
+        return ZA_EINVAL;
+    }
+    uint32_t workers = runtime->config.workers;
+    threads->runtime = runtime;
+    threads->seats = aligned_alloc(64, workers * sizeof *threads->seats);
+    if (threads->seats == NULL) {
+        return ZA_ENOMEM;
+    }
+    for (uint32_t i = 0; i < workers; i++) {
+        threads->seats[i] = (seat_t){ .threads = threads,
+                                      .worker = za_runtime_worker(runtime, i),
+                                      .spin = SPIN_MIN };
+    }
+    za_err_t err = start_keeper(threads);
+    for (uint32_t i = 0; err == ZA_OK && i < workers; i++) {
+        if (pthread_create(&threads->seats[i].thread, NULL, run_worker, &threads->seats[i]) != 0) {
+            err = ZA_ENOMEM;
+            break;
+        }
+        threads->count++;
+    }
+    if (err != ZA_OK) {
+        za_threads_stop(threads);
+    }
+    return err;
+}
+
+void za_threads_stop(za_threads_t *threads)
+{
+    // seq_cst: before the wakes; see the head of this file
+    atomic_store_explicit(&threads->stopping, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&threads->epoch, 1, memory_order_seq_cst);
+    while (threads->count > 0 && wake_parked(threads)) {
+    }
+    interrupt_poll(threads);
+    for (uint32_t i = 0; i < threads->count; i++) {
+        pthread_join(threads->seats[i].thread, NULL);
+    }
+    if (threads->has_keeper) {
+        za_alarm_set(&threads->alarm, 1);
+        pthread_join(threads->keeper, NULL);
+        za_alarm_deinit(&threads->alarm);
+        threads->has_keeper = false;
+    }
+    threads->count = 0;
+    free(threads->seats);
+    threads->seats = NULL;
+}
+
+void za_threads_destroy(za_threads_t *threads)
+{
+    free(threads);
+}
