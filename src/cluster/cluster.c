@@ -27,6 +27,7 @@ typedef enum phase {
 
 typedef struct link {
     uint64_t uid;
+    bool served; // the services use it: not while its uid is terminal in our view
 } link_t;
 
 struct za_cluster {
@@ -174,7 +175,7 @@ void za_cluster_destroy(za_cluster_t *cluster)
 static uint32_t find_link(const za_cluster_t *cluster, uint64_t uid)
 {
     uint32_t id = za_slots_first(&cluster->links, za_mix64(uid));
-    while (id != 0 && ((link_t *)za_slots_at(&cluster->links, id))->uid != uid) {
+    while (id != 0 && ((const link_t *)za_slots_at(&cluster->links, id))->uid != uid) {
         id = za_slots_next(&cluster->links, id);
     }
     return id;
@@ -196,19 +197,42 @@ static void link_down(za_cluster_t *cluster, uint64_t uid)
     }
 }
 
+static link_t *link_at(const za_cluster_t *cluster, uint32_t id)
+{
+    return za_slots_at(&cluster->links, id);
+}
+
+/**
+ * Lets the services use the link to `uid`. After a rebirth the others' uids are still those of
+ * tombstones when their links come up; they are served when membership knows better.
+ */
+static void serve_link(za_cluster_t *cluster, uint64_t uid)
+{
+    uint32_t id = find_link(cluster, uid);
+    if (id != 0 && !link_at(cluster, id)->served && !terminal(cluster, uid)) {
+        link_at(cluster, id)->served = true;
+        za_syslane_link_up(cluster->lane, uid, cluster->now_ms);
+        za_registry_link_up(cluster->registry, uid);
+    }
+}
+
+static bool served(const za_cluster_t *cluster, uint64_t uid)
+{
+    uint32_t id = find_link(cluster, uid);
+    return id != 0 && link_at(cluster, id)->served;
+}
+
 static void link_up(za_cluster_t *cluster, uint64_t uid)
 {
-    if (terminal(cluster, uid) || uid == za_cluster_uid(cluster)) {
-        return; // membership tells it and closes
-    }
     link_down(cluster, uid); // the newest link counts
-    uint32_t id = za_slots_add(&cluster->links, za_mix64(uid));
-    if (id == 0) {
-        return; // beyond ZA_PEERS_MAX: the transport refuses such links itself
+    if (uid == za_cluster_uid(cluster)) {
+        return;
     }
-    ((link_t *)za_slots_at(&cluster->links, id))->uid = uid;
-    za_syslane_link_up(cluster->lane, uid, cluster->now_ms);
-    za_registry_link_up(cluster->registry, uid);
+    uint32_t id = za_slots_add(&cluster->links, za_mix64(uid));
+    if (id != 0) { // beyond ZA_PEERS_MAX the transport refuses links itself
+        link_at(cluster, id)->uid = uid;
+        serve_link(cluster, uid);
+    }
 }
 
 /* ---- effects of membership, each with its consequences ---------------------------------------- */
@@ -295,7 +319,7 @@ static bool reborn(za_cluster_t *cluster, const za_effect_t *effect, za_effects_
             return false;
         }
         for (uint32_t id = 1; id <= cluster->links.fresh; id++) {
-            link_down(cluster, ((link_t *)za_slots_at(&cluster->links, id))->uid);
+            link_down(cluster, link_at(cluster, id)->uid);
         }
         za_syslane_reset(cluster->lane);
         za_registry_reborn(cluster->registry, cluster->now_ms);
@@ -334,6 +358,7 @@ static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effec
         }
         if (!terminal(cluster, effect->uid)) { // it may have gone in the same batch
             za_registry_member(cluster->registry, effect->uid, cluster->now_ms);
+            serve_link(cluster, effect->uid);
         }
         return pass_on(effect, out);
     case ZA_EFFECT_REBORN:
@@ -395,7 +420,7 @@ static void take_frame(za_cluster_t *cluster, const za_cluster_event_t *event, z
         step_membership(cluster, event);
         return;
     }
-    if (find_link(cluster, event->uid) == 0) {
+    if (!served(cluster, event->uid)) {
         return; // of a link that was closed, or of a terminal uid
     }
     if (event->lane == ZA_LANE_SYSTEM) {

@@ -775,7 +775,7 @@ static void start_job(za_registry_t *registry, peer_t *peer, uint32_t owner_id, 
 {
     const owner_t *owner = owner_at(registry, owner_id);
     uint64_t from = have < owner->floor ? 0 : have;
-    if (from == 0 && za_effects_have_room(out, 1, 0)) {
+    if (from == 0 && owner->applied > owner->live.count && za_effects_have_room(out, 1, 0)) {
         za_effects_add(out, ZA_EFFECT_MARK)->mark = ZA_MARK_REGISTRY_SNAPSHOT;
         registry->stats.snapshots++;
     }
