@@ -7,6 +7,7 @@
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/version.h>
@@ -53,6 +54,19 @@ static inline int za_mbed_set_serial(mbedtls_x509write_cert *certificate, unsign
                                      size_t size)
 {
     return mbedtls_x509write_crt_set_serial_raw(certificate, serial, size);
+}
+
+static inline int za_mbed_sign_sha256(mbedtls_pk_context *key, const unsigned char hash[32],
+                                      unsigned char *out, size_t out_bytes, size_t *size,
+                                      mbedtls_ctr_drbg_context *drbg)
+{
+    return mbedtls_pk_sign(key, MBEDTLS_MD_SHA256, hash, 32, out, out_bytes, size,
+                           mbedtls_ctr_drbg_random, drbg);
+}
+
+static inline int za_mbed_sha256(const unsigned char *bytes, size_t size, unsigned char hash[32])
+{
+    return mbedtls_sha256(bytes, size, hash, 0);
 }
 
 #else
@@ -102,6 +116,22 @@ static inline int za_mbed_set_serial(mbedtls_x509write_cert *certificate, unsign
     }
     mbedtls_mpi_free(&number);
     return result;
+}
+
+static inline int za_mbed_sign_sha256(mbedtls_pk_context *key, const unsigned char hash[32],
+                                      unsigned char *out, size_t out_bytes, size_t *size,
+                                      mbedtls_ctr_drbg_context *drbg)
+{
+    // 2.28 takes the greatest signature's room for granted.
+    return out_bytes < MBEDTLS_PK_SIGNATURE_MAX_SIZE
+               ? MBEDTLS_ERR_PK_BAD_INPUT_DATA
+               : mbedtls_pk_sign(key, MBEDTLS_MD_SHA256, hash, 32, out, size,
+                                 mbedtls_ctr_drbg_random, drbg);
+}
+
+static inline int za_mbed_sha256(const unsigned char *bytes, size_t size, unsigned char hash[32])
+{
+    return mbedtls_sha256_ret(bytes, size, hash, 0);
 }
 
 #endif

@@ -140,6 +140,13 @@ static za_err_t read_pem(const char *path, char out[ZA_PKI_PEM_BYTES_MAX], char 
     return err;
 }
 
+static za_err_t read_authority(const za_pki_paths_t *ca, za_pki_pair_t *out, char *problem,
+                               size_t problem_bytes)
+{
+    za_err_t err = read_pem(ca->certificate, out->certificate, problem, problem_bytes);
+    return err != ZA_OK ? err : read_pem(ca->key, out->key, problem, problem_bytes);
+}
+
 za_err_t za_pki_issue(const za_pki_paths_t *ca, const za_pki_request_t *request,
                       const za_pki_paths_t *out, za_pki_existing_t existing, char *problem,
                       size_t problem_bytes)
@@ -148,10 +155,7 @@ za_err_t za_pki_issue(const za_pki_paths_t *ca, const za_pki_request_t *request,
     za_pki_pair_t pair;
     za_err_t err = check_paths(out, existing, problem, problem_bytes);
     if (err == ZA_OK) {
-        err = read_pem(ca->certificate, authority.certificate, problem, problem_bytes);
-    }
-    if (err == ZA_OK) {
-        err = read_pem(ca->key, authority.key, problem, problem_bytes);
+        err = read_authority(ca, &authority, problem, problem_bytes);
     }
     if (err == ZA_OK) {
         err = za_pki_make_node(&authority, request, &pair, problem, problem_bytes);
@@ -161,6 +165,30 @@ za_err_t za_pki_issue(const za_pki_paths_t *ca, const za_pki_request_t *request,
     }
     za_pki_zero(&authority, sizeof authority);
     za_pki_zero(&pair, sizeof pair);
+    return err;
+}
+
+za_err_t za_pki_revoke(const za_pki_paths_t *ca, const za_pki_revocations_t *request,
+                       const char *out_path, za_pki_existing_t existing, char *problem,
+                       size_t problem_bytes)
+{
+    static const size_t list_bytes = ZA_PKI_REVOKED_PEM_BYTES_MAX;
+    za_pki_pair_t authority;
+    char *list = malloc(list_bytes);
+    if (list == NULL) {
+        snprintf(problem, problem_bytes, "no memory for a revocation list");
+        return ZA_ENOMEM;
+    }
+    za_err_t err = read_authority(ca, &authority, problem, problem_bytes);
+    if (err == ZA_OK) {
+        err =
+            za_pki_make_revocations(&authority, request, list, list_bytes, problem, problem_bytes);
+    }
+    if (err == ZA_OK) {
+        err = write_file(out_path, list, MODE_CERTIFICATE, existing, problem, problem_bytes);
+    }
+    za_pki_zero(&authority, sizeof authority);
+    free(list);
     return err;
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "net/pki_mbedtls.h"
+#include "net/revocation_mbedtls.h"
 
 enum { ZA_PKI_FILE_BYTES_MAX = 256 * 1024 }; // a bundle of authorities, or a revocation list
 
@@ -26,6 +27,11 @@ za_err_t za_pki_ca_init(const za_pki_paths_t *out, const za_pki_request_t *reque
 za_err_t za_pki_issue(const za_pki_paths_t *ca, const za_pki_request_t *request,
                       const za_pki_paths_t *out, za_pki_existing_t existing, char *problem,
                       size_t problem_bytes);
+
+/** Writes the list of all revoked certificates; a later list replaces this one, so it has all again. */
+za_err_t za_pki_revoke(const za_pki_paths_t *ca, const za_pki_revocations_t *request,
+                       const char *out_path, za_pki_existing_t existing, char *problem,
+                       size_t problem_bytes);
 
 /** za_pki_describe of a file. */
 za_err_t za_pki_describe_file(const char *path, za_pki_info_t *out, char *problem,

@@ -194,19 +194,29 @@ static za_err_t end_by(tls_link_t *link, int result)
 
 /* ---- verification ---------------------------------------------------------------------------- */
 
+static uint32_t outside(const za_tls_t *tls, const mbedtls_x509_time *from,
+                        const mbedtls_x509_time *until, uint32_t future, uint32_t expired)
+{
+    int64_t now_s = tls->now_s(tls->now_context);
+    return now_s > za_certificate_time_s(until)  ? expired
+           : now_s < za_certificate_time_s(from) ? future
+                                                 : 0;
+}
+
 /** Validity by the configured clock: mbedTLS itself asks the system's. */
 static void check_dates(const za_tls_t *tls, const mbedtls_x509_crt *certificate, uint32_t *flags)
 {
     if (tls->now_s == NULL) {
         return;
     }
-    int64_t now_s = tls->now_s(tls->now_context);
-    *flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE);
-    if (now_s > za_certificate_time_s(&certificate->valid_to)) {
-        *flags |= MBEDTLS_X509_BADCERT_EXPIRED;
-    }
-    if (now_s < za_certificate_time_s(&certificate->valid_from)) {
-        *flags |= MBEDTLS_X509_BADCERT_FUTURE;
+    *flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE |
+                          MBEDTLS_X509_BADCRL_EXPIRED | MBEDTLS_X509_BADCRL_FUTURE);
+    *flags |= outside(tls, &certificate->valid_from, &certificate->valid_to,
+                      MBEDTLS_X509_BADCERT_FUTURE, MBEDTLS_X509_BADCERT_EXPIRED);
+    for (const mbedtls_x509_crl *list = &tls->revoked; list != NULL && list->version != 0;
+         list = list->next) {
+        *flags |= outside(tls, &list->this_update, &list->next_update, MBEDTLS_X509_BADCRL_FUTURE,
+                          MBEDTLS_X509_BADCRL_EXPIRED);
     }
 }
 

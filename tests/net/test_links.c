@@ -24,7 +24,7 @@ typedef struct connection {
     int connector;
     step_t step;
     uint32_t epoch;
-    bool open[2];     // at either end
+    bool open[2]; // at either end
 } connection_t;
 
 typedef struct world {

@@ -343,6 +343,98 @@ Test(tls, trusts_two_authorities_while_they_are_exchanged)
     za_tls_destroy(server);
 }
 
+/** A server of "prod" that looks at a revocation list of these serials and dates. */
+static end_t meet_server_with_list(const za_pki_pair_t *authority, const za_pki_pair_t *client_pair,
+                                   const za_pki_revocations_t *request)
+{
+    char problem[PROBLEM_BYTES] = "";
+    static char list[ZA_PKI_REVOKED_PEM_BYTES_MAX];
+    za_err_t err =
+        za_pki_make_revocations(authority, request, list, sizeof list, problem, sizeof problem);
+    cr_assert(err == ZA_OK, "%s", problem);
+    za_pki_request_t server_request = node_request("prod", "server");
+    za_pki_pair_t server_pair = make_node(authority, &server_request);
+    za_tls_config_t config = { .authorities = { .text = authority->certificate },
+                               .certificate = { .text = server_pair.certificate },
+                               .key = { .text = server_pair.key },
+                               .revoked = { .text = list },
+                               .cluster = "prod",
+                               .now_s = test_now_s };
+    za_tls_t *server = NULL;
+    err = za_tls_create(&config, &server, problem, sizeof problem);
+    cr_assert(err == ZA_OK, "%s", problem);
+    za_tls_t *client = make_tls("prod", authority->certificate, client_pair);
+    pair_t pair = shaken(client, server, 6);
+    end_t end = pair.server;
+    end.security = NULL;
+    free_pair(&pair);
+    za_tls_destroy(client);
+    za_tls_destroy(server);
+    return end;
+}
+
+Test(tls, refuses_a_revoked_certificate_and_no_other)
+{
+    enum { COUNT = ZA_PKI_REVOKED_MAX };
+    char problem[PROBLEM_BYTES] = "";
+    za_pki_pair_t authority = make_authority("prod");
+    za_pki_request_t request = node_request("prod", "n1");
+    za_pki_pair_t one = make_node(&authority, &request);
+    za_pki_pair_t two = make_node(&authority, &request);
+    za_pki_info_t info;
+    cr_assert(za_pki_describe(one.certificate, &info, problem, sizeof problem) == ZA_OK, "%s",
+              problem);
+    static const char *serials[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        serials[i] = "0123456789abcdef0123456789abcdef01234567";
+    }
+    serials[COUNT / 2] = info.serial;
+    za_pki_revocations_t revoked = { .serials = serials,
+                                     .serial_count = COUNT,
+                                     .this_update_s = NOW_S - DAY_S,
+                                     .next_update_s = NOW_S + 30 * 365 * DAY_S };
+    end_t end = meet_server_with_list(&authority, &one, &revoked);
+    cr_expect(end.err == ZA_EAUTH && says(&end, "is revoked: zactor://prod/n1"), "%s", end.problem);
+    end = meet_server_with_list(&authority, &two, &revoked);
+    cr_expect(end.done, "%s", end.problem);
+    revoked.serial_count = 0;
+    end = meet_server_with_list(&authority, &one, &revoked);
+    cr_expect(end.done, "an empty list: %s", end.problem);
+}
+
+// A list past its end says nothing of who was revoked since.
+Test(tls, refuses_everybody_by_a_list_past_its_end)
+{
+    za_pki_pair_t authority = make_authority("prod");
+    za_pki_request_t request = node_request("prod", "n1");
+    za_pki_pair_t pair = make_node(&authority, &request);
+    za_pki_revocations_t revoked = { .this_update_s = NOW_S - 2 * DAY_S,
+                                     .next_update_s = NOW_S - DAY_S };
+    end_t end = meet_server_with_list(&authority, &pair, &revoked);
+    cr_expect(end.err == ZA_EAUTH && says(&end, "revocation list has expired"), "%s", end.problem);
+    revoked = (za_pki_revocations_t){ .this_update_s = NOW_S + 1, .next_update_s = NOW_S + DAY_S };
+    end = meet_server_with_list(&authority, &pair, &revoked);
+    cr_expect(end.err == ZA_EAUTH && says(&end, "list is not yet valid"), "%s", end.problem);
+}
+
+Test(tls, makes_no_list_of_what_is_no_serial)
+{
+    static const char *const bad[] = { "", "0", "xy",
+                                       "0123456789abcdef0123456789abcdef0123456789" };
+    static char list[ZA_PKI_REVOKED_PEM_BYTES_MAX];
+    char problem[PROBLEM_BYTES] = "";
+    za_pki_pair_t authority = make_authority("prod");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        za_pki_revocations_t revoked = { .serials = &bad[i],
+                                         .serial_count = 1,
+                                         .this_update_s = NOW_S,
+                                         .next_update_s = NOW_S + 1 };
+        za_err_t err = za_pki_make_revocations(&authority, &revoked, list, sizeof list, problem,
+                                               sizeof problem);
+        cr_expect(err == ZA_EINVAL && strstr(problem, "not a serial"), "%s", problem);
+    }
+}
+
 // New certificates replace the old ones under living connections.
 Test(tls, outlives_its_destruction_while_connections_use_it)
 {

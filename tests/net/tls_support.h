@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "net/pki_mbedtls.h"
+#include "net/revocation_mbedtls.h"
 #include "net/tls_mbedtls.h"
 
 enum { PROBLEM_BYTES = 256 };
