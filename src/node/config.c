@@ -438,7 +438,8 @@ void za_config_help(FILE *out)
         char accepted[ACCEPTED_BYTES_MAX];
         za_config_flag_name(info, flag, sizeof(flag));
         za_config_accepted(info, accepted, sizeof(accepted));
-        fprintf(out, "  --%s VALUE\n      %s\n      %s%s%s\n", flag, info->help, accepted,
+        fprintf(out, "  --%s%s\n      %s\n      %s%s%s\n", flag,
+                info->kind == ZA_CONFIG_BOOL ? "[=VALUE]" : " VALUE", info->help, accepted,
                 info->default_[0] != '\0' ? "; default " : "", info->default_);
     }
 }

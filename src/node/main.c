@@ -79,16 +79,31 @@ static int fail_usage(const program_t *program, const char *problem)
     return EXIT_USAGE;
 }
 
+/** The next flag, in `*value` its value. A boolean's may be left out, and may be a word of its own. */
+static int next_flag(const program_t *program, const flags_t *flags, const char **value)
+{
+    int option = getopt_long(program->argc, program->argv, "c:h", flags->options, NULL);
+    *value = optarg;
+    bool is_key = option >= OPTION_KEY && option < OPTION_CHECK;
+    if (is_key && optarg == NULL) {
+        const char *next = optind < program->argc ? program->argv[optind] : "";
+        bool is_value = strcmp(next, "true") == 0 || strcmp(next, "false") == 0;
+        *value = is_value ? next : "true";
+        optind += is_value;
+    }
+    return option;
+}
+
 /** First look at the flags: those that are no keys. -1: go on; else the exit status. */
 static int scan_flags(program_t *program, const flags_t *flags)
 {
     int option = 0;
+    const char *value = NULL;
     optind = 0; // the program may have used getopt before
-    while ((option = getopt_long(program->argc, program->argv, "c:h", flags->options, NULL)) !=
-           -1) {
+    while ((option = next_flag(program, flags, &value)) != -1) {
         switch (option) {
         case 'c':
-            program->config_path = optarg;
+            program->config_path = value;
             break;
         case 'h':
             print_help(program->argv[0]);
@@ -120,17 +135,17 @@ static int scan_flags(program_t *program, const flags_t *flags)
 static za_err_t apply_flags(program_t *program, const flags_t *flags, char *problem)
 {
     int option = 0;
+    const char *value = NULL;
     optind = 0;
-    while ((option = getopt_long(program->argc, program->argv, "c:h", flags->options, NULL)) !=
-           -1) {
+    while ((option = next_flag(program, flags, &value)) != -1) {
         if (option < OPTION_KEY || option >= OPTION_CHECK) {
             continue;
         }
         const za_config_info_t *info = &za_config_infos[option - OPTION_KEY];
         char origin[FLAG_BYTES_MAX + 2];
         snprintf(origin, sizeof(origin), "--%s", flags->names[option - OPTION_KEY]);
-        za_err_t err = za_config_set(program->config, info->key, optarg != NULL ? optarg : "true",
-                                     origin, problem, PROBLEM_BYTES);
+        za_err_t err =
+            za_config_set(program->config, info->key, value, origin, problem, PROBLEM_BYTES);
         if (err != ZA_OK) {
             return err;
         }

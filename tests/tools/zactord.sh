@@ -37,6 +37,10 @@ says "a number from 0 to 64"
 expect 2 --check-config
 says "zactorctl ca init"
 expect 0 --tls-insecure --check-config
+expect 0 --tls-insecure true --check-config
+expect 0 --tls-insecure=true --check-config
+expect 2 --tls-insecure false --check-config
+expect 2 --tls-insecure maybe --check-config
 expect 2 --tls-insecure --node-listen 10.0.0.1:7464 --check-config
 says "loopback"
 expect 2 --config "$work/none.conf"
