@@ -1,0 +1,237 @@
+#include "base/rng.h"
+#include "cluster/syslane.h"
+#include "support/za_test.h"
+
+enum { A = 11, B = 22 }; // uids
+
+static za_effects_t effects;
+
+static za_syslane_t *lane_new(void)
+{
+    za_syslane_t *lane = NULL;
+    cr_assert(za_syslane_create(&lane) == ZA_OK);
+    za_effects_reset(&effects);
+    return lane;
+}
+
+/** Sends an unwatch frame with this id, as any small frame. */
+static bool send_id(za_syslane_t *lane, uint64_t uid, uint64_t id, uint64_t after_user,
+                    uint64_t now_ms)
+{
+    za_SysFrame *frame = za_syslane_draft(lane);
+    frame->which_body = za_SysFrame_unwatch_tag;
+    frame->body.unwatch = (za_SysUnwatch){ 5, id };
+    uint32_t epoch = za_syslane_epoch(lane, uid);
+    return za_syslane_send(lane, uid, after_user, epoch, now_ms, &effects);
+}
+
+static const za_effect_t *last_effect(void)
+{
+    cr_assert(effects.count > 0, "an effect");
+    return &effects.items[effects.count - 1];
+}
+
+Test(syslane, sends_only_over_a_link)
+{
+    za_syslane_t *lane = lane_new();
+    cr_expect(!send_id(lane, B, 1, 0, 0), "no link");
+    za_syslane_link_up(lane, B, 0);
+    cr_expect(send_id(lane, B, 1, 0, 0), "a link");
+    cr_expect(effects.count == 1 && last_effect()->type == ZA_EFFECT_SEND_FRAME);
+    cr_expect(last_effect()->lane == ZA_LANE_SYSTEM && last_effect()->uid == B);
+    za_syslane_link_down(lane, B);
+    cr_expect(!send_id(lane, B, 2, 0, 0), "no link any more");
+    za_syslane_destroy(lane);
+}
+
+Test(syslane, delivers_once_and_drops_duplicates)
+{
+    za_syslane_t *a = lane_new();
+    za_syslane_t *b = lane_new();
+    za_syslane_link_up(a, B, 0);
+    za_syslane_link_up(b, A, 0);
+    cr_assert(send_id(a, B, 7, 0, 0));
+    const za_effect_t *sent = last_effect();
+    const za_SysFrame *frame = NULL;
+    cr_assert(za_syslane_receive(b, A, sent->bytes, sent->size, 1, &frame) == ZA_SYS_FRAME);
+    cr_expect(frame->which_body == za_SysFrame_unwatch_tag && frame->body.unwatch.id == 7);
+    cr_expect(za_syslane_receive(b, A, sent->bytes, sent->size, 2, &frame) == ZA_SYS_NONE);
+    za_syslane_destroy(a);
+    za_syslane_destroy(b);
+}
+
+Test(syslane, an_ack_empties_the_window)
+{
+    za_syslane_t *a = lane_new();
+    za_syslane_t *b = lane_new();
+    za_syslane_link_up(a, B, 0);
+    za_syslane_link_up(b, A, 0);
+    cr_assert(send_id(a, B, 7, 0, 0));
+    const za_SysFrame *frame = NULL;
+    const za_effect_t *sent = last_effect();
+    cr_assert(za_syslane_receive(b, A, sent->bytes, sent->size, 10, &frame) == ZA_SYS_FRAME);
+    cr_expect(za_syslane_deadline_ms(b) <= 110, "acks within 100 ms");
+    za_effects_reset(&effects);
+    cr_assert(za_syslane_pump(b, za_syslane_deadline_ms(b), &effects) == ZA_STEP_DONE);
+    cr_assert(effects.count == 1, "an ack");
+    cr_expect(za_syslane_unacked(a, B) == 1);
+    const za_effect_t *ack = last_effect();
+    cr_expect(za_syslane_receive(a, B, ack->bytes, ack->size, 70, &frame) == ZA_SYS_NONE);
+    cr_expect(za_syslane_unacked(a, B) == 0);
+    cr_expect(za_syslane_deadline_ms(a) == UINT64_MAX, "nothing to resend");
+    za_syslane_destroy(a);
+    za_syslane_destroy(b);
+}
+
+// Frames of the old link's count would wait for ever for user frames that were lost with it.
+Test(syslane, resends_on_the_next_link_without_after_user)
+{
+    za_syslane_t *a = lane_new();
+    za_syslane_link_up(a, B, 0);
+    cr_assert(send_id(a, B, 1, 40, 0) && send_id(a, B, 2, 41, 0));
+    uint64_t after = 0;
+    cr_assert(za_syslane_after_user(last_effect()->bytes, last_effect()->size, &after));
+    cr_expect(after == 41, "counted on its first link");
+    za_syslane_link_down(a, B);
+    za_effects_reset(&effects);
+    za_syslane_link_up(a, B, 100);
+    cr_assert(za_syslane_pump(a, 100, &effects) == ZA_STEP_DONE);
+    cr_assert(effects.count == 3 && effects.items[0].type == ZA_EFFECT_MARK, "mark and two frames");
+    cr_assert(za_syslane_after_user(effects.items[1].bytes, effects.items[1].size, &after));
+    cr_expect(after == 0);
+    cr_expect(za_syslane_resends(a) == 2);
+    za_syslane_destroy(a);
+}
+
+Test(syslane, an_after_user_of_an_older_link_is_moot)
+{
+    za_syslane_t *a = lane_new();
+    za_syslane_link_up(a, B, 0);
+    uint32_t old = za_syslane_epoch(a, B);
+    cr_assert(send_id(a, B, 1, 3, 0));
+    za_syslane_link_down(a, B);
+    za_syslane_link_up(a, B, 0);
+    za_effects_reset(&effects);
+    cr_assert(za_syslane_pump(a, 0, &effects) == ZA_STEP_DONE);
+    za_SysFrame *frame = za_syslane_draft(a);
+    frame->which_body = za_SysFrame_unwatch_tag;
+    cr_assert(za_syslane_send(a, B, 99, old, 0, &effects));
+    uint64_t after = 1;
+    cr_assert(za_syslane_after_user(last_effect()->bytes, last_effect()->size, &after));
+    cr_expect(after == 0);
+    za_syslane_destroy(a);
+}
+
+Test(syslane, a_full_window_says_no_and_loses_nothing)
+{
+    za_syslane_t *a = lane_new();
+    za_syslane_link_up(a, B, 0);
+    uint32_t sent = 0;
+    while (send_id(a, B, sent, 0, 0)) {
+        sent++;
+        za_effects_reset(&effects);
+    }
+    cr_expect(sent == ZA_SYSLANE_FRAMES_MAX, "sent %u", sent);
+    cr_expect(!za_syslane_ready(a, B));
+    cr_expect(za_syslane_unacked(a, B) == ZA_SYSLANE_FRAMES_MAX);
+    za_syslane_forget(a, B);
+    cr_expect(za_syslane_unacked(a, B) == 0);
+    za_syslane_destroy(a);
+}
+
+Test(syslane, bad_frames_change_nothing)
+{
+    za_syslane_t *a = lane_new();
+    za_syslane_link_up(a, B, 0);
+    const za_SysFrame *frame = NULL;
+    const uint8_t garbage[] = { 0xff, 0xff, 0xff, 0xff, 0x01 };
+    cr_expect(za_syslane_receive(a, B, garbage, sizeof garbage, 0, &frame) == ZA_SYS_BAD);
+    const uint8_t no_body[] = { 0x08, 0x01 }; // seq 1 and nothing else
+    cr_expect(za_syslane_receive(a, B, no_body, sizeof no_body, 0, &frame) == ZA_SYS_BAD);
+    const uint8_t early_ack[] = { 0x10, 0x09 }; // acks what was never sent
+    cr_expect(za_syslane_receive(a, B, early_ack, sizeof early_ack, 0, &frame) == ZA_SYS_BAD);
+    za_syslane_destroy(a);
+}
+
+/** One direction of a link with frames under way, for the property below. */
+typedef struct wire {
+    uint8_t bytes[256][64];
+    uint32_t size[256];
+    uint32_t first, count;
+} wire_t;
+
+static void carry(wire_t *wire, bool up)
+{
+    for (uint32_t i = 0; i < effects.count; i++) {
+        const za_effect_t *effect = &effects.items[i];
+        if (up && effect->type == ZA_EFFECT_SEND_FRAME && wire->count < 256) {
+            uint32_t at = (wire->first + wire->count++) % 256;
+            memcpy(wire->bytes[at], effect->bytes, effect->size);
+            wire->size[at] = effect->size;
+        }
+    }
+    za_effects_reset(&effects);
+}
+
+/** Two lanes over links that break at random: every frame arrives once, in order. */
+static void run_lossy(uint64_t seed)
+{
+    static wire_t wires[2];
+    za_syslane_t *lanes[2] = { lane_new(), lane_new() };
+    const uint64_t uids[2] = { A, B };
+    uint64_t sent[2] = { 0 }, seen[2] = { 0 };
+    za_rng_t rng;
+    za_rng_init(&rng, seed);
+    memset(wires, 0, sizeof wires);
+    bool up = false;
+    for (uint64_t now = 0; now < 12000; now += 5) {
+        bool calm = now > 8000;
+        uint64_t what = za_rng_below(&rng, 100);
+        if (!up && (calm || what < 20)) {
+            up = true;
+            za_syslane_link_up(lanes[0], B, now);
+            za_syslane_link_up(lanes[1], A, now);
+        } else if (up && !calm && what < 4) {
+            up = false;
+            za_syslane_link_down(lanes[0], B);
+            za_syslane_link_down(lanes[1], A);
+            wires[0].count = wires[1].count = 0; // what was under way is lost
+        }
+        for (int i = 0; i < 2; i++) {
+            if (!calm && za_rng_below(&rng, 3) == 0 &&
+                send_id(lanes[i], uids[!i], sent[i], 0, now)) {
+                sent[i]++;
+            }
+            carry(&wires[i], up);
+            cr_assert(za_syslane_pump(lanes[i], now, &effects) == ZA_STEP_DONE);
+            carry(&wires[i], up);
+            uint64_t arrive = za_rng_below(&rng, 4);
+            while (arrive-- > 0 && wires[i].count > 0) {
+                uint32_t at = wires[i].first;
+                wires[i].first = (at + 1) % 256;
+                wires[i].count--;
+                const za_SysFrame *frame = NULL;
+                za_sys_in_t in = za_syslane_receive(lanes[!i], uids[i], wires[i].bytes[at],
+                                                    wires[i].size[at], now, &frame);
+                cr_assert(in != ZA_SYS_BAD, "seed %" PRIu64, seed);
+                if (in == ZA_SYS_FRAME) {
+                    cr_assert(frame->body.unwatch.id == seen[i], "seed %" PRIu64 ": order", seed);
+                    seen[i]++;
+                }
+            }
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        cr_assert(sent[i] == seen[i], "seed %" PRIu64 ": %" PRIu64 " of %" PRIu64, seed, seen[i],
+                  sent[i]);
+        cr_assert(za_syslane_unacked(lanes[i], uids[!i]) == 0, "seed %" PRIu64 ": acked", seed);
+        za_syslane_destroy(lanes[i]);
+    }
+}
+
+Test(syslane, exactly_once_in_order_over_breaking_links, .timeout = 120)
+{
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        run_lossy(seed);
+    }
+}
