@@ -1,0 +1,482 @@
+#include "base/rng.h"
+#include "cluster/registry.h"
+#include "fake_view.h"
+#include "support/za_test.h"
+
+enum { SELF = 1, FAR = 50, OTHER = 60, SYNC_MS = 1000, SIDES_MAX = 4 };
+
+static za_effects_t effects;
+
+static za_registry_t *registry_new(fake_view_t *fake, uint64_t uid)
+{
+    fake_init(fake, uid);
+    za_registry_t *registry = NULL;
+    cr_assert(za_registry_create(&fake->view, SYNC_MS, uid, 0, &registry) == ZA_OK);
+    return registry;
+}
+
+static const za_effect_t *find_effect(za_effect_type_t type)
+{
+    for (uint32_t i = 0; i < effects.count; i++) {
+        if (effects.items[i].type == type) {
+            return &effects.items[i];
+        }
+    }
+    return NULL;
+}
+
+static uint32_t pump(za_registry_t *registry, uint64_t now_ms)
+{
+    za_effects_reset(&effects);
+    cr_assert(za_registry_pump(registry, now_ms, &effects) == ZA_STEP_DONE);
+    return effects.count;
+}
+
+static void take(za_registry_t *registry, const char *name, uint64_t actor, uint64_t now_ms)
+{
+    za_effects_reset(&effects);
+    za_registry_register(registry, name, actor, now_ms, &effects);
+}
+
+Test(registry, a_name_is_answered_until_it_is_given_back)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    take(registry, "db", 7, 0);
+    za_ref_t ref;
+    cr_assert(za_registry_whereis(registry, "db", &ref) == ZA_OK && ref.node == 0 &&
+              ref.actor == 7);
+    cr_assert(pump(registry, 0) == 1 && find_effect(ZA_EFFECT_NAME_SET) != NULL);
+    cr_expect(strcmp(effects.items[0].name, "db") == 0 && effects.items[0].ref.actor == 7);
+    za_registry_unregister(registry, "db", 8, 1);
+    cr_expect(pump(registry, 1) == 0, "not the holder");
+    za_registry_unregister(registry, "db", 7, 1);
+    cr_assert(pump(registry, 1) == 1 && find_effect(ZA_EFFECT_NAME_CLEARED) != NULL);
+    cr_expect(za_registry_whereis(registry, "db", &ref) == ZA_ENOENT);
+    za_registry_destroy(registry);
+}
+
+Test(registry, no_effect_when_the_answer_stays)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    take(registry, "db", 7, 0);
+    za_registry_unregister(registry, "db", 7, 0);
+    cr_expect(pump(registry, 0) == 0, "nobody saw it");
+    za_registry_destroy(registry);
+}
+
+Test(registry, names_of_an_actor_that_ends_go)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    take(registry, "a", 7, 0);
+    take(registry, "b", 8, 0);
+    take(registry, "c", 7, 0);
+    za_registry_actor_stopped(registry, 7, 0);
+    za_ref_t ref;
+    cr_expect(za_registry_whereis(registry, "a", &ref) == ZA_ENOENT);
+    cr_expect(za_registry_whereis(registry, "b", &ref) == ZA_OK);
+    cr_expect(za_registry_whereis(registry, "c", &ref) == ZA_ENOENT);
+    za_registry_destroy(registry);
+}
+
+Test(registry, refuses_a_second_holder_on_this_node)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    take(registry, "a", 7, 0);
+    take(registry, "a", 7, 0);
+    cr_expect(effects.count == 0, "the same again is fine");
+    take(registry, "a", 8, 0);
+    const za_effect_t *lost = find_effect(ZA_EFFECT_NAME_LOST);
+    cr_assert(lost != NULL && lost->actor == 8 && lost->ref.actor == 7);
+    za_registry_destroy(registry);
+}
+
+Test(registry, refuses_what_is_no_name_or_too_many)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    char name[300];
+    memset(name, 'x', sizeof name);
+    name[256] = '\0';
+    take(registry, name, 7, 0);
+    cr_expect(find_effect(ZA_EFFECT_LOG) != NULL, "too long");
+    take(registry, "", 7, 0);
+    cr_expect(find_effect(ZA_EFFECT_LOG) != NULL, "empty");
+    for (int i = 0; i < ZA_NAMES_PER_NODE_MAX; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        take(registry, name, 7, 0);
+        cr_assert(effects.count == 0);
+    }
+    take(registry, "one more", 7, 0);
+    cr_expect(find_effect(ZA_EFFECT_LOG) != NULL, "full");
+    za_registry_stats_t stats;
+    za_registry_stats(registry, &stats);
+    cr_expect(stats.refused == 3);
+    za_registry_destroy(registry);
+}
+
+/* ---- several registries ----------------------------------------------------------------------- */
+
+typedef struct net {
+    za_rng_t rng;
+    int count;
+    fake_view_t fakes[SIDES_MAX];
+    za_registry_t *sides[SIDES_MAX];
+    bool linked[SIDES_MAX][SIDES_MAX];
+    uint64_t now_ms;
+    uint64_t lost; // NAME_LOST effects
+    int frames;
+} net_t;
+
+static uint64_t uid_of(int side)
+{
+    return 100 + (uint64_t)side * 10;
+}
+
+static void net_init(net_t *net, int count, uint64_t seed)
+{
+    *net = (net_t){ .count = count };
+    za_rng_init(&net->rng, seed);
+    for (int i = 0; i < count; i++) {
+        net->sides[i] = registry_new(&net->fakes[i], uid_of(i));
+        for (int k = 0; k < count; k++) {
+            if (k != i) {
+                fake_set(&net->fakes[i], uid_of(k), ZA_KNOWN_UP);
+                za_registry_member(net->sides[i], uid_of(k), 0);
+            }
+        }
+    }
+}
+
+static void net_deinit(net_t *net)
+{
+    for (int i = 0; i < net->count; i++) {
+        za_registry_destroy(net->sides[i]);
+    }
+}
+
+static void set_link(net_t *net, int a, int b, bool up)
+{
+    if (net->linked[a][b] == up) {
+        return;
+    }
+    net->linked[a][b] = net->linked[b][a] = up;
+    for (int side = 0; side < 2; side++) {
+        int here = side == 0 ? a : b;
+        int there = side == 0 ? b : a;
+        if (up) {
+            za_registry_link_up(net->sides[here], uid_of(there));
+        } else {
+            za_registry_link_down(net->sides[here], uid_of(there));
+        }
+    }
+}
+
+static int side_of(const net_t *net, uint64_t uid)
+{
+    int side = (int)((uid - 100) / 10);
+    cr_assert(side >= 0 && side < net->count && uid_of(side) == uid);
+    return side;
+}
+
+enum { QUEUE_MAX = 4096 };
+typedef struct queued {
+    int from, to;
+    uint32_t size;
+    uint8_t *bytes;
+} queued_t;
+
+static queued_t queue[QUEUE_MAX];
+static int queue_first, queue_count;
+
+static void collect(net_t *net, int from)
+{
+    for (uint32_t i = 0; i < effects.count; i++) {
+        const za_effect_t *effect = &effects.items[i];
+        net->lost += effect->type == ZA_EFFECT_NAME_LOST;
+        if (effect->type != ZA_EFFECT_SEND_FRAME) {
+            continue;
+        }
+        int to = side_of(net, effect->uid);
+        cr_assert(queue_count < QUEUE_MAX, "the model has room");
+        queued_t *item = &queue[(queue_first + queue_count++) % QUEUE_MAX];
+        *item = (queued_t){ from, to, effect->size, malloc(effect->size) };
+        memcpy(item->bytes, effect->bytes, effect->size);
+    }
+    za_effects_reset(&effects);
+}
+
+/** Lets everything run for `ms`; frames need no time. */
+static void net_run(net_t *net, uint64_t ms)
+{
+    for (uint64_t end = net->now_ms + ms; net->now_ms < end; net->now_ms += 5) {
+        for (int i = 0; i < net->count; i++) {
+            za_step_t step = ZA_STEP_MORE;
+            while (step == ZA_STEP_MORE) {
+                za_effects_reset(&effects);
+                step = za_registry_pump(net->sides[i], net->now_ms, &effects);
+                collect(net, i);
+            }
+        }
+        while (queue_count > 0) {
+            queued_t item = queue[queue_first];
+            queue_first = (queue_first + 1) % QUEUE_MAX;
+            queue_count--;
+            if (net->linked[item.from][item.to]) {
+                cr_assert(item.bytes[0] == ZA_REGISTRY_TAG);
+                cr_assert(za_registry_frame(net->sides[item.to], uid_of(item.from), item.bytes + 1,
+                                            item.size - 1, net->now_ms, &effects));
+                collect(net, item.to);
+                net->frames++;
+            }
+            free(item.bytes);
+        }
+    }
+}
+
+static bool equal(const net_t *net)
+{
+    for (int i = 1; i < net->count; i++) {
+        if (za_registry_hash(net->sides[i]) != za_registry_hash(net->sides[0])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_divergence(const net_t *net)
+{
+    for (int i = 0; i < net->count; i++) {
+        za_registry_stats_t stats;
+        za_registry_stats(net->sides[i], &stats);
+        cr_assert(stats.divergence == 0, "side %d diverged", i);
+    }
+}
+
+Test(registry, a_change_is_pushed_to_linked_members_at_once)
+{
+    net_t net;
+    net_init(&net, 2, 1);
+    set_link(&net, 0, 1, true);
+    net_run(&net, 10);
+    take(net.sides[0], "db", 7, net.now_ms);
+    net_run(&net, 15);
+    za_ref_t ref;
+    cr_assert(za_registry_whereis(net.sides[1], "db", &ref) == ZA_OK);
+    cr_expect(ref.node == uid_of(0) && ref.actor == 7);
+    net_deinit(&net);
+}
+
+Test(registry, a_large_map_travels_in_parts_and_arrives_whole)
+{
+    net_t net;
+    net_init(&net, 2, 1);
+    for (int i = 0; i < 3000; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "name-%d", i);
+        take(net.sides[0], name, 7 + (uint64_t)i, 0);
+    }
+    set_link(&net, 0, 1, true);
+    net_run(&net, 50);
+    cr_assert(equal(&net));
+    uint64_t applied, hash;
+    cr_assert(za_registry_version(net.sides[1], uid_of(0), &applied, &hash) && applied == 3000);
+    check_divergence(&net);
+    net_deinit(&net);
+}
+
+Test(registry, who_missed_forgotten_removals_gets_a_snapshot)
+{
+    net_t net;
+    net_init(&net, 2, 1);
+    set_link(&net, 0, 1, true);
+    take(net.sides[0], "stays", 7, 0);
+    take(net.sides[0], "goes", 7, 0);
+    net_run(&net, 50);
+    set_link(&net, 0, 1, false);
+    za_registry_unregister(net.sides[0], "goes", 7, net.now_ms);
+    for (int i = 0; i < ZA_REGISTRY_REMOVALS_MAX + 5; i++) {
+        take(net.sides[0], "churn", 9, net.now_ms);
+        za_registry_unregister(net.sides[0], "churn", 9, net.now_ms);
+    }
+    set_link(&net, 0, 1, true);
+    net_run(&net, 50);
+    za_ref_t ref;
+    cr_assert(equal(&net));
+    cr_expect(za_registry_whereis(net.sides[1], "goes", &ref) == ZA_ENOENT);
+    cr_expect(za_registry_whereis(net.sides[1], "stays", &ref) == ZA_OK);
+    check_divergence(&net);
+    net_deinit(&net);
+}
+
+Test(registry, any_node_serves_what_it_holds)
+{
+    net_t net;
+    net_init(&net, 3, 1);
+    set_link(&net, 0, 1, true);
+    set_link(&net, 1, 2, true); // 0 and 2 never meet
+    take(net.sides[0], "db", 7, 0);
+    net_run(&net, 3000);
+    za_ref_t ref;
+    cr_assert(za_registry_whereis(net.sides[2], "db", &ref) == ZA_OK && ref.node == uid_of(0));
+    cr_expect(equal(&net));
+    net_deinit(&net);
+}
+
+Test(registry, a_conflict_is_settled_by_the_losers_owner)
+{
+    net_t net;
+    net_init(&net, 2, 1);
+    net.now_ms = 100;
+    take(net.sides[1], "db", 9, 100);
+    take(net.sides[0], "db", 7, 200); // later: it loses
+    set_link(&net, 0, 1, true);
+    net_run(&net, 500);
+    za_ref_t ref;
+    cr_assert(za_registry_whereis(net.sides[0], "db", &ref) == ZA_OK && ref.actor == 9);
+    cr_assert(za_registry_whereis(net.sides[1], "db", &ref) == ZA_OK && ref.actor == 9);
+    cr_expect(net.lost == 0, "not before it has settled");
+    net_run(&net, 1500);
+    cr_expect(net.lost == 1);
+    cr_expect(equal(&net));
+    net_deinit(&net);
+}
+
+Test(registry, a_terminal_owner_is_forgotten_at_once_and_stays_so)
+{
+    net_t net;
+    net_init(&net, 3, 1);
+    set_link(&net, 0, 1, true);
+    set_link(&net, 1, 2, true);
+    take(net.sides[0], "db", 7, 0);
+    net_run(&net, 3000);
+    za_registry_gone(net.sides[1], uid_of(0));
+    za_ref_t ref;
+    cr_assert(za_registry_whereis(net.sides[1], "db", &ref) == ZA_ENOENT);
+    set_link(&net, 0, 1, false);
+    net_run(&net, 3000); // side 2 still has it, and must not bring it back
+    cr_expect(za_registry_whereis(net.sides[1], "db", &ref) == ZA_ENOENT);
+    net_deinit(&net);
+}
+
+Test(registry, an_unknown_owner_waits_for_membership)
+{
+    net_t net;
+    net_init(&net, 3, 1);
+    za_registry_gone(net.sides[2], uid_of(0)); // side 2 does not know side 0 yet
+    set_link(&net, 0, 1, true);
+    set_link(&net, 1, 2, true);
+    take(net.sides[0], "db", 7, 0);
+    net_run(&net, 2500);
+    za_ref_t ref;
+    cr_assert(za_registry_whereis(net.sides[2], "db", &ref) == ZA_ENOENT);
+    za_registry_member(net.sides[2], uid_of(0), net.now_ms);
+    net_run(&net, 50);
+    cr_expect(za_registry_whereis(net.sides[2], "db", &ref) == ZA_OK, "asked for at once");
+    net_deinit(&net);
+}
+
+Test(registry, names_survive_a_rebirth_under_the_new_uid)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    take(registry, "a", 7, 0);
+    take(registry, "b", 8, 0);
+    za_registry_unregister(registry, "b", 8, 0);
+    take(registry, "c", 9, 0);
+    pump(registry, 0);
+    fake.self = 999;
+    za_registry_reborn(registry, 10);
+    uint64_t applied, hash;
+    cr_expect(!za_registry_version(registry, SELF, &applied, &hash));
+    cr_assert(za_registry_version(registry, 999, &applied, &hash) && applied == 2);
+    za_ref_t ref;
+    cr_assert(za_registry_whereis(registry, "c", &ref) == ZA_OK && ref.node == 0);
+    cr_expect(pump(registry, 10) == 0, "the answers have not changed");
+    za_registry_actor_stopped(registry, 9, 10);
+    cr_expect(za_registry_whereis(registry, "c", &ref) == ZA_ENOENT);
+    za_registry_destroy(registry);
+}
+
+Test(registry, bad_frames_are_refused)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    const uint8_t garbage[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0x01 };
+    cr_expect(!za_registry_frame(registry, FAR, garbage, sizeof garbage, 0, &effects));
+    cr_expect(!za_registry_frame(registry, FAR, garbage, 0, 0, &effects), "empty");
+    za_registry_destroy(registry);
+}
+
+typedef struct names {
+    char last[16];
+    int count;
+} names_t;
+
+static bool visit_name(const char *name, za_ref_t ref, void *context)
+{
+    names_t *names = context;
+    cr_assert(strcmp(names->last, name) < 0, "sorted");
+    cr_assert(ref.actor != 0);
+    snprintf(names->last, sizeof names->last, "%s", name);
+    names->count++;
+    return true;
+}
+
+Test(registry, lists_names_sorted)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    take(registry, "pear", 1, 0);
+    take(registry, "apple", 2, 0);
+    take(registry, "fig", 3, 0);
+    names_t names = { .count = 0 };
+    za_registry_each_name(registry, visit_name, &names);
+    cr_expect(names.count == 3);
+    za_registry_destroy(registry);
+}
+
+// Random changes and links; afterwards all hold the same, and what was never removed is there.
+static void run_random(uint64_t seed)
+{
+    net_t net;
+    net_init(&net, 4, seed);
+    for (int i = 0; i < 400; i++) {
+        uint64_t side = za_rng_below(&net.rng, 4);
+        uint64_t other = za_rng_below(&net.rng, 4);
+        uint64_t what = za_rng_below(&net.rng, 10);
+        uint64_t which = za_rng_below(&net.rng, 40);
+        char name[16];
+        snprintf(name, sizeof name, "n%d", (int)which);
+        if (what < 4) {
+            take(net.sides[side], name, 100 + which, net.now_ms);
+        } else if (what < 7) {
+            za_registry_unregister(net.sides[side], name, 100 + which, net.now_ms);
+        } else if (what < 8) {
+            za_registry_actor_stopped(net.sides[side], 100 + which, net.now_ms);
+        } else if (side != other) {
+            set_link(&net, (int)side, (int)other, !net.linked[side][other]);
+        }
+        uint64_t pause = za_rng_below(&net.rng, 6);
+        net_run(&net, pause * 5);
+    }
+    for (int a = 0; a < 4; a++) {
+        for (int b = a + 1; b < 4; b++) {
+            set_link(&net, a, b, true);
+        }
+    }
+    net_run(&net, 6000);
+    cr_assert(equal(&net), "seed %" PRIu64, seed);
+    check_divergence(&net);
+    net_deinit(&net);
+}
+
+Test(registry, converges_after_any_changes, .timeout = 120)
+{
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        run_random(seed);
+    }
+}
