@@ -144,7 +144,10 @@ static void expect_refusal(const za_pki_pair_t *authority, const za_pki_pair_t *
               pair.server.problem);
     cr_expect(says(&pair.server, server_says), "the server says: %s", pair.server.problem);
     cr_expect(pair.client.err == ZA_EAUTH, "%s", za_err_name(pair.client.err));
-    cr_expect(says(&pair.client, client_says), "the client says: %s", pair.client.problem);
+    // In TLS 1.3 mbedTLS's client cannot read why.
+    cr_expect(says(&pair.client, client_says) ||
+                  says(&pair.client, "the peer refused us: it did not say why"),
+              "the client says: %s", pair.client.problem);
     free_pair(&pair);
     za_tls_destroy(client);
     za_tls_destroy(server);
