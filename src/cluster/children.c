@@ -63,6 +63,7 @@ typedef struct guest {
     uint64_t uid; // of the parent's node
     uint64_t request;
     uint64_t actor;
+    uint64_t asked_as; // the uid in SPAWN_LOCAL: our own, of that time, for SELF
     uint32_t epoch;
     phase_t phase;
     za_Reason reason;
@@ -552,6 +553,7 @@ static void host_guest(za_children_t *children, uint64_t uid, const za_SysSpawn 
     guest->uid = uid;
     guest->request = frame->request;
     guest->epoch = frame->epoch;
+    guest->asked_as = uid != SELF ? uid : za_view_self(children->view);
     if (!room) {
         children->stats.refused++;
         end_guest(children, id, za_Reason_REASON_LIMIT);
@@ -579,7 +581,7 @@ static void host_guest(za_children_t *children, uint64_t uid, const za_SysSpawn 
     spec->args = args;
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_SPAWN_LOCAL);
     effect->id = frame->request;
-    effect->uid = uid != SELF ? uid : za_view_self(children->view);
+    effect->uid = guest->asked_as;
     effect->epoch = frame->epoch;
     effect->spawn = spec;
 }
@@ -607,9 +609,10 @@ void za_children_started(za_children_t *children, uint64_t request, uint64_t uid
 {
     uint32_t id = find_guest(children, uid, request);
     if (id == 0) {
-        id = find_guest(children, SELF, request); // ours, perhaps under a former uid
+        id = find_guest(children, SELF, request);
     }
-    if (id == 0 || guest_at(children, id)->phase != PHASE_STARTING) {
+    if (id == 0 || guest_at(children, id)->phase != PHASE_STARTING ||
+        guest_at(children, id)->asked_as != uid) {
         return;
     }
     guest_t *guest = guest_at(children, id);

@@ -14,7 +14,11 @@
 #include "cluster/view.h"
 #include "cluster/watch.h"
 
-enum { REGISTRY_SYNC_MS = 1000 };
+enum {
+    REGISTRY_SYNC_MS = 1000,
+    STRANGERS_MAX = ZA_PEERS_MAX,
+    STRANGER_MS = 60000, // longer than any join takes
+};
 
 /** How far the consequences of one effect of membership have come. */
 typedef enum phase {
@@ -30,6 +34,13 @@ typedef struct link {
     bool served; // the services use it: not while its uid is terminal in our view
 } link_t;
 
+/** A uid whose link ended before membership knew it: what it left here goes if it never will. */
+typedef struct stranger {
+    uint64_t uid;
+    uint64_t until_ms;
+    za_link_t place;
+} stranger_t;
+
 struct za_cluster {
     za_membership_t *membership;
     za_syslane_t *lane;
@@ -38,6 +49,8 @@ struct za_cluster {
     za_children_t *children;
     za_view_t view;
     za_slots_t links; // peers with a link, as we were told
+    za_slots_t strangers;
+    za_chain_t stranger_list; // the first due first
     uint64_t now_ms;
     uint64_t frames_bad;
     za_effects_t *inner; // effects of membership that wait for their consequences
@@ -142,6 +155,10 @@ za_err_t za_cluster_create(const za_cluster_config_t *config, uint64_t now_ms, z
     if (err != ZA_OK) {
         goto fail;
     }
+    err = za_slots_init(&cluster->strangers, STRANGERS_MAX, sizeof(stranger_t));
+    if (err != ZA_OK) {
+        goto fail;
+    }
     err = create_services(cluster, config, now_ms);
     if (err != ZA_OK) {
         goto fail;
@@ -165,6 +182,7 @@ void za_cluster_destroy(za_cluster_t *cluster)
     if (cluster->membership != NULL) {
         za_membership_destroy(cluster->membership);
     }
+    za_slots_deinit(&cluster->strangers);
     za_slots_deinit(&cluster->links);
     free(cluster->inner);
     free(cluster);
@@ -187,6 +205,28 @@ static bool terminal(const za_cluster_t *cluster, uint64_t uid)
     return known == ZA_KNOWN_DOWN || known == ZA_KNOWN_LEFT;
 }
 
+#define STRANGER offsetof(stranger_t, place)
+
+static stranger_t *first_stranger(const za_cluster_t *cluster)
+{
+    uint32_t id = cluster->stranger_list.first;
+    return id != 0 ? za_slots_at(&cluster->strangers, id) : NULL;
+}
+
+/** Remembers to clean up after `uid`. With a full table the oldest is looked at sooner. */
+static void note_stranger(za_cluster_t *cluster, uint64_t uid)
+{
+    uint32_t id = za_slots_add(&cluster->strangers, 0);
+    if (id == 0) {
+        first_stranger(cluster)->until_ms = cluster->now_ms;
+        return;
+    }
+    stranger_t *stranger = za_slots_at(&cluster->strangers, id);
+    stranger->uid = uid;
+    stranger->until_ms = cluster->now_ms + STRANGER_MS;
+    za_chain_append(&cluster->stranger_list, &cluster->strangers, STRANGER, id);
+}
+
 static void link_down(za_cluster_t *cluster, uint64_t uid)
 {
     uint32_t id = find_link(cluster, uid);
@@ -194,7 +234,34 @@ static void link_down(za_cluster_t *cluster, uint64_t uid)
         za_slots_remove(&cluster->links, id);
         za_syslane_link_down(cluster->lane, uid);
         za_registry_link_down(cluster->registry, uid);
+        if (view_known(cluster, uid) == ZA_KNOWN_NOT) {
+            note_stranger(cluster, uid);
+        }
     }
+}
+
+/** Drops what uids left here that never became members. False: `out` is full. */
+static bool forget_strangers(za_cluster_t *cluster, za_effects_t *out)
+{
+    for (stranger_t *stranger = first_stranger(cluster);
+         stranger != NULL && stranger->until_ms <= cluster->now_ms;
+         stranger = first_stranger(cluster)) {
+        uint64_t uid = stranger->uid;
+        bool gone = view_known(cluster, uid) == ZA_KNOWN_NOT && find_link(cluster, uid) == 0;
+        if (gone &&
+            (za_watch_gone(cluster->watch, uid, za_Reason_REASON_NO_NODE, out) == ZA_STEP_MORE ||
+             za_children_gone(cluster->children, uid, za_Reason_REASON_NO_NODE, cluster->now_ms,
+                              out) == ZA_STEP_MORE)) {
+            return false;
+        }
+        if (gone) {
+            za_syslane_forget(cluster->lane, uid);
+        }
+        uint32_t id = cluster->stranger_list.first;
+        za_chain_remove(&cluster->stranger_list, &cluster->strangers, STRANGER, id);
+        za_slots_remove(&cluster->strangers, id);
+    }
+    return true;
 }
 
 static link_t *link_at(const za_cluster_t *cluster, uint32_t id)
@@ -519,7 +586,8 @@ static void take_event(za_cluster_t *cluster, const za_cluster_event_t *event, z
 static bool pump(za_cluster_t *cluster, za_effects_t *out)
 {
     uint64_t now_ms = cluster->now_ms;
-    return za_syslane_pump(cluster->lane, now_ms, out) == ZA_STEP_DONE &&
+    return forget_strangers(cluster, out) &&
+           za_syslane_pump(cluster->lane, now_ms, out) == ZA_STEP_DONE &&
            za_watch_pump(cluster->watch, now_ms, out) == ZA_STEP_DONE &&
            za_children_pump(cluster->children, now_ms, out) == ZA_STEP_DONE &&
            za_registry_pump(cluster->registry, now_ms, out) == ZA_STEP_DONE;
@@ -561,6 +629,8 @@ uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster)
     deadline = earlier(deadline, za_syslane_deadline_ms(cluster->lane));
     deadline = earlier(deadline, za_watch_deadline_ms(cluster->watch));
     deadline = earlier(deadline, za_children_deadline_ms(cluster->children));
+    const stranger_t *stranger = first_stranger(cluster);
+    deadline = earlier(deadline, stranger != NULL ? stranger->until_ms : UINT64_MAX);
     return earlier(deadline, za_registry_deadline_ms(cluster->registry));
 }
 

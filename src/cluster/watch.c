@@ -255,6 +255,11 @@ static void emit_fire(za_watch_t *watch, uint64_t watcher, uint64_t id, za_ref_t
     watch->stats.fired++;
 }
 
+static za_Reason reason_of(za_known_t terminal)
+{
+    return terminal == ZA_KNOWN_LEFT ? za_Reason_REASON_NODE_LEFT : za_Reason_REASON_NODE_DOWN;
+}
+
 static void fire(za_watch_t *watch, uint32_t at, za_Reason reason, za_effects_t *out)
 {
     const record_t *record = record_at(watch, at);
@@ -273,9 +278,7 @@ void za_watch_add(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t tar
     }
     za_known_t known = za_view_known(watch->view, target.node);
     if (known == ZA_KNOWN_DOWN || known == ZA_KNOWN_LEFT) {
-        emit_fire(watch, watcher.actor, id, target,
-                  known == ZA_KNOWN_DOWN ? za_Reason_REASON_NODE_DOWN : za_Reason_REASON_NODE_LEFT,
-                  out);
+        emit_fire(watch, watcher.actor, id, target, reason_of(known), out);
         return;
     }
     uint32_t at = 0;
@@ -496,8 +499,7 @@ static za_step_t pump_peer(za_watch_t *watch, uint32_t peer_id, uint64_t now_ms,
             return za_effects_have_room(out, 1, 2 * ZA_BLOCK_BYTES) ? ZA_STEP_DONE : ZA_STEP_MORE;
         }
         if (record->news == NEWS_WATCH) {
-            set_news(watch, at, NEWS_NONE);
-            end_doubt(watch, at);
+            set_news(watch, at, NEWS_NONE); // a doubt stays: a link is not yet a member
         } else {
             drop_record(watch, at);
         }
@@ -518,7 +520,7 @@ static za_step_t check_doubts(za_watch_t *watch, uint64_t now_ms, za_effects_t *
         if (known == ZA_KNOWN_NOT) {
             fire(watch, at, za_Reason_REASON_NO_NODE, out);
         } else if (known == ZA_KNOWN_DOWN || known == ZA_KNOWN_LEFT) {
-            fire(watch, at, za_Reason_REASON_NODE_DOWN, out);
+            fire(watch, at, reason_of(known), out);
         }
     }
     return ZA_STEP_DONE;
