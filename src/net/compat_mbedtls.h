@@ -23,6 +23,14 @@
 
 #define ZA_MBED_PRIVATE(field) MBEDTLS_PRIVATE(field)
 
+static const int za_mbed_suites[] = { MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+                                      MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+                                      MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+                                      MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+                                      MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+                                      MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+                                      0 };
+
 static inline int za_mbed_parse_key(mbedtls_pk_context *key, const unsigned char *pem, size_t size,
                                     mbedtls_ctr_drbg_context *drbg)
 {
@@ -72,11 +80,14 @@ static inline int za_mbed_sha256(const unsigned char *bytes, size_t size, unsign
 #else
 
 #define ZA_MBED_PRIVATE(field) field
-// 2.28 knows TLS 1.2 only: no tickets arrive after the handshake, and 1.3's suites are unknown.
+// 2.28 knows TLS 1.2 only: no tickets arrive after the handshake.
 #define MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET (-0x7B00 - 0x10000)
-#define MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256 0x1303
-#define MBEDTLS_TLS1_3_AES_128_GCM_SHA256 0x1301
-#define MBEDTLS_TLS1_3_AES_256_GCM_SHA384 0x1302
+
+// None of TLS 1.3: a server of 2.28 that has one in its list, and meets a client which offers it,
+// ends the handshake with an internal error.
+static const int za_mbed_suites[] = { MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+                                      MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+                                      MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, 0 };
 
 static inline int za_mbed_parse_key(mbedtls_pk_context *key, const unsigned char *pem, size_t size,
                                     mbedtls_ctr_drbg_context *drbg)

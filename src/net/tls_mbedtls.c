@@ -583,13 +583,6 @@ static za_err_t check_own(za_tls_t *tls, char *problem, size_t problem_bytes)
 
 static int configure_side(za_tls_t *tls, za_side_t side)
 {
-    static const int suites[] = { MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-                                  MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-                                  MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
-                                  MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-                                  MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-                                  MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-                                  0 };
     mbedtls_ssl_config *config = &tls->sides[side];
     int endpoint = side == ZA_SIDE_CLIENT ? MBEDTLS_SSL_IS_CLIENT : MBEDTLS_SSL_IS_SERVER;
     int result = mbedtls_ssl_config_defaults(config, endpoint, MBEDTLS_SSL_TRANSPORT_STREAM,
@@ -598,7 +591,7 @@ static int configure_side(za_tls_t *tls, za_side_t side)
         return result;
     }
     za_mbed_restrict(config);
-    mbedtls_ssl_conf_ciphersuites(config, suites);
+    mbedtls_ssl_conf_ciphersuites(config, za_mbed_suites);
     mbedtls_ssl_conf_cert_profile(config, &mbedtls_x509_crt_profile_suiteb);
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED); // a server's default is none
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &tls->rng.drbg);
