@@ -213,7 +213,8 @@ static za_verdict_t forward_on(za_ctx_t *ctx, probe_t *self, const event_t *even
 {
     (void)self;
     if (event->kind == 'G') {
-        cr_assert(za_ask(ctx, b, ZA_MSG(t_Num, .n = 1), .timeout_ms = 100, .tag = 4) == ZA_OK, "ask");
+        cr_assert(za_ask(ctx, b, ZA_MSG(t_Num, .n = 1), .timeout_ms = 100, .tag = 4) == ZA_OK,
+                  "ask");
     } else if (event->kind == 'N' && za_self(ctx).actor == b.actor) {
         cr_assert(za_forward(ctx, third) == ZA_OK, "forward");
     } else if (event->kind == 'N' && za_self(ctx).actor == third.actor) {
@@ -273,8 +274,8 @@ Test(send, takes_no_memory_after_the_first_messages)
 
 Test(send, an_empty_pool_answers_and_recovers)
 {
-    world_init(&world, (za_runtime_config_t){ .pool_bytes_max = 128 * 1024,
-                                              .mailbox_default = 100000 });
+    world_init(&world,
+               (za_runtime_config_t){ .pool_bytes_max = 128 * 1024, .mailbox_default = 100000 });
     a = world_spawn(&world);
     uint64_t sent = 0;
     za_err_t err = ZA_OK;
@@ -311,11 +312,9 @@ static void deliver(uint64_t actor, uint64_t ask, uint32_t type_id, const void *
     za_message_t *message = za_message_alloc(world.guest, size);
     cr_assert(message != NULL, "alloc");
     memcpy(za_message_body(message), bytes, size);
-    za_incoming_t incoming = { .actor = actor,
-                               .sender = { 9, 1234 },
-                               .type_id = type_id,
-                               .ask = ask,
-                               .from_uid = 9 };
+    za_incoming_t incoming = {
+        .actor = actor, .sender = { 9, 1234 }, .type_id = type_id, .ask = ask, .from_uid = 9
+    };
     za_runtime_deliver(world.guest, &incoming, message, size);
 }
 

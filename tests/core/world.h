@@ -31,9 +31,9 @@ typedef struct t_Unheard {
 static inline uint32_t t_text_extent(const void *message)
 {
     const t_Text *text = message;
-    return text->text.size == 0 ? (uint32_t)sizeof *text
-                                : (uint32_t)offsetof(t_Text, text) + text->text.offset +
-                                      text->text.size;
+    return text->text.size == 0
+               ? (uint32_t)sizeof *text
+               : (uint32_t)offsetof(t_Text, text) + text->text.offset + text->text.size;
 }
 
 /** The wire form of the tests: the struct itself. */
@@ -101,14 +101,12 @@ static inline za_verdict_t world_event(za_ctx_t *ctx, probe_t *self, event_t eve
 
 static inline za_verdict_t on_num(za_ctx_t *ctx, probe_t *self, const t_Num *m)
 {
-    return world_event(ctx, self,
-                       (event_t){ .kind = 'N', .n = m->n, .ref = m->ref, .body = m });
+    return world_event(ctx, self, (event_t){ .kind = 'N', .n = m->n, .ref = m->ref, .body = m });
 }
 
 static inline za_verdict_t on_go(za_ctx_t *ctx, probe_t *self, const t_Go *m)
 {
-    return world_event(ctx, self,
-                       (event_t){ .kind = 'G', .n = m->n, .ref = m->ref, .body = m });
+    return world_event(ctx, self, (event_t){ .kind = 'G', .n = m->n, .ref = m->ref, .body = m });
 }
 
 static inline za_verdict_t on_text(za_ctx_t *ctx, probe_t *self, const t_Text *m)
@@ -128,10 +126,8 @@ static inline za_verdict_t on_stopping(za_ctx_t *ctx, probe_t *self, const za_St
 
 static inline za_verdict_t on_down(za_ctx_t *ctx, probe_t *self, const za_Down *m)
 {
-    return world_event(ctx, self, (event_t){ .kind = 'D',
-                                             .ref = m->ref,
-                                             .reason = m->reason,
-                                             .tag = m->tag });
+    return world_event(ctx, self,
+                       (event_t){ .kind = 'D', .ref = m->ref, .reason = m->reason, .tag = m->tag });
 }
 
 static inline za_verdict_t on_timeout(za_ctx_t *ctx, probe_t *self, const za_Timeout *m)
