@@ -632,6 +632,23 @@ static void pump(za_node_t *node, za_link_t *link)
 
 /* ---- what the transport says ---------------------------------------------------------------------- */
 
+/** False: a worker flushes, come again. */
+static bool owner_try_hold(za_link_t *link)
+{
+    if (!za_link_try_hold(link)) {
+        return false;
+    }
+    link->owner_holds = true;
+    return true;
+}
+
+static void owner_release(za_link_t *link)
+{
+    flush_held(link, link->node->worker);
+    link->owner_holds = false;
+    za_link_release(link, link->node->worker);
+}
+
 static uint32_t count_greetings(const za_node_t *node)
 {
     uint32_t count = 0;
@@ -667,24 +684,11 @@ static void *on_accepted(void *context, za_conn_t *conn, za_listener_t listener,
         link->state = ZA_LINK_GREETING;
     }
     link->conn = conn;
-    return link;
-}
-
-/** Does `work` with the flag; false: a worker flushes, come again. */
-static bool owner_try_hold(za_link_t *link)
-{
-    if (!za_link_try_hold(link)) {
-        return false;
+    if (link->session != NULL && owner_try_hold(link)) {
+        pump(node, link); // without TLS the accepting side speaks first
+        owner_release(link);
     }
-    link->owner_holds = true;
-    return true;
-}
-
-static void owner_release(za_link_t *link)
-{
-    flush_held(link, link->node->worker);
-    link->owner_holds = false;
-    za_link_release(link, link->node->worker);
+    return link;
 }
 
 static void on_connected(void *context, za_err_t err)

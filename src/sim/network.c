@@ -593,7 +593,7 @@ void za_network_deliver(za_network_t *network, uint32_t index)
             unref(conn);
             continue;
         }
-        again |= conn->rx != NULL;
+        again |= conn->open && conn->rx != NULL; // until it is, its data waits for the connect
         host->conns[kept++] = conn;
     }
     host->conn_count = kept;
