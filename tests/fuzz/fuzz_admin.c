@@ -1,0 +1,96 @@
+/** Requests of operators, which any authenticated client may send: whatever they are, they are answered. */
+#include <stdlib.h>
+
+#include "node/admin.h"
+
+static uint64_t now_ms(void *context)
+{
+    (void)context;
+    return 1000;
+}
+
+static void status(void *context, za_admin_status_t *out)
+{
+    (void)context;
+    *out = (za_admin_status_t){ .node = "n", .cluster = "c", .uid = 1 };
+}
+
+static void each_member(void *context, bool (*visit)(const za_member_info_t *info, void *visitor),
+                        void *visitor)
+{
+    (void)context;
+    static const char *const names[] = { "a", "b", "b", "c" };
+    for (uint64_t i = 0; i < 4; i++) {
+        za_member_info_t info = {
+            .uid = i + 1, .name = names[i], .address = "h:1", .self = i == 0
+        };
+        if (!visit(&info, visitor)) {
+            return;
+        }
+    }
+}
+
+static void each_name(void *context, bool (*visit)(const char *name, za_ref_t ref, void *visitor),
+                      void *visitor)
+{
+    (void)context;
+    if (visit("a/1", (za_ref_t){ 0, 1 }, visitor)) {
+        visit("b/1", (za_ref_t){ 2, 1 }, visitor);
+    }
+}
+
+static void each_actor(void *context, uint64_t *cursor,
+                       bool (*visit)(const za_actor_info_t *info, void *visitor), void *visitor)
+{
+    (void)context;
+    for (; *cursor < 3; (*cursor)++) {
+        za_actor_info_t info = { .ref = { 0, *cursor + 1 }, .class_name = "x" };
+        if (!visit(&info, visitor)) {
+            return;
+        }
+    }
+}
+
+static void each_counter(void *context,
+                         bool (*visit)(const char *name, uint64_t value, void *visitor),
+                         void *visitor)
+{
+    (void)context;
+    visit("frames", 1, visitor);
+}
+
+static za_err_t leave(void *context)
+{
+    (void)context;
+    return ZA_OK;
+}
+
+static za_err_t down(void *context, const char *node)
+{
+    (void)context;
+    return node[0] == '\0' ? ZA_EINVAL : ZA_OK;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static uint8_t reply[ZA_ADMIN_REPLY_BYTES_MAX];
+    za_admin_view_t view = { .now_ms = now_ms,
+                             .status = status,
+                             .each_member = each_member,
+                             .each_name = each_name,
+                             .each_actor = each_actor,
+                             .each_counter = each_counter,
+                             .leave = leave,
+                             .down = down };
+    za_admin_t *admin = NULL;
+    size_t reply_size = 0;
+    if (za_admin_create(&view, &admin) != ZA_OK) {
+        return 0;
+    }
+    uint32_t roles = size > 0 && bytes[0] % 2 == 0 ? ZA_ROLE_CLIENT : ZA_ROLE_ADMIN;
+    if (za_admin_serve(admin, roles, bytes, size, reply, sizeof(reply), &reply_size) != ZA_OK) {
+        abort(); // each request has an answer, and each answer fits
+    }
+    za_admin_destroy(admin);
+    return 0;
+}
