@@ -80,8 +80,8 @@ static bool ascending(const uint64_t *uids, pb_size_t count)
 
 bool za_member_valid(const za_MemberRecord *record)
 {
-    return record->uid != 0 && record->inc != 0 && record->inc < UINT64_MAX / 2 &&
-           record->joined < UINT64_MAX / 2 && record->name[0] != '\0' &&
+    return record->uid != 0 && record->inc != 0 && record->inc <= ZA_MEMBER_LOGICAL_MAX &&
+           record->joined <= ZA_MEMBER_LOGICAL_MAX && record->name[0] != '\0' &&
            record->address[0] != '\0' && record->terminal <= _za_MemberTerminal_MAX &&
            record->rank <= _za_MemberRank_MAX && record->reason <= _za_MemberReason_MAX &&
            // One form per opinion, so that equal opinions are equal bytes.

@@ -19,6 +19,9 @@ enum {
     ZA_MEMBER_EVIDENCE_MAX = 4, // K + 1: three confirmations end a suspicion as early as may be
 };
 
+/** Incarnations and logical times reach no higher: a peer's lie must not make ours wrap. */
+#define ZA_MEMBER_LOGICAL_MAX (UINT64_MAX / 2)
+
 typedef enum za_merge {
     ZA_MERGE_OLD,  // nothing new
     ZA_MERGE_MORE, // the same opinion with more evidence

@@ -11,6 +11,13 @@ static uint64_t interval(const za_membership_t *m, uint32_t times)
     return (uint64_t)m->timing.probe_interval_ms * times;
 }
 
+/** Later than every join known here. */
+static uint64_t tick_clock(za_membership_t *m)
+{
+    m->clock = za_ms_min(m->clock + 1, ZA_MEMBER_LOGICAL_MAX);
+    return m->clock;
+}
+
 /* ---- the joiner ---------------------------------------------------------------------------- */
 
 void za_member_join_start(za_membership_t *m)
@@ -153,7 +160,7 @@ static void on_join_ack(za_membership_t *m, uint64_t uid, za_effects_t *out)
         return; // late: another accepted us
     }
     if (ack->code == za_JoinCode_JOIN_CODE_OK) {
-        if (ack->joined >= UINT64_MAX / 2) {
+        if (ack->joined > ZA_MEMBER_LOGICAL_MAX) {
             m->counters.frames_bad++;
             return;
         }
@@ -179,7 +186,7 @@ static void answer_join(za_membership_t *m, uint64_t uid, za_JoinCode code, za_e
     if (code == za_JoinCode_JOIN_CODE_OK) {
         za_member_send_all(m, uid,
                            out); // the joiner knows our view, tombstones too, before it is up
-        joined = ++m->clock;
+        joined = tick_clock(m);
     }
     m->frame_out.which_body = za_MembershipFrame_join_ack_tag;
     m->frame_out.body.join_ack = (za_MembershipJoinAck){ .code = code, .joined = joined };
@@ -625,7 +632,7 @@ void za_member_join_tick(za_membership_t *m, za_effects_t *out)
         return;
     }
     if (m->now_ms >= m->alone_ms) {
-        become_up(m, m->clock + 1, out);
+        become_up(m, tick_clock(m), out);
         return;
     }
     if (m->now_ms >= m->join_end_ms) {

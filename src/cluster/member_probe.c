@@ -211,16 +211,14 @@ void za_member_probe_tick(za_membership_t *m, za_effects_t *out)
     }
 }
 
-void za_member_probe_lag(za_membership_t *m, uint64_t lag_ms)
+void za_member_probe_lag(za_membership_t *m)
 {
     // What was asked before the stall may have been answered: it proves nothing either way.
     m->relay_count = 0;
     if (m->probe.next_ms != ZA_MEMBER_NEVER || m->probe.phase != ZA_PROBE_IDLE) {
         za_member_probe_start(m, m->now_ms + m->timing.probe_interval_ms / 2);
     }
-    if (lag_ms > m->timing.probe_interval_ms / 4) {
-        za_member_health(m, 1);
-    }
+    za_member_health(m, 1);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */

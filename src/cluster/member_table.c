@@ -517,6 +517,11 @@ static void learn_of_self(za_membership_t *m, const za_MemberRecord *news, za_ef
         news->inc < self->record.inc || (news->inc == self->record.inc && !doubted)) {
         return;
     }
+    if (news->inc == ZA_MEMBER_LOGICAL_MAX) {
+        m->rebirth_due = true; // a lie, and no incarnation is left to refute it
+        m->rebirth_by = 0;
+        return;
+    }
     self->record.inc = news->inc + 1;
     m->counters.refutes++;
     za_membership_mark(m, out, ZA_MARK_REFUTE);

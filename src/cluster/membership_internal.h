@@ -239,7 +239,7 @@ void za_member_probe_start(za_membership_t *m, uint64_t first_ms);
 void za_member_probe_stop(za_membership_t *m);
 uint64_t za_member_probe_deadline(const za_membership_t *m);
 void za_member_probe_tick(za_membership_t *m, za_effects_t *out);
-void za_member_probe_lag(za_membership_t *m, uint64_t lag_ms);
+void za_member_probe_lag(za_membership_t *m);
 void za_member_probe_linked(za_membership_t *m, uint64_t uid, za_effects_t *out);
 void za_member_probe_ack(za_membership_t *m, uint64_t uid, uint64_t seq, za_effects_t *out);
 void za_member_probe_nack(za_membership_t *m, uint64_t seq);

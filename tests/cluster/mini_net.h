@@ -62,7 +62,7 @@ typedef struct mini_seen {
 typedef struct mini_node {
     za_membership_t *membership;
     char name[16];
-    char address[16];
+    char address[24];
     uint32_t process; // counts its starts
     bool paused, left;
     uint64_t paused_until;
