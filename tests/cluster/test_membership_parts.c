@@ -1,0 +1,927 @@
+// Parts of membership alone: one instance, and a test that plays its peers by hand.
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/member.h"
+#include "cluster/membership.h"
+#include "pb_decode.h"
+#include "pb_encode.h"
+#include "support/za_test.h"
+
+enum { T = 500, KEPT_MAX = 2048 };
+
+static za_effects_t effects;
+static za_membership_t *self;
+static uint64_t now_ms;
+static za_step_t last_step;
+
+// What the last send() or run() caused.
+static uint32_t member_count, frame_count, datagram_count, closed_count, connect_count;
+static za_effect_t members[KEPT_MAX];
+static za_MembershipFrame frames[32];
+static za_MembershipDatagram datagrams[32];
+static uint64_t frame_to[32], datagram_to[32], closed[512];
+static char connects[64][ZA_ADDRESS_BYTES_MAX + 1];
+static uint32_t reborn, refused;
+static uint64_t sent_datagrams;
+
+static void forget(void)
+{
+    member_count = frame_count = datagram_count = closed_count = connect_count = 0;
+    reborn = refused = 0;
+    sent_datagrams = 0;
+}
+
+static void keep_frame(const za_effect_t *effect)
+{
+    if (frame_count == 32) {
+        return;
+    }
+    pb_istream_t stream = pb_istream_from_buffer(effect->bytes + 1, effect->size - 1);
+    cr_assert(effect->bytes[0] == ZA_MEMBERSHIP_TAG && effect->lane == ZA_LANE_CONTROL, "tag");
+    cr_assert(pb_decode(&stream, za_MembershipFrame_fields, &frames[frame_count]), "its frame");
+    frame_to[frame_count++] = effect->uid;
+}
+
+static void keep_datagram(const za_effect_t *effect)
+{
+    sent_datagrams++;
+    if (datagram_count == 32) {
+        return;
+    }
+    pb_istream_t stream = pb_istream_from_buffer(effect->bytes, effect->size);
+    cr_assert(effect->size <= ZA_DATAGRAM_BYTES_MAX, "%u bytes", effect->size);
+    cr_assert(pb_decode(&stream, za_MembershipDatagram_fields, &datagrams[datagram_count]), "its");
+    datagram_to[datagram_count++] = effect->uid;
+}
+
+static void keep(const za_effect_t *effect)
+{
+    switch (effect->type) {
+    case ZA_EFFECT_MEMBER:
+        cr_assert(member_count < KEPT_MAX, "too many");
+        members[member_count++] = *effect;
+        break;
+    case ZA_EFFECT_SEND_FRAME:
+        keep_frame(effect);
+        break;
+    case ZA_EFFECT_SEND_DATAGRAM:
+        keep_datagram(effect);
+        break;
+    case ZA_EFFECT_CLOSE_LINK:
+        closed[closed_count++ % 512] = effect->uid;
+        break;
+    case ZA_EFFECT_CONNECT:
+        snprintf(connects[connect_count++ % 64], sizeof connects[0], "%s", effect->address);
+        break;
+    case ZA_EFFECT_REBORN:
+        reborn++;
+        break;
+    case ZA_EFFECT_REFUSED:
+        refused++;
+        break;
+    default:
+        break;
+    }
+}
+
+static uint32_t step(za_cluster_event_t event)
+{
+    uint32_t steps = 0;
+    event.now_ms = now_ms;
+    do {
+        za_effects_reset(&effects);
+        last_step = za_membership_step(self, &event, &effects);
+        for (uint32_t i = 0; i < effects.count; i++) {
+            keep(&effects.items[i]);
+        }
+        event.type = ZA_CLUSTER_CONTINUE;
+        steps++;
+        cr_assert(steps < 1000, "it always wants more");
+    } while (last_step == ZA_STEP_MORE);
+    return steps;
+}
+
+/** Ticks at each deadline for so long. */
+static void run(uint64_t for_ms)
+{
+    uint64_t end_ms = now_ms + for_ms;
+    while (za_membership_deadline_ms(self) <= end_ms) {
+        uint64_t deadline_ms = za_membership_deadline_ms(self);
+        now_ms = deadline_ms > now_ms ? deadline_ms : now_ms;
+        step((za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+    }
+    now_ms = end_ms;
+}
+
+static void start_with(const char *const *seeds, uint32_t seed_count)
+{
+    za_cluster_config_t config = { .cluster = "c",
+                                   .name = "self",
+                                   .address = "self:1",
+                                   .seeds = seeds,
+                                   .seed_count = seed_count,
+                                   .random_seed = 42,
+                                   .timing = za_cluster_timing_lan };
+    now_ms = 1000;
+    cr_assert(za_membership_create(&config, now_ms, &self) == ZA_OK, "create");
+    forget();
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+}
+
+static void start(void)
+{
+    start_with(NULL, 0);
+    cr_assert(member_count == 2 && members[1].state == ZA_MEMBER_UP, "joining, then up");
+    forget();
+}
+
+static void stop(void)
+{
+    za_membership_destroy(self);
+    self = NULL;
+}
+
+static uint32_t send_frame(uint64_t from, const za_MembershipFrame *frame)
+{
+    static uint8_t bytes[ZA_FRAME_BYTES_MAX];
+    bytes[0] = ZA_MEMBERSHIP_TAG;
+    pb_ostream_t stream = pb_ostream_from_buffer(bytes + 1, sizeof bytes - 1);
+    cr_assert(pb_encode(&stream, za_MembershipFrame_fields, frame), "encode");
+    return step((za_cluster_event_t){ .type = ZA_CLUSTER_FRAME,
+                                      .uid = from,
+                                      .lane = ZA_LANE_CONTROL,
+                                      .bytes = bytes,
+                                      .size = (uint32_t)stream.bytes_written + 1 });
+}
+
+static void send_datagram(uint64_t from, const za_MembershipDatagram *datagram)
+{
+    static uint8_t bytes[ZA_DATAGRAM_BYTES_MAX];
+    pb_ostream_t stream = pb_ostream_from_buffer(bytes, sizeof bytes);
+    cr_assert(pb_encode(&stream, za_MembershipDatagram_fields, datagram), "encode");
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_DATAGRAM,
+                               .uid = from,
+                               .bytes = bytes,
+                               .size = (uint32_t)stream.bytes_written });
+}
+
+static za_MemberRecord record(uint64_t uid, const char *name, const char *address)
+{
+    za_MemberRecord made = za_MemberRecord_init_zero;
+    made.uid = uid;
+    made.inc = 1;
+    made.joined = 1;
+    snprintf(made.name, sizeof made.name, "%s", name);
+    snprintf(made.address, sizeof made.address, "%s", address);
+    return made;
+}
+
+static za_MemberRecord numbered(uint64_t uid)
+{
+    char name[24];
+    char address[32];
+    snprintf(name, sizeof name, "m%" PRIu64, uid);
+    snprintf(address, sizeof address, "m%" PRIu64 ":1", uid);
+    return record(uid, name, address);
+}
+
+static void tell(uint64_t from, za_MemberRecord news)
+{
+    static za_MembershipFrame frame;
+    frame = (za_MembershipFrame){ .which_body = za_MembershipFrame_records_tag };
+    frame.body.records.records_count = 1;
+    frame.body.records.records[0] = news;
+    send_frame(from, &frame);
+}
+
+static void link_up(uint64_t uid)
+{
+    za_MemberRecord peer = numbered(uid);
+    step((za_cluster_event_t){
+        .type = ZA_CLUSTER_LINK_UP, .uid = uid, .name = peer.name, .address = peer.address });
+}
+
+/** A linked member. */
+static void peer(uint64_t uid)
+{
+    link_up(uid);
+    tell(uid, numbered(uid));
+}
+
+static za_member_state_t state(uint64_t uid)
+{
+    za_member_info_t info;
+    return za_membership_find(self, uid, &info) ? info.state : ZA_MEMBER_JOINING;
+}
+
+/** As run; every ping is answered, so that nobody is doubted. */
+static void run_answered(uint64_t for_ms)
+{
+    for (uint64_t end_ms = now_ms + for_ms; now_ms < end_ms;) {
+        uint32_t seen = datagram_count = 0;
+        run(10);
+        for (uint32_t count = datagram_count; seen < count; seen++) {
+            za_MembershipDatagram ack = { .kind = za_DatagramKind_DATAGRAM_KIND_ACK,
+                                          .seq = datagrams[seen].seq,
+                                          .view_hash = za_membership_view_hash(self) };
+            if (datagrams[seen].kind == za_DatagramKind_DATAGRAM_KIND_PING) {
+                send_datagram(datagram_to[seen], &ack);
+            }
+        }
+    }
+}
+
+static const za_MembershipDatagram *find_datagram(uint64_t to, za_DatagramKind kind)
+{
+    for (uint32_t i = 0; i < datagram_count; i++) {
+        if (datagram_to[i] == to && datagrams[i].kind == kind) {
+            return &datagrams[i];
+        }
+    }
+    return NULL;
+}
+
+static const za_MembershipFrame *find_frame(uint64_t to, pb_size_t body)
+{
+    for (uint32_t i = 0; i < frame_count; i++) {
+        if (frame_to[i] == to && frames[i].which_body == body) {
+            return &frames[i];
+        }
+    }
+    return NULL;
+}
+
+static bool count_one(const za_member_info_t *info, void *context)
+{
+    (void)info;
+    (*(uint32_t *)context)++;
+    return true;
+}
+
+static uint32_t count_all(void)
+{
+    uint32_t count = 0;
+    za_membership_each_member(self, count_one, &count);
+    return count;
+}
+
+/* ---- probes ---------------------------------------------------------------------------------- */
+
+Test(membership_parts, answers_a_ping_for_its_uid_and_no_other)
+{
+    start();
+    peer(1);
+    forget();
+    za_MembershipDatagram ping = { .kind = za_DatagramKind_DATAGRAM_KIND_PING,
+                                   .seq = 9,
+                                   .target = za_membership_uid(self) };
+    send_datagram(1, &ping);
+    const za_MembershipDatagram *ack = find_datagram(1, za_DatagramKind_DATAGRAM_KIND_ACK);
+    cr_assert(ack != NULL && ack->seq == 9, "no ack");
+    forget();
+    ping.target++;
+    send_datagram(1, &ping);
+    cr_assert(find_datagram(1, za_DatagramKind_DATAGRAM_KIND_ACK) == NULL, "an ack for another");
+    stop();
+}
+
+Test(membership_parts, a_helper_relays_the_ack)
+{
+    start();
+    peer(1);
+    peer(2);
+    forget();
+    za_MembershipDatagram ask = { .kind = za_DatagramKind_DATAGRAM_KIND_PING_REQ,
+                                  .seq = 77,
+                                  .target = 2 };
+    send_datagram(1, &ask);
+    const za_MembershipDatagram *ping = find_datagram(2, za_DatagramKind_DATAGRAM_KIND_PING);
+    cr_assert(ping != NULL, "it did not ping");
+    za_MembershipDatagram ack = { .kind = za_DatagramKind_DATAGRAM_KIND_ACK, .seq = ping->seq };
+    forget();
+    send_datagram(2, &ack);
+    const za_MembershipDatagram *relayed = find_datagram(1, za_DatagramKind_DATAGRAM_KIND_ACK);
+    cr_assert(relayed != NULL && relayed->seq == 77 && relayed->target == 2, "not relayed");
+    stop();
+}
+
+Test(membership_parts, a_helper_without_an_answer_says_so_in_time)
+{
+    start();
+    peer(1);
+    peer(2);
+    forget();
+    za_MembershipDatagram ask = { .kind = za_DatagramKind_DATAGRAM_KIND_PING_REQ,
+                                  .seq = 77,
+                                  .target = 2 };
+    send_datagram(1, &ask);
+    run(T / 2 - 1);
+    const za_MembershipDatagram *nack = find_datagram(1, za_DatagramKind_DATAGRAM_KIND_NACK);
+    cr_assert(nack != NULL && nack->seq == 77, "no nack");
+    stop();
+}
+
+/** Probes within 30 s while member 2 is silent and helper 1 answers pings and, or not, requests. */
+static uint64_t probes_in_30_s(bool nacks)
+{
+    start();
+    peer(1);
+    peer(2);
+    uint64_t end_ms = now_ms + 30000;
+    while (now_ms < end_ms) {
+        forget();
+        run(10);
+        for (uint32_t i = 0; i < datagram_count; i++) {
+            za_MembershipDatagram answer = { .seq = datagrams[i].seq };
+            bool ping = datagrams[i].kind == za_DatagramKind_DATAGRAM_KIND_PING;
+            bool ask = datagrams[i].kind == za_DatagramKind_DATAGRAM_KIND_PING_REQ;
+            answer.kind =
+                ping ? za_DatagramKind_DATAGRAM_KIND_ACK : za_DatagramKind_DATAGRAM_KIND_NACK;
+            if (datagram_to[i] == 1 && (ping || (ask && nacks))) {
+                send_datagram(1, &answer);
+            }
+        }
+    }
+    za_cluster_counters_t counters = { 0 };
+    za_membership_counters(self, &counters);
+    stop();
+    return counters.probe_failures;
+}
+
+// Lifeguard: who gets no nack either is perhaps deaf itself, and takes its time.
+Test(membership_parts, silence_of_the_helpers_slows_us_down)
+{
+    uint64_t with_nacks = probes_in_30_s(true);
+    uint64_t without = probes_in_30_s(false);
+    cr_assert(without < with_nacks, "%" PRIu64 " failures without nacks, %" PRIu64 " with", without,
+              with_nacks);
+}
+
+/* ---- suspicion ------------------------------------------------------------------------------- */
+
+static uint64_t time_to_unreachable(uint32_t suspecters)
+{
+    start();
+    for (uint64_t uid = 1; uid <= 8; uid++) {
+        peer(uid);
+    }
+    za_MemberRecord suspect = numbered(8);
+    suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
+    for (uint32_t i = 0; i < suspecters; i++) {
+        za_member_add_evidence(suspect.suspecters, &suspect.suspecters_count, i + 1);
+    }
+    uint64_t from_ms = now_ms;
+    tell(1, suspect);
+    cr_assert(state(8) == ZA_MEMBER_SUSPECT, "no suspect");
+    while (state(8) == ZA_MEMBER_SUSPECT && now_ms < from_ms + 60000) {
+        run_answered(10); // so that our health and the count of members stay as they are
+    }
+    uint64_t elapsed = now_ms - from_ms;
+    cr_assert(state(8) == ZA_MEMBER_UNREACHABLE, "%s", za_member_state_name(state(8)));
+    stop();
+    return elapsed;
+}
+
+Test(membership_parts, confirmations_shorten_a_suspicion)
+{
+    uint64_t alone = time_to_unreachable(1);
+    uint64_t two = time_to_unreachable(2);
+    uint64_t four = time_to_unreachable(4);
+    // max = 6 x min = 12 s; one confirmation of three: max - (max - min) ln 2 / ln 4 = 7 s.
+    cr_assert(alone >= 12000 && alone <= 12020, "%" PRIu64, alone);
+    cr_assert(two >= 7000 && two <= 7020, "%" PRIu64, two);
+    cr_assert(four >= 2000 && four <= 2020, "%" PRIu64, four);
+}
+
+Test(membership_parts, a_stall_moves_the_suspicion)
+{
+    start();
+    peer(1);
+    peer(2);
+    za_MemberRecord suspect = numbered(2);
+    suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
+    za_member_add_evidence(suspect.suspecters, &suspect.suspecters_count, 1);
+    za_member_add_evidence(suspect.suspecters, &suspect.suspecters_count, 3);
+    tell(1, suspect);
+    now_ms += 20000;
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+    cr_assert(state(2) == ZA_MEMBER_SUSPECT, "blamed for our own stall: %s",
+              za_member_state_name(state(2)));
+    run(3000);
+    cr_assert(state(2) == ZA_MEMBER_UNREACHABLE, "forgotten");
+    stop();
+}
+
+Test(membership_parts, one_refused_connection_alone_is_no_proof)
+{
+    start();
+    peer(1);
+    peer(2);
+    peer(3);
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_DOWN, .uid = 3, .err = ZA_ECLOSED });
+    step((za_cluster_event_t){
+        .type = ZA_CLUSTER_CONNECT_FAILED, .address = "m3:1", .err = ZA_EREFUSED });
+    cr_assert(state(3) == ZA_MEMBER_SUSPECT, "no suspect");
+    run(2 * T);
+    cr_assert(state(3) == ZA_MEMBER_SUSPECT, "downed by one opinion");
+    za_MemberRecord confirmed = numbered(3);
+    confirmed.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
+    confirmed.refused_count = 1;
+    confirmed.refused[0] = 1;
+    tell(1, confirmed);
+    run(10);
+    cr_assert(state(3) == ZA_MEMBER_DOWN, "not downed by two");
+    stop();
+}
+
+Test(membership_parts, a_refused_connection_of_a_linked_member_means_nothing)
+{
+    start();
+    peer(1);
+    step((za_cluster_event_t){
+        .type = ZA_CLUSTER_CONNECT_FAILED, .address = "m1:1", .err = ZA_EREFUSED });
+    cr_assert(state(1) == ZA_MEMBER_UP, "suspected");
+    stop();
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static void ask_to_join(uint64_t uid, const char *name, const char *address)
+{
+    step((za_cluster_event_t){
+        .type = ZA_CLUSTER_LINK_UP, .uid = uid, .name = name, .address = address });
+    za_MembershipFrame frame = { .which_body = za_MembershipFrame_join_tag };
+    frame.body.join.has_me = true;
+    frame.body.join.me = record(uid, name, address);
+    frame.body.join.me.joined = 0;
+    send_frame(uid, &frame);
+}
+
+Test(membership_parts, a_join_under_the_same_name_and_address_replaces_at_once)
+{
+    start();
+    tell(5, numbered(1));
+    forget();
+    ask_to_join(2, "m1", "m1:1");
+    cr_assert(state(1) == ZA_MEMBER_DOWN, "the old uid lives");
+    const za_MembershipFrame *ack = find_frame(2, za_MembershipFrame_join_ack_tag);
+    cr_assert(ack != NULL && ack->body.join_ack.code == za_JoinCode_JOIN_CODE_OK, "not accepted");
+    cr_assert(ack->body.join_ack.joined > 1, "its time of join is not later than the old one's");
+    stop();
+}
+
+Test(membership_parts, a_join_under_another_name_than_the_certificate_is_bad)
+{
+    start();
+    link_up(2);
+    za_MembershipFrame frame = { .which_body = za_MembershipFrame_join_tag };
+    frame.body.join.has_me = true;
+    frame.body.join.me = record(2, "somebody", "m2:1");
+    forget();
+    send_frame(2, &frame);
+    za_cluster_counters_t counters = { 0 };
+    za_membership_counters(self, &counters);
+    cr_assert(counters.frames_bad == 1 && frame_count == 0, "it was heard");
+    stop();
+}
+
+Test(membership_parts, news_of_a_later_process_replaces_the_earlier)
+{
+    start();
+    tell(5, numbered(1));
+    za_MemberRecord later = record(2, "m1", "m1:1");
+    later.joined = 2;
+    tell(5, later);
+    cr_assert(state(1) == ZA_MEMBER_DOWN && state(2) == ZA_MEMBER_UP, "not replaced");
+    za_MemberRecord earlier = record(3, "m1", "m1:1");
+    earlier.joined = 0;
+    tell(5, earlier);
+    cr_assert(state(3) == ZA_MEMBER_DOWN && state(2) == ZA_MEMBER_UP, "late news won");
+    stop();
+}
+
+Test(membership_parts, of_two_live_members_with_one_name_the_later_yields)
+{
+    start();
+    peer(1);
+    za_MemberRecord other = record(2, "m1", "elsewhere:1");
+    other.joined = 2;
+    tell(1, other);
+    link_up(2);
+    run_answered(5 * T);
+    cr_assert(state(2) == ZA_MEMBER_UP, "before it could settle");
+    run_answered(4 * T);
+    cr_assert(state(2) == ZA_MEMBER_DOWN && state(1) == ZA_MEMBER_UP, "1 %s, 2 %s",
+              za_member_state_name(state(1)), za_member_state_name(state(2)));
+    stop();
+}
+
+Test(membership_parts, a_uid_keeps_its_name)
+{
+    start();
+    tell(5, numbered(1));
+    za_MemberRecord renamed = record(1, "other", "m1:1");
+    renamed.inc = 2;
+    tell(5, renamed);
+    za_member_info_t info;
+    cr_assert(za_membership_find(self, 1, &info) && strcmp(info.name, "m1") == 0, "renamed");
+    stop();
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void fill(uint64_t first, uint64_t count, za_MemberTerminal terminal, za_MemberRank rank)
+{
+    static za_MembershipFrame frame;
+    for (uint64_t uid = first; uid < first + count;) {
+        frame = (za_MembershipFrame){ .which_body = za_MembershipFrame_records_tag };
+        for (; uid < first + count && frame.body.records.records_count < 64; uid++) {
+            za_MemberRecord made = numbered(uid);
+            made.terminal = terminal;
+            made.rank = rank;
+            frame.body.records.records[frame.body.records.records_count++] = made;
+        }
+        send_frame(UINT64_MAX - 1, &frame);
+        forget();
+    }
+}
+
+Test(membership_parts, a_full_table_drops_the_oldest_left_first_then_down)
+{
+    start();
+    fill(1, 10, za_MemberTerminal_MEMBER_TERMINAL_DOWN, 0);
+    now_ms++;
+    fill(100, 1013, za_MemberTerminal_MEMBER_TERMINAL_LEFT, 0);
+    cr_assert(count_all() == ZA_MEMBERS_MAX, "%u records", count_all());
+    now_ms++;
+    fill(5000, 1000, 0, 0);
+    cr_assert(count_all() == ZA_MEMBERS_MAX, "%u records", count_all());
+    cr_assert(state(1) == ZA_MEMBER_DOWN && state(5999) == ZA_MEMBER_UP, "the wrong ones went");
+    cr_assert(state(100) == ZA_MEMBER_JOINING && state(1112) == ZA_MEMBER_LEFT, "not the oldest");
+    fill(7000, 100, 0, 0);
+    cr_assert(count_all() == ZA_MEMBERS_MAX && state(1) == ZA_MEMBER_JOINING, "beyond the limit");
+    cr_assert(state(7022) == ZA_MEMBER_UP && state(7023) == ZA_MEMBER_JOINING,
+              "a live member was dropped, or a tombstone kept");
+    stop();
+}
+
+// More effects than a step may have: it goes on with CONTINUE, and nothing is said twice or lost.
+Test(membership_parts, a_thousand_members_that_go_down_together_take_several_steps)
+{
+    start();
+    fill(1, 1000, 0, za_MemberRank_MEMBER_RANK_UNREACHABLE);
+    forget();
+    uint32_t most = 0;
+    uint32_t downs = 0;
+    uint64_t end_ms = now_ms + 60000;
+    while (now_ms < end_ms && downs < 1000) {
+        now_ms = za_membership_deadline_ms(self);
+        forget();
+        uint32_t steps = step((za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+        most = steps > most ? steps : most;
+        for (uint32_t i = 0; i < member_count; i++) {
+            downs += members[i].state == ZA_MEMBER_DOWN;
+        }
+    }
+    cr_assert(downs == 1000, "%u", downs);
+    cr_assert(most > 1, "it fitted into one step: the test tests nothing");
+    stop();
+}
+
+Test(membership_parts, tombstones_go_after_a_day)
+{
+    start();
+    fill(1, 2, za_MemberTerminal_MEMBER_TERMINAL_LEFT, 0);
+    run(UINT64_C(23) * 3600 * 1000);
+    cr_assert(count_all() == 3, "too early");
+    run(UINT64_C(2) * 3600 * 1000);
+    cr_assert(count_all() == 1, "%u records", count_all());
+    stop();
+}
+
+Test(membership_parts, members_come_sorted_by_name)
+{
+    start();
+    fill(1, 50, 0, 0);
+    cr_assert(count_all() == 51 && za_membership_up_count(self) == 51, "%u", count_all());
+    uint64_t uids[8];
+    za_rng_t rng;
+    za_rng_init(&rng, 1);
+    cr_assert(za_membership_sample_linked(self, &rng, uids, 8) == 0, "a link to nobody");
+    for (uint64_t uid = 1; uid <= 20; uid++) {
+        link_up(uid);
+    }
+    cr_assert(za_membership_sample_linked(self, &rng, uids, 8) == 8, "fewer than there are");
+    for (int i = 0; i < 8; i++) {
+        cr_assert(za_membership_is_linked(self, uids[i]), "not linked");
+        for (int j = 0; j < i; j++) {
+            cr_assert(uids[i] != uids[j], "one twice");
+        }
+    }
+    stop();
+}
+
+/* ---- sync ------------------------------------------------------------------------------------ */
+
+Test(membership_parts, a_digest_covers_all_uids_in_pages)
+{
+    start();
+    fill(1, 600, 0, 0);
+    forget();
+    link_up(UINT64_MAX); // the lower uid sends its digest
+    uint64_t low = 0;
+    uint32_t briefs = 0;
+    uint32_t pages = 0;
+    for (uint32_t i = 0; i < frame_count; i++) {
+        const za_MembershipDigest *digest = &frames[i].body.digest;
+        if (frames[i].which_body == za_MembershipFrame_digest_tag) {
+            cr_assert(digest->low == low, "a gap or an overlap");
+            low = digest->high + 1;
+            briefs += digest->briefs_count;
+            pages++;
+        }
+    }
+    cr_assert(pages == 3 && briefs == 601 && low == 0, "%u pages, %u briefs", pages, briefs);
+    stop();
+}
+
+Test(membership_parts, a_digest_is_answered_with_the_difference)
+{
+    start();
+    link_up(1);
+    fill(10, 4, 0, 0); // 10..13
+    forget();
+    static za_MembershipFrame frame;
+    frame = (za_MembershipFrame){ .which_body = za_MembershipFrame_digest_tag };
+    za_MembershipDigest *digest = &frame.body.digest;
+    digest->low = 10;
+    digest->high = 20;
+    digest->briefs[digest->briefs_count++] = (za_MemberBrief){ .uid = 10, .inc = 1 }; // equal
+    digest->briefs[digest->briefs_count++] = (za_MemberBrief){ .uid = 11, .inc = 2 }; // newer
+    digest->briefs[digest->briefs_count++] = (za_MemberBrief){ .uid = 12, .inc = 0 }; // older
+    digest->briefs[digest->briefs_count++] = (za_MemberBrief){ .uid = 14, .inc = 1 }; // unknown
+    send_frame(1, &frame);
+    const za_MembershipFrame *answer = find_frame(1, za_MembershipFrame_records_tag);
+    cr_assert(answer != NULL, "no answer");
+    const za_MembershipRecords *records = &answer->body.records;
+    cr_assert(records->want_count == 2 && records->want[0] == 11 && records->want[1] == 14, "want");
+    cr_assert(records->records_count == 2 && records->records[0].uid == 12 &&
+                  records->records[1].uid == 13,
+              "records");
+    // Briefs out of order or of their range are no digest.
+    digest->high = 11;
+    forget();
+    send_frame(1, &frame);
+    za_cluster_counters_t counters = { 0 };
+    za_membership_counters(self, &counters);
+    cr_assert(frame_count == 0 && counters.frames_bad == 1, "a bad digest was answered");
+    stop();
+}
+
+Test(membership_parts, wanted_records_are_sent)
+{
+    start();
+    link_up(1);
+    fill(10, 2, 0, 0);
+    forget();
+    static za_MembershipFrame frame;
+    frame = (za_MembershipFrame){ .which_body = za_MembershipFrame_records_tag };
+    frame.body.records.want_count = 2;
+    frame.body.records.want[0] = 11;
+    frame.body.records.want[1] = 999;
+    send_frame(1, &frame);
+    const za_MembershipFrame *answer = find_frame(1, za_MembershipFrame_records_tag);
+    cr_assert(answer != NULL && answer->body.records.records_count == 1 &&
+                  answer->body.records.records[0].uid == 11,
+              "not sent");
+    stop();
+}
+
+// A view that differs while all is quiet was missed by gossip: the ping's hash tells.
+Test(membership_parts, another_view_hash_triggers_a_sync)
+{
+    start();
+    peer(1);
+    run_answered(2 * T + 100);
+    forget();
+    za_MembershipDatagram ping = { .kind = za_DatagramKind_DATAGRAM_KIND_PING,
+                                   .view_hash = za_membership_view_hash(self) };
+    send_datagram(1, &ping);
+    cr_assert(find_frame(1, za_MembershipFrame_digest_tag) == NULL, "a sync without need");
+    ping.view_hash++;
+    send_datagram(1, &ping);
+    cr_assert(find_frame(1, za_MembershipFrame_digest_tag) != NULL, "no sync");
+    forget();
+    send_datagram(1, &ping);
+    cr_assert(frame_count == 0, "a sync for every ping");
+    stop();
+}
+
+Test(membership_parts, syncs_at_its_interval)
+{
+    start();
+    peer(1);
+    forget();
+    run_answered(11000);
+    cr_assert(find_frame(1, za_MembershipFrame_digest_tag) != NULL, "no digest");
+    stop();
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+static bool connected_to(const char *address)
+{
+    for (uint32_t i = 0; i < connect_count && i < 64; i++) {
+        if (strcmp(connects[i], address) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Test(membership_parts, the_lower_uid_connects_at_once_and_the_higher_later)
+{
+    start();
+    uint64_t own = za_membership_uid(self);
+    tell(5, record(own + 1, "higher", "higher:1"));
+    tell(5, record(own - 1, "lower", "lower:1"));
+    run(1);
+    cr_assert(connected_to("higher:1") && !connected_to("lower:1"), "at once");
+    run(2 * T);
+    cr_assert(connected_to("lower:1"), "never");
+    stop();
+}
+
+Test(membership_parts, reconnects_to_the_down_and_to_the_seeds)
+{
+    const char *seeds[] = { "seed:1", "self:1" };
+    start_with(seeds, 2);
+    run(5000);
+    cr_assert(state(za_membership_uid(self)) == ZA_MEMBER_UP, "a seed may found a cluster");
+    za_MemberRecord down = numbered(1);
+    down.terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN;
+    tell(5, down);
+    forget();
+    run(31000);
+    cr_assert(connected_to("m1:1") && connected_to("seed:1"), "not tried");
+    cr_assert(!connected_to("self:1"), "connected to itself");
+    // Somebody else lives there now.
+    tell(5, record(2, "heir", "m1:1"));
+    link_up(2);
+    forget();
+    run_answered(31000);
+    cr_assert(!connected_to("m1:1"), "disturbs a live member");
+    stop();
+}
+
+Test(membership_parts, a_link_to_itself_and_one_too_many_are_closed)
+{
+    start();
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_UP, .uid = za_membership_uid(self) });
+    cr_assert(closed_count == 1 && closed[0] == za_membership_uid(self), "itself");
+    for (uint64_t uid = 1; uid <= ZA_PEERS_MAX; uid++) {
+        step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_UP, .uid = uid });
+    }
+    forget();
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_UP, .uid = 9999 });
+    cr_assert(closed_count == 1 && closed[0] == 9999, "one too many");
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_DOWN, .uid = 9999, .err = ZA_ECLOSED });
+    stop();
+}
+
+Test(membership_parts, whoever_is_down_is_told_so_but_not_each_time)
+{
+    start();
+    peer(1);
+    za_MemberRecord down = numbered(1);
+    down.terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN;
+    forget();
+    tell(5, down);
+    cr_assert(find_frame(1, za_MembershipFrame_down_tag) != NULL && closed_count == 1, "not told");
+    for (int i = 0; i < 5; i++) {
+        forget();
+        link_up(1);
+        send_datagram(1, &(za_MembershipDatagram){ .kind = za_DatagramKind_DATAGRAM_KIND_PING });
+        cr_assert(find_frame(1, za_MembershipFrame_down_tag) == NULL, "told again at once");
+        cr_assert(closed_count == 1, "not closed");
+    }
+    now_ms += T / 8;
+    run(T);
+    forget();
+    link_up(1);
+    send_datagram(1, &(za_MembershipDatagram){ .kind = za_DatagramKind_DATAGRAM_KIND_PING });
+    cr_assert(find_frame(1, za_MembershipFrame_down_tag) != NULL, "never told again");
+    stop();
+}
+
+/* ---- joining and rebirth --------------------------------------------------------------------- */
+
+Test(membership_parts, a_joiner_hears_only_the_one_it_asked)
+{
+    const char *seeds[] = { "seed:1" };
+    start_with(seeds, 1);
+    link_up(1);
+    link_up(2);
+    cr_assert(find_frame(1, za_MembershipFrame_join_tag) != NULL, "asks the first");
+    cr_assert(find_frame(2, za_MembershipFrame_join_tag) == NULL, "asks two at once");
+    tell(2, numbered(2));
+    cr_assert(state(2) == ZA_MEMBER_JOINING, "heard the other");
+    tell(1, numbered(1));
+    cr_assert(state(1) == ZA_MEMBER_UP, "did not hear it");
+    za_MembershipFrame ack = { .which_body = za_MembershipFrame_join_ack_tag };
+    ack.body.join_ack.joined = 8;
+    send_frame(2, &ack);
+    cr_assert(state(za_membership_uid(self)) == ZA_MEMBER_JOINING, "accepted by a stranger");
+    send_frame(1, &ack);
+    cr_assert(state(za_membership_uid(self)) == ZA_MEMBER_UP, "not up");
+    stop();
+}
+
+Test(membership_parts, a_joiner_asks_another_when_the_first_is_silent)
+{
+    const char *seeds[] = { "seed:1" };
+    start_with(seeds, 1);
+    link_up(1);
+    link_up(2);
+    run(6 * T + 10);
+    cr_assert(find_frame(2, za_MembershipFrame_join_tag) != NULL, "stuck");
+    stop();
+}
+
+Test(membership_parts, a_refused_identity_is_said)
+{
+    const char *seeds[] = { "seed:1" };
+    start_with(seeds, 1);
+    step((za_cluster_event_t){
+        .type = ZA_CLUSTER_CONNECT_FAILED, .address = "seed:1", .err = ZA_EAUTH });
+    cr_assert(refused == 1, "not said");
+    step((za_cluster_event_t){
+        .type = ZA_CLUSTER_CONNECT_FAILED, .address = "seed:1", .err = ZA_EREFUSED });
+    cr_assert(refused == 1, "a seed that is not there yet is no refusal");
+    stop();
+}
+
+Test(membership_parts, a_reborn_node_asks_the_one_that_told_it_first)
+{
+    start();
+    peer(1);
+    peer(2);
+    uint64_t was = za_membership_uid(self);
+    za_MembershipFrame down = { .which_body = za_MembershipFrame_down_tag };
+    down.body.down.uid = was + 1;
+    send_frame(2, &down);
+    cr_assert(reborn == 0, "told for another uid");
+    down.body.down.uid = was;
+    forget();
+    send_frame(2, &down);
+    cr_assert(reborn == 1 && za_membership_uid(self) != was, "not reborn");
+    cr_assert(connect_count == 1 && connected_to("m2:1"), "asks another");
+    cr_assert(state(was) == ZA_MEMBER_DOWN, "its old uid is not down");
+    cr_assert(!za_membership_is_linked(self, 1) && !za_membership_is_linked(self, 2), "links");
+    forget();
+    link_up(1);
+    cr_assert(find_frame(1, za_MembershipFrame_join_tag) == NULL, "joins its old side");
+    link_up(2);
+    cr_assert(find_frame(2, za_MembershipFrame_join_tag) != NULL, "does not join");
+    stop();
+}
+
+// No incarnation is left to refute a lie with the last one.
+Test(membership_parts, a_lie_about_our_incarnation_does_not_wrap_it)
+{
+    start();
+    peer(1);
+    za_MemberRecord lie = record(za_membership_uid(self), "self", "self:1");
+    lie.inc = ZA_MEMBER_LOGICAL_MAX;
+    lie.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
+    tell(1, lie);
+    cr_assert(reborn == 1, "not reborn");
+    stop();
+}
+
+Test(membership_parts, news_is_gossiped_often_enough_and_no_more)
+{
+    start();
+    for (uint64_t uid = 1; uid <= 4; uid++) {
+        peer(uid);
+    }
+    uint64_t gossips = 0;
+    uint64_t carried = 0;
+    za_MemberRecord left = numbered(9);
+    left.terminal = za_MemberTerminal_MEMBER_TERMINAL_LEFT;
+    tell(1, left);
+    for (int i = 0; i < 300; i++) {
+        forget();
+        run(10);
+        for (uint32_t j = 0; j < datagram_count; j++) {
+            gossips += datagrams[j].kind == za_DatagramKind_DATAGRAM_KIND_GOSSIP;
+            for (pb_size_t k = 0; k < datagrams[j].records_count; k++) {
+                carried += datagrams[j].records[k].uid == 9;
+            }
+        }
+    }
+    cr_assert(carried == 2 + 12, "sent %" PRIu64 " times", carried); // ceil(ln 5) + 12
+    cr_assert(gossips > 0, "not by gossip");
+    stop();
+}
