@@ -22,6 +22,7 @@ enum {
     PACKETS_MAX = 16384,
     CONNECT_MS = 10, // longer than any latency: a link ends before the next begins
     DOWNS_MAX = 4096,
+    LOG_MAX = 4096,
 };
 
 typedef struct actor {
@@ -107,6 +108,11 @@ typedef struct world {
         int node;
     } downs[DOWNS_MAX]; // who held whom as terminal at some time
     int down_count;
+    struct {
+        za_effect_type_t type;
+        uint64_t id;
+    } log[LOG_MAX]; // services' and member-down effects of node `log_node`
+    int log_node, log_count;
     uint64_t reborn, marks[ZA_MARK_COUNT], names_lost;
     uint64_t hash; // over all effects: equal seeds, equal runs
     za_effects_t effects;
@@ -499,10 +505,22 @@ static inline void trace_effect(const world_t *w, int node, const za_effect_t *e
     }
 }
 
+static inline void log_effect(world_t *w, int node, const za_effect_t *effect)
+{
+    bool down = effect->type == ZA_EFFECT_MEMBER && effect->state == ZA_MEMBER_DOWN;
+    bool service = effect->type == ZA_EFFECT_CLOSE_LINK ||
+                   (effect->type >= ZA_EFFECT_NAME_SET && effect->type <= ZA_EFFECT_SPAWN_FAILED);
+    if (node == w->log_node && (down || service) && w->log_count < LOG_MAX) {
+        w->log[w->log_count].type = effect->type;
+        w->log[w->log_count++].id = effect->id;
+    }
+}
+
 static inline void carry_out(world_t *w, int node, const za_effect_t *effect)
 {
     node_t *self = &w->nodes[node];
     trace_effect(w, node, effect);
+    log_effect(w, node, effect);
     w->hash = za_mix64(w->hash ^ (uint64_t)effect->type ^ effect->uid ^ effect->id ^ effect->actor);
     switch (effect->type) {
     case ZA_EFFECT_SEND_DATAGRAM:

@@ -384,6 +384,120 @@ static uint64_t live_through(uint64_t seed, uint64_t marks[ZA_MARK_COUNT])
     return hash;
 }
 
+/** Node 0 watches `count` actors of node 1, has children there, and knows a name of it. */
+static world_t *world_with_ties(int count)
+{
+    world_t *w = world_create(5, 3);
+    converge(w, 30000);
+    for (int i = 0; i < count; i++) {
+        new_actor(w, 1);
+        do_watch(w, 0, 1);
+    }
+    step_node(w, 1,
+              (za_cluster_event_t){
+                  .type = ZA_CLUSTER_REGISTER, .name = "k3", .actor = random_actor(w, 1) });
+    for (int i = 0; i < 4; i++) {
+        do_spawn(w, 0, 1); // the model's nodes refuse some requests
+    }
+    run_until(w, w->now_ms + 2000);
+    w->log_count = 0;
+    return w;
+}
+
+/** Position of the first effect of this type in the log, from `start`; -1: none. */
+static int logged(const world_t *w, za_effect_type_t type, int start)
+{
+    for (int i = start; i < w->log_count; i++) {
+        if (w->log[i].type == type) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+// What an actor hears of a dead node must make sense in the order in which it hears it.
+Test(cluster, a_node_down_is_told_in_order)
+{
+    world_t *w = world_with_ties(5);
+    crash_node(w, 1);
+    run_until(w, w->now_ms + 20000);
+    int fire = logged(w, ZA_EFFECT_FIRE, 0);
+    int cleared = logged(w, ZA_EFFECT_NAME_CLEARED, 0);
+    int member = logged(w, ZA_EFFECT_MEMBER, 0);
+    cr_assert(fire >= 0 && cleared > fire && member > cleared, "fire %d, name %d, member %d", fire,
+              cleared, member);
+    for (int i = fire + 1; i < fire + 5; i++) {
+        cr_assert(w->log[i].type == ZA_EFFECT_FIRE && w->log[i].id > w->log[i - 1].id, "id order");
+    }
+    int again = logged(w, ZA_EFFECT_SPAWNED, 0);
+    int failed = logged(w, ZA_EFFECT_SPAWN_FAILED, 0);
+    cr_assert(again > member || failed > cleared, "respawn %d, failure %d, member %d", again, failed,
+              member);
+    world_destroy(w);
+}
+
+Test(cluster, a_node_down_closes_the_link_first)
+{
+    world_t *w = world_with_ties(3);
+    step_node(w, 0, (za_cluster_event_t){ .type = ZA_CLUSTER_DOWN_NODE, .name = "node1" });
+    int close = logged(w, ZA_EFFECT_CLOSE_LINK, 0);
+    int fire = logged(w, ZA_EFFECT_FIRE, 0);
+    cr_assert(close >= 0 && fire > close, "close %d, fire %d", close, fire);
+    run_until(w, w->now_ms + 30000);
+    converge(w, 30000); // the node was alive: it is reborn
+    cr_assert(w->reborn == 1, "reborn %" PRIu64, w->reborn);
+    world_destroy(w);
+}
+
+// More consequences than one step has room for: every one of them comes, once.
+Test(cluster, consequences_of_any_number_take_several_steps)
+{
+    enum { COUNT = 1800 };
+    world_t *w = world_with_ties(COUNT);
+    crash_node(w, 1);
+    run_until(w, w->now_ms + 20000);
+    int fired = 0;
+    for (int i = 0; i < w->watch_count; i++) {
+        cr_assert(w->watches[i].fired == 1, "watch %d fired %d", i, w->watches[i].fired);
+        fired++;
+    }
+    cr_expect(fired == COUNT);
+    int member = logged(w, ZA_EFFECT_MEMBER, 0);
+    cr_expect(member > COUNT, "told after the last of them");
+    world_destroy(w);
+}
+
+Test(cluster, system_frames_say_what_they_wait_for)
+{
+    uint64_t after = 0;
+    const uint8_t head[] = { 0x08, 0x05, 0x18, 0x2a }; // seq 5, after_user 42
+    cr_assert(za_cluster_frame_after_user(head, sizeof head, &after) && after == 42);
+    const uint8_t garbage[] = { 0xff, 0xff };
+    cr_expect(!za_cluster_frame_after_user(garbage, sizeof garbage, &after));
+}
+
+Test(cluster, frames_of_no_module_are_counted)
+{
+    world_t *w = world_create(6, 2);
+    converge(w, 30000);
+    const uint8_t bytes[] = { 9, 1, 2, 3 };
+    za_cluster_event_t event = { .type = ZA_CLUSTER_FRAME,
+                                 .uid = w->nodes[1].uid,
+                                 .lane = ZA_LANE_CONTROL,
+                                 .bytes = bytes,
+                                 .size = sizeof bytes };
+    step_node(w, 0, event);
+    event.lane = ZA_LANE_SYSTEM;
+    step_node(w, 0, event);
+    event.lane = ZA_LANE_CONTROL;
+    event.size = 0;
+    step_node(w, 0, event);
+    za_cluster_counters_t counters;
+    za_cluster_counters(w->nodes[0].cluster, &counters);
+    cr_expect(counters.frames_bad == 3, "%" PRIu64, counters.frames_bad);
+    world_destroy(w);
+}
+
 static uint64_t seeds(void)
 {
     const char *text = getenv("ZACTOR_SEEDS");

@@ -3,6 +3,10 @@
 #include "fake_view.h"
 #include "support/za_test.h"
 
+#include <pb_encode.h>
+
+#include "zactor/registry.pb.h"
+
 enum { SELF = 1, FAR = 50, OTHER = 60, SYNC_MS = 1000, SIDES_MAX = 4 };
 
 static za_effects_t effects;
@@ -408,6 +412,55 @@ Test(registry, bad_frames_are_refused)
     const uint8_t garbage[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0x01 };
     cr_expect(!za_registry_frame(registry, FAR, garbage, sizeof garbage, 0, &effects));
     cr_expect(!za_registry_frame(registry, FAR, garbage, 0, 0, &effects), "empty");
+    za_registry_destroy(registry);
+}
+
+static void data_in(za_registry_t *registry, uint64_t from, uint64_t to, uint64_t hash,
+                    uint64_t now_ms)
+{
+    static za_RegistryFrame frame;
+    static uint8_t bytes[1024];
+    frame.which_body = za_RegistryFrame_data_tag;
+    za_RegData *data = &frame.body.data;
+    *data = (za_RegData){ .owner = FAR, .from = from, .to = to, .hash = hash, .last = true };
+    data->entries_count = 1;
+    data->entries[0].seq = to;
+    data->entries[0].actor = 5;
+    memcpy(data->entries[0].name, "db", 3);
+    pb_ostream_t stream = pb_ostream_from_buffer(bytes, sizeof bytes);
+    cr_assert(pb_encode(&stream, za_RegistryFrame_fields, &frame));
+    za_effects_reset(&effects);
+    cr_assert(za_registry_frame(registry, FAR, bytes, stream.bytes_written, now_ms, &effects));
+}
+
+// A map whose hash is not what its owner says is not kept, whoever is wrong.
+Test(registry, a_wrong_hash_drops_the_map_and_asks_again)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    za_registry_member(registry, FAR, 0);
+    data_in(registry, 0, 1, 12345, 0);
+    za_ref_t ref;
+    cr_expect(za_registry_whereis(registry, "db", &ref) == ZA_ENOENT);
+    cr_expect(effects.count == 1 && effects.items[0].type == ZA_EFFECT_SEND_FRAME, "a pull");
+    za_registry_stats_t stats;
+    za_registry_stats(registry, &stats);
+    cr_expect(stats.divergence == 1);
+    cr_expect(pump(registry, 0) == 0, "and nobody saw the name");
+    za_registry_destroy(registry);
+}
+
+Test(registry, a_gap_is_never_applied)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    za_registry_member(registry, FAR, 0);
+    data_in(registry, 6, 7, 0, 0);
+    uint64_t applied, hash;
+    cr_assert(za_registry_version(registry, FAR, &applied, &hash) && applied == 0);
+    cr_expect(effects.count == 1 && effects.items[0].type == ZA_EFFECT_SEND_FRAME, "a pull");
+    data_in(registry, 6, 7, 0, 1);
+    cr_expect(effects.count == 0, "one pull at a time");
     za_registry_destroy(registry);
 }
 
