@@ -317,21 +317,6 @@ Test(session, refuses_another_process_than_the_wanted_one)
     free_talk(&talk);
 }
 
-Test(session, passes_on_a_refusal_of_its_own_side)
-{
-    for (int who = 0; who < 2; who++) {
-        talk_t talk = plain_talk(9);
-        side_t *refuser = who == 0 ? &talk.client : &talk.server;
-        side_t *refused = who == 0 ? &talk.server : &talk.client;
-        refuser->refuse = true;
-        run(&talk);
-        expect_end(refuser, ZA_EEXIST, false, "there is a link already");
-        expect_end(refused, ZA_EEXIST, true, "another connection stays: there is a link already");
-        cr_expect(refused->reason == ZA_GOODBYE_REPLACED, "reason");
-        free_talk(&talk);
-    }
-}
-
 /** The server of a talk, given bytes of our own making. */
 static side_t server_given(const uint8_t *bytes, size_t size)
 {
@@ -350,6 +335,69 @@ static size_t hello_frame(const za_hello_t *hello, uint8_t *out)
     size_t head = za_frame_header_encode(ZA_FRAME_HELLO, ZA_LANE_CONTROL, size, out, 4);
     memcpy(out + head, bytes, size);
     return head + size;
+}
+
+Test(session, refuses_to_be_taken_for_another_process)
+{
+    uint8_t bytes[1024];
+    za_hello_t hello = { .version_min = 1,
+                         .version_max = 1,
+                         .cluster = "prod",
+                         .name = "n1",
+                         .address = "a:1",
+                         .from = 11,
+                         .to = 23,
+                         .role = ZA_ROLE_MEMBER };
+    side_t server = server_given(bytes, hello_frame(&hello, bytes));
+    expect_end(&server, ZA_ENOENT, false, "another process than the wanted one");
+    hello.to = 22;
+    hello.draining = true;
+    server = server_given(bytes, hello_frame(&hello, bytes));
+    cr_expect(server.established && server.peer.draining, "%s", server.problem);
+}
+
+// Whoever listens as a client would only collect what others say.
+Test(session, connects_to_members_only)
+{
+    uint8_t bytes[1024];
+    za_hello_t hello = {
+        .version_min = 1, .version_max = 1, .cluster = "prod", .name = "n2", .role = ZA_ROLE_CLIENT
+    };
+    talk_t talk = plain_talk(21);
+    take_events(&talk, &talk.client);
+    push_all(&talk, &talk.client, bytes, hello_frame(&hello, bytes));
+    take_events(&talk, &talk.client);
+    expect_end(&talk.client, ZA_EDENIED, false, "only members take connections");
+    free_talk(&talk);
+}
+
+Test(session, keeps_administration_out_of_members_connections)
+{
+    static const uint8_t frame[] = { 2, ZA_FRAME_ADMIN, 0 };
+    talk_t talk = plain_talk(22);
+    run(&talk);
+    cr_expect(za_session_put_frame(talk.client.session, ZA_FRAME_ADMIN, ZA_LANE_CONTROL, frame,
+                                   1) == ZA_EINVAL,
+              "put");
+    push_all(&talk, &talk.server, frame, sizeof frame);
+    take_events(&talk, &talk.server);
+    cr_assert(talk.server.closed && talk.server.err == ZA_EPROTO, "%s", talk.server.problem);
+    free_talk(&talk);
+}
+
+Test(session, passes_on_a_refusal_of_its_own_side)
+{
+    for (int who = 0; who < 2; who++) {
+        talk_t talk = plain_talk(9);
+        side_t *refuser = who == 0 ? &talk.client : &talk.server;
+        side_t *refused = who == 0 ? &talk.server : &talk.client;
+        refuser->refuse = true;
+        run(&talk);
+        expect_end(refuser, ZA_EEXIST, false, "there is a link already");
+        expect_end(refused, ZA_EEXIST, true, "another connection stays: there is a link already");
+        cr_expect(refused->reason == ZA_GOODBYE_REPLACED, "reason");
+        free_talk(&talk);
+    }
 }
 
 Test(session, refuses_a_foreign_version)
