@@ -278,6 +278,9 @@ static void serve_link(za_cluster_t *cluster, uint64_t uid)
     uint32_t id = find_link(cluster, uid);
     if (id != 0 && !link_at(cluster, id)->served && !terminal(cluster, uid)) {
         link_at(cluster, id)->served = true;
+        if (view_known(cluster, uid) != ZA_KNOWN_NOT) {
+            za_registry_member(cluster->registry, uid, cluster->now_ms);
+        }
         za_syslane_link_up(cluster->lane, uid, cluster->now_ms);
         za_registry_link_up(cluster->registry, uid);
     }
@@ -487,6 +490,7 @@ static void take_frame(za_cluster_t *cluster, const za_cluster_event_t *event, z
         step_membership(cluster, event);
         return;
     }
+    serve_link(cluster, event->uid);
     if (!served(cluster, event->uid)) {
         return; // of a link that was closed, or of a terminal uid
     }
