@@ -30,8 +30,9 @@
 #define ZA_POISON(address, bytes) ASAN_POISON_MEMORY_REGION(address, bytes)
 #define ZA_UNPOISON(address, bytes) ASAN_UNPOISON_MEMORY_REGION(address, bytes)
 #else
-#define ZA_POISON(address, bytes) ((void)(address), (void)(bytes))
-#define ZA_UNPOISON(address, bytes) ((void)(address), (void)(bytes))
+// The size is worth computing only where it is used.
+#define ZA_POISON(address, bytes) ((void)sizeof(bytes), (void)(address))
+#define ZA_UNPOISON(address, bytes) ((void)sizeof(bytes), (void)(address))
 #endif
 
 /** The head of every block; what lies behind it is the user's. */

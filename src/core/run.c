@@ -306,7 +306,7 @@ typedef enum ready {
     READY_GONE, // suspended: no longer ours
 } ready_t;
 
-static ready_t get_ready(za_worker_t *worker, za_cell_t *cell)
+static ready_t get_ready_slowly(za_worker_t *worker, za_cell_t *cell)
 {
     if (__builtin_expect(cell->head_done, 0)) {
         za_message_t *head = za_mailbox_head(&cell->mailbox);
@@ -329,6 +329,12 @@ static ready_t get_ready(za_worker_t *worker, za_cell_t *cell)
         // Ended or spawned: messages are compared with the id that holds now.
         worker->ctx.id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: ours
     }
+}
+
+static inline ready_t get_ready(za_worker_t *worker, za_cell_t *cell)
+{
+    bool plain = !cell->head_done && !is_waiting(cell) && !has_commands(cell);
+    return __builtin_expect(plain, 1) ? READY : get_ready_slowly(worker, cell);
 }
 
 /** Gives up an actor whose mailbox looks empty. */

@@ -86,14 +86,14 @@ static inline za_admit_t admit(za_worker_t *worker, za_cell_t *cell, za_kind_t k
     return admitted;
 }
 
-za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
+static inline za_err_t send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
 {
     za_cell_t *cell = find_live(worker->runtime, out->to.actor);
-    if (cell == NULL) {
+    if (__builtin_expect(cell == NULL, 0)) {
         return ZA_EGONE;
     }
     uint32_t bytes = za_type_extent(out->type, out->body);
-    if (bytes > ZA_MESSAGE_BYTES_MAX) {
+    if (__builtin_expect(bytes > ZA_MESSAGE_BYTES_MAX, 0)) {
         return ZA_ETOOBIG;
     }
     za_admit_t admitted = admit(worker, cell, kind);
@@ -120,6 +120,11 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
     ZA_TALLY(worker, sent);
     za_cell_push(worker, cell, message);
     return ZA_OK;
+}
+
+za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
+{
+    return send_local(worker, out, kind);
 }
 
 static za_err_t send_remote(za_worker_t *worker, const za_outgoing_t *out)
@@ -150,6 +155,9 @@ za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *
         return ZA_EINVAL;
     }
     za_outgoing_t out = { .to = to, .sender = { 0, ctx->id }, .type = type, .body = message };
+    if (__builtin_expect(to.node == 0, 1)) {
+        return send_local(ctx->worker, &out, ZA_KIND_USER); // inlined: `out` stays in registers
+    }
     return za_send_any(ctx->worker, &out);
 }
 

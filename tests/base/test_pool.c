@@ -1,0 +1,102 @@
+#include "base/pool.h"
+#include "support/za_test.h"
+
+static za_pools_t pools;
+static za_pool_t here, there;
+
+static void setup(uint64_t bytes_max)
+{
+    za_pools_init(&pools, bytes_max);
+    memset(&here, 0, sizeof here);
+    memset(&there, 0, sizeof there);
+    za_pool_init(&here, &pools, 0);
+    za_pool_init(&there, &pools, 1);
+}
+
+static void teardown(void)
+{
+    za_pool_deinit(&here);
+    za_pool_deinit(&there);
+}
+
+static uint64_t taken(void)
+{
+    return atomic_load_explicit(&pools.bytes, memory_order_relaxed);
+}
+
+Test(pool, classes_hold_what_they_are_asked_for)
+{
+    size_t before = 0;
+    for (size_t bytes = 1; bytes <= ZA_POOL_BLOCK_BYTES_MAX; bytes += 1 + bytes / 97) {
+        unsigned size_class = za_pool_class(bytes);
+        size_t room = za_pool_class_bytes(size_class);
+        cr_assert(size_class < ZA_POOL_CLASSES, "class of %zu", bytes);
+        cr_assert(room >= bytes, "%zu in %zu", bytes, room);
+        cr_assert(bytes <= 512 || room <= bytes * 5 / 4 + 1, "little is lost: %zu", bytes);
+        cr_assert(room >= before, "classes grow");
+        before = room;
+    }
+    cr_assert(za_pool_class(ZA_POOL_BLOCK_BYTES_MAX) == ZA_POOL_CLASSES - 1, "the last class");
+}
+
+Test(pool, reuses_the_last_freed_first)
+{
+    setup(1 << 20);
+    za_block_t *a = za_pool_alloc(&here, 100, ZA_POOL_BOUNDED);
+    za_block_t *b = za_pool_alloc(&here, 100, ZA_POOL_BOUNDED);
+    cr_assert(a != NULL && b != NULL && a != b, "two blocks");
+    za_pool_free(&here, a);
+    za_pool_free(&here, b);
+    cr_assert(za_pool_alloc(&here, 100, ZA_POOL_BOUNDED) == b, "the last one");
+    cr_assert(za_pool_alloc(&here, 100, ZA_POOL_BOUNDED) == a, "then the other");
+    teardown();
+}
+
+Test(pool, blocks_above_the_smallest_lie_on_cache_lines)
+{
+    setup(1 << 20);
+    for (size_t bytes = 49; bytes < 5000; bytes += 61) {
+        za_block_t *block = za_pool_alloc(&here, bytes, ZA_POOL_BOUNDED);
+        cr_assert((uintptr_t)block % 64 == 0, "%zu bytes at %p", bytes, (void *)block);
+    }
+    teardown();
+}
+
+Test(pool, holds_its_bound_and_lets_notices_beyond)
+{
+    setup(64 * 1024);
+    uint32_t count = 0;
+    while (za_pool_alloc(&here, 1000, ZA_POOL_BOUNDED) != NULL) {
+        count++;
+    }
+    cr_assert(count >= 32 && taken() <= 64 * 1024, "%d blocks", (int)count);
+    cr_assert(za_pool_alloc(&here, 1000, ZA_POOL_BEYOND) != NULL, "a notice");
+    cr_assert(za_pool_alloc(&here, 100000000, ZA_POOL_BEYOND) == NULL, "no such class");
+    teardown();
+}
+
+Test(pool, blocks_freed_elsewhere_come_home_in_batches)
+{
+    setup(1 << 20);
+    za_block_t *blocks[ZA_POOL_BATCH + 10];
+    for (size_t i = 0; i < ZA_POOL_BATCH + 10; i++) {
+        blocks[i] = za_pool_alloc(&here, 64, ZA_POOL_BOUNDED);
+    }
+    for (size_t i = 0; i < ZA_POOL_BATCH - 1; i++) {
+        za_pool_free(&there, blocks[i]);
+    }
+    cr_assert(atomic_load_explicit(&here.returned, memory_order_relaxed) == NULL, "not one by one");
+    za_pool_free(&there, blocks[ZA_POOL_BATCH - 1]);
+    cr_assert(atomic_load_explicit(&here.returned, memory_order_relaxed) != NULL, "a batch");
+    for (size_t i = ZA_POOL_BATCH; i < ZA_POOL_BATCH + 10; i++) {
+        za_pool_free(&there, blocks[i]);
+    }
+    za_pool_flush(&there);
+    cr_assert(there.away_count == 0, "flushed");
+    uint64_t before = taken();
+    for (size_t i = 0; i < ZA_POOL_BATCH + 10; i++) {
+        cr_assert(za_pool_alloc(&here, 64, ZA_POOL_BOUNDED) != NULL, "again");
+    }
+    cr_assert(taken() == before, "all came back");
+    teardown();
+}

@@ -1,0 +1,161 @@
+#include <pthread.h>
+#include <sched.h>
+
+#include "core/park.h"
+#include "core/threads.h"
+#include "world.h"
+
+static za_threads_t *threads;
+static za_runtime_t *runtime;
+static _Atomic uint32_t got;
+
+static void start(const za_poller_t *poller, uint32_t workers)
+{
+    cr_assert(za_threads_create(poller, &threads) == ZA_OK, "threads");
+    const za_runtime_config_t config = { .workers = workers,
+                                         .actors_max = 1000,
+                                         .pool_bytes_max = 16u << 20,
+                                         .mailbox_default = 10000,
+                                         .seed = 1,
+                                         .host = za_threads_host(),
+                                         .host_context = threads };
+    cr_assert(za_runtime_create(&config, &runtime) == ZA_OK, "runtime");
+    cr_assert(za_threads_start(threads, runtime) == ZA_OK, "start");
+}
+
+static void stop(void)
+{
+    za_threads_stop(threads);
+    za_runtime_destroy(runtime);
+    za_threads_destroy(threads);
+}
+
+static void wait_for(_Atomic uint32_t *count, uint32_t wanted)
+{
+    while (atomic_load_explicit(count, memory_order_acquire) < wanted) {
+        sched_yield();
+    }
+}
+
+typedef struct counter {
+    uint64_t unused;
+} counter_t;
+
+static za_verdict_t counter_num(za_ctx_t *ctx, counter_t *self, const t_Num *m)
+{
+    (void)self;
+    if (m->n > 0) {
+        cr_assert(za_after(ctx, 1, ZA_MSG(t_Num, .n = m->n - 1), NULL) == ZA_OK, "timer");
+    } else {
+        atomic_fetch_add_explicit(&got, 1, memory_order_release);
+    }
+    return ZA_DONE;
+}
+
+ZA_ACTOR(counter, counter_t, (t_Num, counter_num));
+
+static za_ref_t spawn_counter(za_worker_t *guest)
+{
+    const za_spawn_opts_t opts = { .size = sizeof opts };
+    za_ref_t ref;
+    cr_assert(za_runtime_spawn(guest, &counter_class, &opts, ZA_REF_NONE, &ref) == ZA_OK, "spawn");
+    return ref;
+}
+
+static void tell_num(za_worker_t *guest, za_ref_t to, uint64_t n)
+{
+    za_outgoing_t out = { .to = to, .type = &t_Num_type, .body = &(const t_Num){ .n = n } };
+    cr_assert(za_runtime_tell(guest, &out) == ZA_OK, "tell");
+}
+
+Test(threads, run_what_a_foreign_thread_sends)
+{
+    start(NULL, 2);
+    za_worker_t *guest = za_runtime_guest(runtime);
+    za_ref_t ref = spawn_counter(guest);
+    for (int i = 0; i < 1000; i++) {
+        tell_num(guest, ref, 0);
+    }
+    wait_for(&got, 1000);
+    stop();
+}
+
+Test(threads, a_resting_worker_wakes_for_its_timers)
+{
+    start(NULL, 2);
+    za_worker_t *guest = za_runtime_guest(runtime);
+    tell_num(guest, spawn_counter(guest), 20); // a chain of 20 timers
+    wait_for(&got, 1);
+    stop();
+}
+
+/* ---- the poller --------------------------------------------------------------------------- */
+
+static za_park_t poll_park;
+static _Atomic uint32_t polling, polls, overlaps, queued, seen;
+
+static void poll_once(void *context, za_worker_t *worker, uint64_t timeout_ns)
+{
+    (void)context;
+    (void)worker;
+    if (atomic_exchange_explicit(&polling, 1, memory_order_acq_rel) != 0) {
+        atomic_fetch_add_explicit(&overlaps, 1, memory_order_relaxed);
+    }
+    if (timeout_ns > 0) {
+        za_park_wait(&poll_park, timeout_ns);
+    }
+    atomic_store_explicit(&seen, atomic_load_explicit(&queued, memory_order_acquire),
+                          memory_order_release);
+    atomic_fetch_add_explicit(&polls, 1, memory_order_release);
+    atomic_store_explicit(&polling, 0, memory_order_release);
+}
+
+static void interrupt_poll(void *context)
+{
+    (void)context;
+    za_park_wake(&poll_park);
+}
+
+static const za_poller_t poller = { .poll = poll_once, .interrupt = interrupt_poll };
+
+Test(threads, a_kick_is_never_lost)
+{
+    start(&poller, 2);
+    for (uint32_t i = 1; i <= 2000; i++) {
+        atomic_store_explicit(&queued, i, memory_order_release);
+        za_threads_kick_poller(threads);
+        wait_for(&seen, i);
+    }
+    stop();
+    cr_assert(atomic_load_explicit(&overlaps, memory_order_relaxed) == 0, "one poller at a time");
+}
+
+static _Atomic uint32_t let_go;
+
+static za_verdict_t block_go(za_ctx_t *ctx, counter_t *self, const t_Go *m)
+{
+    (void)ctx;
+    (void)self;
+    (void)m;
+    atomic_fetch_add_explicit(&got, 1, memory_order_release);
+    wait_for(&let_go, 1);
+    return ZA_DONE;
+}
+
+ZA_ACTOR(blocker, counter_t, (t_Go, block_go));
+
+Test(threads, the_network_is_polled_while_all_workers_are_in_handlers)
+{
+    start(&poller, 1);
+    za_worker_t *guest = za_runtime_guest(runtime);
+    const za_spawn_opts_t opts = { .size = sizeof opts };
+    za_ref_t ref;
+    cr_assert(za_runtime_spawn(guest, &blocker_class, &opts, ZA_REF_NONE, &ref) == ZA_OK, "spawn");
+    za_outgoing_t out = { .to = ref, .type = &t_Go_type, .body = &(const t_Go){ .n = 1 } };
+    cr_assert(za_runtime_tell(guest, &out) == ZA_OK, "tell");
+    wait_for(&got, 1); // the only worker is in the handler now
+    uint32_t before = atomic_load_explicit(&polls, memory_order_acquire);
+    wait_for(&polls, before + 3); // by the keeper
+    atomic_store_explicit(&let_go, 1, memory_order_release);
+    stop();
+}
