@@ -23,6 +23,8 @@ enum {
     CONNECT_MS = 10, // longer than any latency: a link ends before the next begins
     DOWNS_MAX = 4096,
     LOG_MAX = 4096,
+    SAMPLES_MAX = 256,
+    SAMPLE_BYTES_MAX = 2048,
 };
 
 typedef struct actor {
@@ -113,6 +115,12 @@ typedef struct world {
         uint64_t id;
     } log[LOG_MAX]; // services' and member-down effects of node `log_node`
     int log_node, log_count;
+    struct {
+        za_lane_t lane;
+        uint32_t size;
+        uint8_t bytes[SAMPLE_BYTES_MAX];
+    } samples[SAMPLES_MAX];
+    int sample_count;
     uint64_t reborn, marks[ZA_MARK_COUNT], names_lost;
     uint64_t hash; // over all effects: equal seeds, equal runs
     za_effects_t effects;
@@ -278,8 +286,21 @@ static inline void connect_nodes(world_t *w, int a, int b, const char *address)
     }
 }
 
+/** Keeps a copy of a frame of the services for tests that garble them. */
+static inline void keep_sample(world_t *w, const za_effect_t *effect)
+{
+    bool registry = effect->lane == ZA_LANE_CONTROL && effect->bytes[0] == 2;
+    if (effect->type == ZA_EFFECT_SEND_FRAME && (registry || effect->lane == ZA_LANE_SYSTEM) &&
+        w->sample_count < SAMPLES_MAX && effect->size <= SAMPLE_BYTES_MAX) {
+        w->samples[w->sample_count].lane = effect->lane;
+        w->samples[w->sample_count].size = effect->size;
+        memcpy(w->samples[w->sample_count++].bytes, effect->bytes, effect->size);
+    }
+}
+
 static inline void send_bytes(world_t *w, int from, const za_effect_t *effect)
 {
+    keep_sample(w, effect);
     int to = node_by_uid(w, effect->uid);
     if (to < 0 || w->link[from][to] == 0) {
         return;
