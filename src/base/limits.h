@@ -5,9 +5,9 @@
 
 enum {
     // Protocol (docs/protocol.md): changing one is a new protocol version.
-    ZA_NODE_NAME_BYTES_MAX = 64,        // fits a certificate SAN and a table column
+    ZA_NODE_NAME_BYTES_MAX = 64, // fits a certificate SAN and a table column
     ZA_CLUSTER_NAME_BYTES_MAX = 64,
-    ZA_NAME_BYTES_MAX = 255,            // registered names; one length byte
+    ZA_NAME_BYTES_MAX = 255, // registered names; one length byte
     ZA_CLASS_NAME_BYTES_MAX = 64,
     ZA_ADDRESS_BYTES_MAX = 64,          // "[v6]:port" with room
     ZA_FRAME_BYTES_MAX = 64 * 1024,     // control, system and user frames; more goes in chunks
@@ -17,19 +17,19 @@ enum {
     ZA_SPAWN_ARGS_BYTES_MAX = 16 * 1024,
 
     // Tables.
-    ZA_MEMBERS_MAX = 1024,      // incl. tombstones; more than 1,000 members need issue-sized care
+    ZA_MEMBERS_MAX = 1024, // incl. tombstones; more than 1,000 members need issue-sized care
     ZA_NAMES_PER_NODE_MAX = 4096,
-    ZA_PEERS_MAX = 256,         // links of one node
+    ZA_PEERS_MAX = 256, // links of one node
 
     // Runtime.
-    ZA_WORKERS_MAX = 64,              // one to each core
-    ZA_GUESTS_MAX = 32,               // threads that send and are no workers
+    ZA_WORKERS_MAX = 64, // one to each core
+    ZA_GUESTS_MAX = 32,  // threads that send and are no workers
     ZA_POOLS_MAX = ZA_WORKERS_MAX + ZA_GUESTS_MAX,
-    ZA_ACTOR_SLOT_BITS = 28,          // of an actor id; the rest is the generation
-    ZA_UIDS_MAX = 64,                 // own uids, present and former; the oldest is forgotten
-    ZA_TIMERS_MAX = 1024 * 1024,      // of one worker: address space of its heap
-    ZA_RUN_MESSAGES_MAX = 100,        // per actor run: long enough to amortise, short enough to be fair
-    ZA_TURN_RUNS_MAX = 64,            // per turn, so that the host gets to poll
+    ZA_ACTOR_SLOT_BITS = 28,     // of an actor id; the rest is the generation
+    ZA_UIDS_MAX = 64,            // own uids, present and former; the oldest is forgotten
+    ZA_TIMERS_MAX = 1024 * 1024, // of one worker: address space of its heap
+    ZA_RUN_MESSAGES_MAX = 100,   // per actor run: long enough to amortise, short enough to be fair
+    ZA_TURN_RUNS_MAX = 64,       // per turn, so that the host gets to poll
 };
 
 static_assert(ZA_CHUNK_BYTES_MAX <= ZA_FRAME_BYTES_MAX, "a chunk is a frame");
