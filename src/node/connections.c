@@ -427,6 +427,32 @@ static bool settle_rules(za_node_t *node, za_link_t *link, const za_session_peer
     return true;
 }
 
+typedef struct uid_check {
+    uint64_t uid;
+    bool ended;
+} uid_check_t;
+
+static bool check_uid(const za_member_info_t *info, void *context)
+{
+    uid_check_t *check = context;
+    if (info->uid == check->uid) {
+        check->ended = info->state >= ZA_MEMBER_LEFT;
+        return false;
+    }
+    return true;
+}
+
+/** A uid whose end was told may come back to hear of it, but nothing of it is delivered any more. */
+static void mark_terminal(za_node_t *node, za_peer_t *peer, uint64_t uid)
+{
+    uid_check_t check = { .uid = uid };
+    za_cluster_each_member(node->cluster, check_uid, &check);
+    if (check.ended) {
+        atomic_store_explicit(&peer->terminal, true,
+                              memory_order_relaxed); // a late look is as good
+    }
+}
+
 static void on_established(za_node_t *node, za_link_t *link, const za_session_peer_t *info)
 {
     link->roles = info->role;
@@ -442,6 +468,7 @@ static void on_established(za_node_t *node, za_link_t *link, const za_session_pe
         refuse(node, link, ZA_LINKS_FULL);
         return;
     }
+    mark_terminal(node, peer, info->uid);
     link->state = ZA_LINK_MEMBER;
     link->peer_uid = info->uid;
     link->peer = peer;
@@ -482,8 +509,18 @@ static void no_room(za_node_t *node, const za_link_t *link, const za_wire_messag
     }
 }
 
+static bool is_terminal(const za_link_t *link)
+{
+    return link->peer == NULL ||
+           atomic_load_explicit(&link->peer->terminal, memory_order_relaxed); // the owner writes it
+}
+
 static void on_message(za_node_t *node, za_link_t *link, const za_wire_message_t *message)
 {
+    if (is_terminal(link)) {
+        ZA_COUNT(node, lost_link, 1);
+        return;
+    }
     node->received_messages++;
     if (message->failed) {
         za_runtime_ask_failed(node->worker, message->target, message->ask,
@@ -502,6 +539,10 @@ static void on_message(za_node_t *node, za_link_t *link, const za_wire_message_t
 
 static void on_bulk_begin(za_node_t *node, za_link_t *link, const za_wire_message_t *message)
 {
+    if (is_terminal(link)) {
+        ZA_COUNT(node, lost_link, 1);
+        return; // its chunks will find no slot
+    }
     for (int i = 0; i < ZA_BULK_SLOTS; i++) {
         if (link->bulk[i].block == NULL) {
             za_message_t *block = za_message_alloc(node->worker, message->size);
