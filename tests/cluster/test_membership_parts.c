@@ -925,3 +925,27 @@ Test(membership_parts, news_is_gossiped_often_enough_and_no_more)
     cr_assert(gossips > 0, "not by gossip");
     stop();
 }
+
+// After all gossip is spent, the next ping still tells a suspect that it is one.
+Test(membership_parts, a_doubted_member_hears_of_it_with_every_ping)
+{
+    start();
+    peer(1);
+    peer(2);
+    za_MemberRecord suspect = numbered(2);
+    suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
+    za_member_add_evidence(suspect.suspecters, &suspect.suspecters_count, 1);
+    tell(1, suspect);
+    run_answered(6000);
+    cr_assert(state(2) == ZA_MEMBER_SUSPECT, "%s", za_member_state_name(state(2)));
+    const za_MembershipDatagram *ping = NULL;
+    for (int i = 0; i < 400 && ping == NULL; i++) {
+        forget();
+        run(10);
+        ping = find_datagram(2, za_DatagramKind_DATAGRAM_KIND_PING);
+    }
+    cr_assert(ping != NULL, "never probed");
+    cr_assert(ping->records_count > 0 && ping->records[0].uid == 2 && ping->records[0].rank == 1,
+              "not told");
+    stop();
+}
