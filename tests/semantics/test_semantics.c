@@ -430,7 +430,8 @@ Test(semantics, messages_of_one_sender_arrive_in_order_and_once)
         uint32_t n = 0;
         for (uint32_t i = 0; i < event_count; i++) {
             if (events[i].kind == SUBJECT_WORKED) {
-                cr_expect(events[i].a == ++n, "place %u: %d instead of %u", place, (int)events[i].a,
+                n++;
+                cr_expect(events[i].a == n, "place %u: %d instead of %u", place, (int)events[i].a,
                           n);
             }
         }
