@@ -736,6 +736,22 @@ Test(semantics, the_end_of_a_parent_stops_its_children_on_other_nodes)
     end();
 }
 
+// Unlike those on its own node: their work may be worth more than their parent's memory of them.
+Test(semantics, a_restarted_parent_finds_its_children_on_other_nodes_by_name)
+{
+    za_ref_t ref = begin(THERE);
+    ORDER(.op = DO_FAIL);
+    settle();
+    cr_expect(count(SUBJECT_STOPPING) == 0);
+    ORDER(.op = DO_WHEREIS);
+    await(FOUND, 1);
+    cr_expect(last(FOUND).a == 0 && za_ref_equal(found, ref));
+    ORDER(.op = DO_STOP, .ref = found);
+    await(SPAWN_FAILED, 1);
+    cr_expect(last(SPAWN_FAILED).a == 1 && count(SUBJECT_STOPPING) == 1, "it is still its child");
+    end();
+}
+
 /* ---- links and nodes ---------------------------------------------------------------------- */
 
 Test(semantics, a_broken_link_fails_asks_at_once_and_nothing_else)
