@@ -19,37 +19,7 @@
 #include "core/clock.h"
 #include "core/park.h"
 #include "core/threads.h"
-
-/* ---- counting allocations ----------------------------------------------------------------- */
-
-static _Atomic uint64_t alloc_count;
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *block, size_t size);
-
-static void count_alloc(void)
-{
-    atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed); // relaxed: a counter
-}
-
-void *malloc(size_t size)
-{
-    count_alloc();
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-    count_alloc();
-    return __libc_calloc(count, size);
-}
-
-void *realloc(void *block, size_t size)
-{
-    count_alloc();
-    return __libc_realloc(block, size);
-}
+#include "counting.h"
 
 /* ---- a run -------------------------------------------------------------------------------- */
 
@@ -134,7 +104,7 @@ static void run_end(void)
 
 static void run_begin(void)
 {
-    run.allocs = atomic_load_explicit(&alloc_count, memory_order_relaxed); // relaxed: a counter
+    run.allocs = bench_allocations();
     run.start_ns = za_clock_ns();
 }
 
@@ -143,7 +113,7 @@ static double run_wait(void)
     while (atomic_load_explicit(&run.end_ns, memory_order_acquire) == 0) { // pairs: bench-end
         za_park_wait(&run.done, UINT64_MAX);
     }
-    run.allocs = atomic_load_explicit(&alloc_count, memory_order_relaxed) - run.allocs;
+    run.allocs = bench_allocations() - run.allocs;
     return (double)(atomic_load_explicit(&run.end_ns, memory_order_relaxed) - run.start_ns);
 }
 

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +36,9 @@ enum {
 
 typedef struct settings {
     uint32_t runs;
-    uint32_t rounds;    // of a ping-pong
-    uint64_t payloads;  // of a stream
-    uint32_t pairs;     // of a stream
+    uint32_t rounds;   // of a ping-pong
+    uint64_t payloads; // of a stream
+    uint32_t pairs;    // of a stream
 } settings_t;
 
 static uint64_t now_ns(void)
@@ -113,7 +114,8 @@ typedef struct sink {
 
 static za_verdict_t on_sink(za_ctx_t *ctx, sink_t *self, const bench_Sink *config)
 {
-    self->source = config->source.actor != 0 ? config->source : za_sender(ctx);
+    (void)ctx;
+    self->source = config->source;
     self->every = config->every;
     return ZA_DONE;
 }
@@ -162,21 +164,31 @@ typedef struct player {
     bool waiting;
 } player_t;
 
+/** Payloads between two answers of a sink: several to each window. */
+static uint32_t every(void)
+{
+    uint32_t quarter = WINDOW / result.settings.pairs / 4;
+    return quarter < PROGRESS_EVERY ? quarter : PROGRESS_EVERY;
+}
+
 static za_verdict_t on_up(za_ctx_t *ctx, player_t *self, const za_MemberUp *up)
 {
     (void)self;
     if (strcmp(up->name, "far") != 0) {
         return ZA_DONE;
     }
-    za_err_t err = result.stream ? za_spawn_on(ctx, up->node, sink, .mailbox = 2 * WINDOW)
-                                 : za_spawn_on(ctx, up->node, echo);
+    za_err_t err = result.stream
+                       ? za_spawn_on(ctx, up->node, sink, .mailbox = 2 * WINDOW,
+                                     ZA_ARGS(bench_Sink, .source = za_self(ctx), .every = every()))
+                       : za_spawn_on(ctx, up->node, echo);
     return err == ZA_OK ? ZA_DONE : ZA_FAIL;
 }
 
 static za_verdict_t serve(za_ctx_t *ctx, player_t *self)
 {
     self->sent_ns = now_ns();
-    return za_tell(ctx, self->far, ZA_MSG(bench_Payload, .data = { .size = PAYLOAD_BYTES })) == ZA_OK
+    return za_tell(ctx, self->far, ZA_MSG(bench_Payload, .data = { .size = PAYLOAD_BYTES })) ==
+                   ZA_OK
                ? ZA_DONE
                : ZA_FAIL;
 }
@@ -204,11 +216,6 @@ static za_verdict_t on_spawned(za_ctx_t *ctx, player_t *self, const za_Spawned *
     self->far = spawned->ref;
     if (!result.stream) {
         return serve(ctx, self);
-    }
-    uint64_t window = WINDOW / result.settings.pairs;
-    uint32_t every = window / 4 < PROGRESS_EVERY ? (uint32_t)(window / 4) : PROGRESS_EVERY;
-    if (za_tell(ctx, self->far, ZA_MSG(bench_Sink, .every = every)) != ZA_OK) {
-        return ZA_FAIL;
     }
     self->begun_ns = now_ns();
     return stream_more(ctx, self);
@@ -250,9 +257,7 @@ static za_verdict_t on_progress(za_ctx_t *ctx, player_t *self, const bench_Progr
         self->begun_ns = now_ns();
         self->round = (uint32_t)self->acknowledged;
     }
-    uint64_t every = WINDOW / result.settings.pairs / 4;
-    every = every < PROGRESS_EVERY ? every : PROGRESS_EVERY;
-    if (self->acknowledged + every > count) {
+    if (self->acknowledged + every() > count) {
         result.near_allocations = bench_allocations() - self->first_allocations;
         result.far_allocations = progress->allocations + 1 - self->first_far;
         uint64_t took = now_ns() - self->begun_ns;
@@ -311,7 +316,9 @@ static void make_certificates(void)
 
 static void remove_certificates(void)
 {
-    const char *const names[] = { "ca.pem", "ca.key", "near.pem", "near.key", "far.pem", "far.key" };
+    const char *const names[] = {
+        "ca.pem", "ca.key", "near.pem", "near.key", "far.pem", "far.key"
+    };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[80];
         path_of(path, sizeof path, names[i]);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "node/state.h"
 
 static bool handles(const za_class_t *class_, const za_type_t *type, za_handler_fn **out)
@@ -30,11 +31,11 @@ static void notify(za_node_t *node, uint64_t actor, const za_class_t *class_, co
 }
 
 /** All membership messages have the layout of za_MemberUp: uid and name. */
-static const za_type_t *member_type(za_member_state_t state)
+static const za_type_t *member_type(za_member_state_t state, bool again)
 {
     switch (state) {
     case ZA_MEMBER_UP:
-        return &za_MemberUp_type;
+        return again ? &za_MemberReachable_type : &za_MemberUp_type;
     case ZA_MEMBER_SUSPECT:
         return &za_MemberSuspect_type;
     case ZA_MEMBER_UNREACHABLE:
@@ -51,54 +52,65 @@ static const za_type_t *member_type(za_member_state_t state)
     return NULL;
 }
 
-static void tell_member(za_node_t *node, uint64_t actor, const za_class_t *class_,
-                        za_member_state_t state, uint64_t uid, const char *name)
+static void tell_member(za_node_t *node, const za_subscriber_t *to, const za_type_t *type,
+                        uint64_t uid, const char *name)
 {
-    const za_type_t *type = member_type(state);
-    if (type == NULL) {
-        return;
-    }
     za_MemberUp news = { .node = uid };
     snprintf(news.name, sizeof news.name, "%s", name);
-    notify(node, actor, class_, type, &news);
+    notify(node, to->actor, to->class_, type, &news);
 }
 
 typedef struct replay {
     za_node_t *node;
-    uint64_t actor;
-    const za_class_t *class_;
+    za_subscriber_t to;
 } replay_t;
 
 static bool replay_member(const za_member_info_t *info, void *context)
 {
     replay_t *replay = context;
     if (info->state == ZA_MEMBER_UP || info->state == ZA_MEMBER_SUSPECT) {
-        tell_member(replay->node, replay->actor, replay->class_, ZA_MEMBER_UP, info->uid,
-                    info->name);
+        tell_member(replay->node, &replay->to, &za_MemberUp_type, info->uid, info->name);
     }
     return true;
 }
 
 void za_node_replay_members(za_node_t *node, uint64_t actor, const za_class_t *class_)
 {
-    replay_t replay = { node, actor, class_ };
+    replay_t replay = { node, { actor, class_ } };
     za_cluster_each_member(node->cluster, replay_member, &replay);
+}
+
+/** True if the member was announced as up before. */
+static bool announce(za_node_t *node, const za_effect_t *effect)
+{
+    uint64_t *announced = &node->announced;
+    if (effect->uid != za_node_uid(node)) {
+        za_peer_t *peer = za_peer_claim(node, effect->uid, effect->name);
+        if (peer == NULL) {
+            return false;
+        }
+        announced = &peer->announced;
+    }
+    bool again = *announced == effect->uid;
+    *announced = effect->uid;
+    return again;
 }
 
 static void on_member(za_node_t *node, const za_effect_t *effect)
 {
     za_node_log(node, ZA_INFO, "member %s %016llx is %s", effect->name,
                 (unsigned long long)effect->uid, za_member_state_name(effect->state));
-    if (effect->uid != za_node_uid(node)) {
-        if (effect->state == ZA_MEMBER_UP) {
-            za_peer_claim(node, effect->uid, effect->name);
-        } else if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
+    bool again = false;
+    if (effect->state == ZA_MEMBER_UP) {
+        again = announce(node, effect);
+    } else if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
+        if (effect->uid != za_node_uid(node)) {
             za_peer_down(node, effect->uid);
         }
     }
-    for (uint32_t i = 0; i < node->subscriber_count; i++) {
-        tell_member(node, node->subscribers[i].actor, node->subscribers[i].class_, effect->state,
-                    effect->uid, effect->name);
+    const za_type_t *type = member_type(effect->state, again);
+    for (uint32_t i = 0; i < node->subscriber_count && type != NULL; i++) {
+        tell_member(node, &node->subscribers[i], type, effect->uid, effect->name);
     }
 }
 
@@ -194,9 +206,6 @@ static za_err_t spawn_local(za_node_t *node, const za_effect_t *effect, za_ref_t
     }
     za_ref_t owner = { effect->uid == za_node_uid(node) ? 0 : effect->uid, spec->parent };
     za_err_t err = za_runtime_spawn(node->worker, class_, &opts, owner, out);
-    if (err == ZA_OK) {
-        za_runtime_attach(node->worker, out->actor);
-    }
     if (args != NULL) {
         za_message_free(node->worker, args);
     }
@@ -207,17 +216,13 @@ static void on_spawn_local(za_node_t *node, const za_effect_t *effect)
 {
     za_ref_t ref = ZA_REF_NONE;
     za_err_t err = spawn_local(node, effect, &ref);
-    za_request_t *request = za_request_create(node, node->worker, 0, true);
-    if (request == NULL) {
-        return;
-    }
-    request->kind = ZA_REQUEST_EVENT;
-    request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_CHILD_STARTED,
-                                           .id = effect->id,
-                                           .uid = effect->uid,
-                                           .ref = ref,
-                                           .err = err };
-    za_request_post(node, request);
+    // Told right after this step, before the inbox: the child's end cannot come first.
+    ZA_ASSERT(node->started_count < ZA_STARTED_MAX); // the cluster's tables are smaller
+    node->started[node->started_count++] = (za_cluster_event_t){ .type = ZA_CLUSTER_CHILD_STARTED,
+                                                                 .id = effect->id,
+                                                                 .uid = effect->uid,
+                                                                 .ref = ref,
+                                                                 .err = err };
 }
 
 /** A runtime message to one actor; an actor without a handler for it does not want to know. */

@@ -49,6 +49,12 @@ void za_request_post(za_node_t *node, za_request_t *request)
 
 static void subscribe(za_node_t *node, uint64_t actor, const za_class_t *class_)
 {
+    for (uint32_t i = 0; i < node->subscriber_count; i++) {
+        if (node->subscribers[i].actor == actor) {
+            za_node_replay_members(node, actor, class_); // it was restarted and knows nothing
+            return;
+        }
+    }
     if (node->subscriber_count == ZA_SUBSCRIBERS_MAX) {
         za_node_log(node, ZA_WARN, "more than %d actors listen to membership: one hears nothing",
                     ZA_SUBSCRIBERS_MAX);

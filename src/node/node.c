@@ -140,21 +140,31 @@ void za_node_deinit(za_node_t *node)
     free(node);
 }
 
-void za_node_step(za_node_t *node, const za_cluster_event_t *event)
+/** One event to its end. Carrying out an effect posts requests; it never steps from inside. */
+static void step_event(za_node_t *node, za_cluster_event_t event)
 {
-    // Carrying out an effect posts requests and closes links; it never steps from inside.
     ZA_ASSERT(!node->stepping);
     node->stepping = true;
-    za_cluster_event_t next = *event;
     za_step_t step = ZA_STEP_MORE;
     while (step == ZA_STEP_MORE) {
-        next.now_ms = node->now_ms;
+        event.now_ms = node->now_ms;
         za_effects_reset(node->effects);
-        step = za_cluster_step(node->cluster, &next, node->effects);
+        step = za_cluster_step(node->cluster, &event, node->effects);
         za_node_carry_out(node);
-        next = (za_cluster_event_t){ .type = ZA_CLUSTER_CONTINUE };
+        event = (za_cluster_event_t){ .type = ZA_CLUSTER_CONTINUE };
     }
     node->stepping = false;
+}
+
+void za_node_step(za_node_t *node, const za_cluster_event_t *event)
+{
+    step_event(node, *event);
+    while (node->started_count > 0) {
+        za_cluster_event_t started = node->started[0];
+        node->started_count--;
+        memmove(node->started, node->started + 1, node->started_count * sizeof started);
+        step_event(node, started);
+    }
 }
 
 void za_node_touch(za_node_t *node)

@@ -100,6 +100,7 @@ static void remote_started(void *context, za_worker_t *worker, za_ref_t actor,
     if (request == NULL) {
         return;
     }
+    za_runtime_attach(worker, actor.actor);
     request->kind = ZA_REQUEST_SUBSCRIBE;
     request->event.actor = actor.actor;
     request->class_ = class_;

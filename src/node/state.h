@@ -24,11 +24,12 @@ enum {
     ZA_LINK_READ_BYTES_MAX = 512 * 1024, // per readable callback, so that links take turns
     ZA_BULK_SLOTS = 16,                  // large messages of one link in reassembly at a time
     ZA_BULK_PAIRS = 256,                 // hashed (sender, target) pairs with bulk queued
-    ZA_SUBSCRIBERS_MAX = 4096,           // actors that hear of membership
-    ZA_UNLINKED_MS_MAX = 10000,          // frames for a peer without a link are kept this long
-    ZA_PEER_QUARANTINE_MS = 60000,       // before the slot of a dead uid serves another
-    ZA_USER_RUN_MAX = 256,               // small messages between two chunks of a large one
-    ZA_OUT_COST = 256,                   // bytes charged for a queued frame beside its body
+    ZA_STARTED_MAX = 10000,        // children started in one step: twice what the cluster holds
+    ZA_SUBSCRIBERS_MAX = 4096,     // actors that hear of membership
+    ZA_UNLINKED_MS_MAX = 10000,    // frames for a peer without a link are kept this long
+    ZA_PEER_QUARANTINE_MS = 60000, // before the slot of a dead uid serves another
+    ZA_USER_RUN_MAX = 256,         // small messages between two chunks of a large one
+    ZA_OUT_COST = 256,             // bytes charged for a queued frame beside its body
     ZA_MESSAGE_FRAME_BODY_MAX = ZA_CHUNK_BYTES_MAX - 256, // larger bodies go in chunks
     ZA_DIRTY_WORDS = ZA_PEERS_MAX / 64,
     ZA_INBOX_BATCH_MAX = 4096, // requests per service, so that input gets its turn
@@ -175,7 +176,10 @@ struct za_node {
     za_subscriber_t *subscribers;
     uint32_t subscriber_count;
     bool stepping;
+    za_cluster_event_t started[ZA_STARTED_MAX]; // children of this step, to be told
+    uint32_t started_count;
     uint32_t closing_count;
+    uint64_t announced;         // own uid, once announced as up
     uint64_t received_messages; // since the counters were last told
     za_admin_t *admin;
     uint64_t started_ms;
