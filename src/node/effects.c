@@ -89,6 +89,9 @@ static bool announce(za_node_t *node, const za_effect_t *effect)
         if (peer == NULL) {
             return false;
         }
+        // A reborn node takes its verdicts back: a uid that it called down may be up again.
+        atomic_store_explicit(&peer->terminal, false,
+                              memory_order_relaxed); // a late look is as good
         announced = &peer->announced;
     }
     bool again = *announced == effect->uid;

@@ -118,6 +118,7 @@ void za_peer_down(za_node_t *node, uint64_t uid)
     if (peer != NULL) {
         za_link_close_peer(node, uid);
         atomic_store_explicit(&peer->terminal, true, memory_order_relaxed);
+        peer->announced = 0;
         peer->since_ms = node->now_ms;
         za_lanes_discard(node, peer);
     }

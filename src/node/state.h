@@ -67,7 +67,8 @@ typedef struct za_peer {
     za_out_t *heads[ZA_LANE_COUNT]; // taken from the queue, not yet in the stream
     _Atomic bool terminal;          // written by the owner
     // The owner.
-    bool ready;        // its queues are initialised
+    bool ready;         // its queues are initialised
+    uint64_t announced; // the uid that was announced as up
     uint64_t since_ms; // terminal, or without a link
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
 } za_peer_t;
