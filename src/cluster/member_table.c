@@ -248,7 +248,7 @@ void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *o
     if (member->shown == state) {
         return;
     }
-    if (member->shown != NOT_SHOWN && member->shown >= ZA_MEMBER_LEFT) {
+    if (member->shown != NOT_SHOWN && member->shown >= ZA_MEMBER_LEFT && state >= ZA_MEMBER_LEFT) {
         member->shown = (uint8_t)state; // LEFT here, DOWN elsewhere: its end was told, once
         return;
     }
