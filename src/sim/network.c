@@ -33,6 +33,7 @@ typedef struct segment {
 /** One end of a stream. Lives while its process, its other end or an event refers to it. */
 struct za_conn {
     za_network_t *network;
+    za_conn_t *next, **link_to; // all connections, so that the end of a run frees them
     uint32_t refs;
     uint32_t host, peer_host;
     za_conn_t *peer;
@@ -93,6 +94,7 @@ struct za_network {
     uint64_t now_ns, number, hash, handled;
     event_t *heap;
     uint32_t heap_count, heap_capacity;
+    za_conn_t *conns;
     host_t hosts[ZA_NETWORK_HOSTS_MAX];
     path_t paths[ZA_NETWORK_HOSTS_MAX][ZA_NETWORK_HOSTS_MAX];
 };
@@ -172,14 +174,22 @@ static void drop_segments(segment_t **first)
     }
 }
 
-static void unref(za_conn_t *conn)
+static void free_conn(za_conn_t *conn)
 {
-    if (conn == NULL || --conn->refs > 0) {
-        return;
+    *conn->link_to = conn->next;
+    if (conn->next != NULL) {
+        conn->next->link_to = conn->link_to;
     }
     drop_segments(&conn->rx);
     drop_segments(&conn->flight);
     free(conn);
+}
+
+static void unref(za_conn_t *conn)
+{
+    if (conn != NULL && --conn->refs == 0) {
+        free_conn(conn);
+    }
 }
 
 /** Breaks the pair's references to each other, once neither has anything to send. */
@@ -204,6 +214,12 @@ static za_conn_t *create_conn(za_network_t *network, uint32_t host, uint32_t pee
     conn->peer_host = peer_host;
     conn->rx_end = &conn->rx;
     conn->flight_end = &conn->flight;
+    conn->next = network->conns;
+    conn->link_to = &network->conns;
+    if (conn->next != NULL) {
+        conn->next->link_to = &conn->next;
+    }
+    network->conns = conn;
     host_t *at = &network->hosts[host];
     if (at->conn_count == at->conn_capacity) {
         at->conns = grow(at->conns, &at->conn_capacity, sizeof(za_conn_t *));
@@ -628,17 +644,11 @@ void za_network_destroy(za_network_t *network)
     if (network == NULL) {
         return;
     }
-    while (network->heap_count > 0) {
-        event_t event = pop_event(network);
-        unref(event.conn);
+    while (network->conns != NULL) {
+        free_conn(network->conns);
     }
     for (uint32_t i = 0; i < ZA_NETWORK_HOSTS_MAX; i++) {
-        host_t *host = &network->hosts[i];
-        for (uint32_t c = 0; c < host->conn_count; c++) {
-            part(host->conns[c]);
-            unref(host->conns[c]);
-        }
-        free(host->conns);
+        free(network->hosts[i].conns);
     }
     free(network->heap);
     free(network);
