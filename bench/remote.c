@@ -201,7 +201,14 @@ static za_verdict_t stream_more(za_ctx_t *ctx, player_t *self)
         za_err_t err =
             za_tell(ctx, self->far, ZA_MSG(bench_Payload, .data = { .size = PAYLOAD_BYTES }));
         if (err == ZA_EFULL || err == ZA_ENOBUFS) {
-            break; // the next progress goes on
+            if (self->sent > self->acknowledged) {
+                break; // the next progress goes on
+            }
+            // The lane is full of others' payloads: none of ours will be answered.
+            return za_after(ctx, 1, ZA_MSG(bench_Progress, .received = self->acknowledged), NULL) ==
+                           ZA_OK
+                       ? ZA_DONE
+                       : ZA_FAIL;
         }
         if (err != ZA_OK) {
             return ZA_FAIL;
