@@ -74,24 +74,26 @@ typedef enum za_on_node_down {
 
 /** Zero is the default of every field. */
 typedef struct za_spawn_opts {
-    size_t size;              // sizeof(za_spawn_opts_t), set by the macros
-    const char *name;         // registered for it, cluster-wide, before it handles its first message
-    uint32_t mailbox;         // user messages at most; 0: the node's default
+    size_t size;      // sizeof(za_spawn_opts_t), set by the macros
+    const char *name; // registered for it, cluster-wide, before it handles its first message
+    uint32_t mailbox; // user messages at most; 0: the node's default
     za_overflow_t overflow;
     za_restart_t restart;
-    uint32_t max_restarts;    // within within_ms; 0: never restarted
-    uint32_t within_ms;       // 0: 5000
-    uint32_t backoff_min_ms;  // delay before the first restart, doubles; 0: at once
-    uint32_t backoff_max_ms;  // 0: 30000
+    uint32_t max_restarts;   // within within_ms; 0: never restarted
+    uint32_t within_ms;      // 0: 5000
+    uint32_t backoff_min_ms; // delay before the first restart, doubles; 0: at once
+    uint32_t backoff_max_ms; // 0: 30000
     za_on_limit_t on_limit;
     za_on_node_down_t on_node_down; // za_spawn_on only
-    uint64_t tag;             // returned in za_Spawned and za_SpawnFailed
-    const za_type_t *args_type; // ZA_ARGS: the actor's first message, again at each restart
+    uint64_t tag;                   // returned in za_Spawned and za_SpawnFailed
+    const za_type_t *args_type;     // ZA_ARGS: the actor's first message, again at each restart
     const void *args;
 } za_spawn_opts_t;
 
 /** Spawn arguments: ZA_ARGS(chat_Config, .limit = 3) among the options. */
+// clang-format off
 #define ZA_ARGS(T, ...) .args_type = &T##_type, .args = &(const T){ __VA_ARGS__ }
+// clang-format on
 
 typedef struct za_ask_opts {
     size_t size;         // sizeof(za_ask_opts_t), set by the macro
@@ -166,7 +168,8 @@ ZA_MUST_USE ZA_API za_err_t za_ask_send(za_ctx_t *ctx, za_ref_t to, void **messa
 
 /** za_ask(ctx, to, ZA_MSG(chat_Hello, .name = "x"), .timeout_ms = 500, .tag = 7) */
 #define za_ask(ctx, to, message, ...)                                                              \
-    za_ask_with(ctx, to, message, &(const za_ask_opts_t){ .size = sizeof(za_ask_opts_t), __VA_ARGS__ })
+    za_ask_with(ctx, to, message,                                                                  \
+                &(const za_ask_opts_t){ .size = sizeof(za_ask_opts_t), __VA_ARGS__ })
 
 /** Holds the message being handled beyond the handler. NULL if it is held already. */
 ZA_MUST_USE ZA_API za_message_t *za_keep(za_ctx_t *ctx);
@@ -196,7 +199,9 @@ ZA_MUST_USE ZA_API za_err_t za_spawn_with(za_ctx_t *ctx, const za_class_t *class
 /** za_spawn(ctx, greeter, &ref, .mailbox = 64) */
 #define za_spawn(ctx, cls, ...)                                                                    \
     za_spawn_with(ctx, &cls##_class, ZA__SPAWN(__VA_ARGS__, .size = sizeof(za_spawn_opts_t)))
+// clang-format off
 #define ZA__SPAWN(out, ...) out, &(const za_spawn_opts_t){ __VA_ARGS__ }
+// clang-format on
 
 /**
  * A child of this actor on `node` (0 or the own uid: here), which must allow its class. Answers
@@ -208,7 +213,9 @@ ZA_MUST_USE ZA_API za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node, const
 /** za_spawn_on(ctx, up->node, greeter, .max_restarts = 3) */
 #define za_spawn_on(ctx, node, ...)                                                                \
     za_spawn_on_with(ctx, node, ZA__SPAWN_ON(__VA_ARGS__, .size = sizeof(za_spawn_opts_t)))
+// clang-format off
 #define ZA__SPAWN_ON(cls, ...) &cls##_class, &(const za_spawn_opts_t){ __VA_ARGS__ }
+// clang-format on
 
 /** Stops a child (also one of za_spawn_on) or this actor itself. ZA_EDENIED for any other. */
 ZA_MUST_USE ZA_API za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor);
@@ -249,6 +256,7 @@ ZA_API void za_log(za_ctx_t *ctx, int level, const char *format, ...) ZA_PRINTF(
     const za_class_t cls##_class = { #cls, sizeof(state), cls##__handlers,                         \
                                      sizeof cls##__handlers / sizeof *cls##__handlers }
 
+// clang-format off
 #define ZA__CALL(...) ZA__CALL_(__VA_ARGS__)
 #define ZA__CALL_(c, s, T, fn)                                                                     \
     _Static_assert(_Generic(&fn, za_verdict_t(*)(za_ctx_t *, s *, const T *) : 1, default : 0),    \
@@ -293,6 +301,7 @@ ZA_API void za_log(za_ctx_t *ctx, int level, const char *format, ...) ZA_PRINTF(
 #define ZA__E22(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E21(f, c, s, __VA_ARGS__)
 #define ZA__E23(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E22(f, c, s, __VA_ARGS__)
 #define ZA__E24(f, c, s, x, ...) f(c, s, ZA__STRIP x) ZA__E23(f, c, s, __VA_ARGS__)
+// clang-format on
 
 #ifdef __cplusplus
 }

@@ -49,8 +49,7 @@ ZA_API void za_node_destroy(za_node_t *node);
 ZA_MUST_USE ZA_API za_err_t za_node_spawn_with(za_node_t *node, const za_class_t *class_,
                                                za_ref_t *out, const za_spawn_opts_t *opts);
 #define za_node_spawn(node, cls, ...)                                                              \
-    za_node_spawn_with(node, &cls##_class,                                                         \
-                       ZA__SPAWN(__VA_ARGS__, .size = sizeof(za_spawn_opts_t)))
+    za_node_spawn_with(node, &cls##_class, ZA__SPAWN(__VA_ARGS__, .size = sizeof(za_spawn_opts_t)))
 
 /** Sends from a thread that is no actor; as za_tell, with no sender. Any thread. */
 ZA_MUST_USE ZA_API za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_type_t *type,
@@ -63,8 +62,7 @@ ZA_API uint64_t za_node_uid(const za_node_t *node);
  * A whole program: options, configuration, node, `root` as root actor, until SIGTERM or SIGINT;
  * then drains and leaves. Returns the exit status. `classes` as in za_node_create.
  */
-ZA_API int za_main(int argc, char **argv, const za_class_t *root,
-                   const za_class_t *const *classes);
+ZA_API int za_main(int argc, char **argv, const za_class_t *root, const za_class_t *const *classes);
 
 #ifdef __cplusplus
 }

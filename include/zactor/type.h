@@ -32,10 +32,10 @@ typedef struct za_type za_type_t;
 /** One field as the peer is told of it: what must agree for two builds to talk. */
 typedef struct za_field {
     const char *name;
-    uint32_t number;      // protobuf field number
-    uint8_t kind;         // protobuf FieldDescriptorProto.Type
-    uint8_t repeated;     // 1 if repeated
-    const char *message;  // full name of the field's message type, or NULL
+    uint32_t number;     // protobuf field number
+    uint8_t kind;        // protobuf FieldDescriptorProto.Type
+    uint8_t repeated;    // 1 if repeated
+    const char *message; // full name of the field's message type, or NULL
 } za_field_t;
 
 struct za_type {
@@ -66,7 +66,9 @@ static inline uint32_t za_type_extent(const za_type_t *type, const void *message
 }
 
 /** A type and a message of it, in the form that tell, ask, reply and spawn take. */
+// clang-format off
 #define ZA_MSG(T, ...) &T##_type, &(const T){ __VA_ARGS__ }
+// clang-format on
 
 #ifdef __cplusplus
 }

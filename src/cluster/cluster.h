@@ -18,12 +18,12 @@ typedef struct za_cluster za_cluster_t;
 
 /** Times of the failure detector, ms; presets as in docs/protocol.md. */
 typedef struct za_cluster_timing {
-    uint32_t probe_interval_ms;     // T
-    uint32_t probe_timeout_ms;      // first guess; adapts to the RTT
+    uint32_t probe_interval_ms; // T
+    uint32_t probe_timeout_ms;  // first guess; adapts to the RTT
     uint32_t suspicion_mult;
     uint32_t gossip_interval_ms;
     uint32_t sync_interval_ms;
-    uint32_t auto_down_ms;          // UNREACHABLE to DOWN
+    uint32_t auto_down_ms; // UNREACHABLE to DOWN
     uint32_t leave_timeout_ms;
     uint32_t reconnect_interval_ms; // to DOWN and UNREACHABLE addresses
     uint32_t seed_interval_ms;      // to seeds that are no members
@@ -34,9 +34,9 @@ extern const za_cluster_timing_t za_cluster_timing_lan;
 extern const za_cluster_timing_t za_cluster_timing_local;
 
 typedef struct za_cluster_config {
-    const char *cluster;  // name; every member's must be equal
-    const char *name;     // of this node, unique in the cluster, as in its certificate
-    const char *address;  // "host:port" at which others reach this node
+    const char *cluster;      // name; every member's must be equal
+    const char *name;         // of this node, unique in the cluster, as in its certificate
+    const char *address;      // "host:port" at which others reach this node
     const char *const *seeds; // addresses; our own is skipped
     uint32_t seed_count;
     uint64_t random_seed; // also source of our uids
@@ -44,8 +44,8 @@ typedef struct za_cluster_config {
 } za_cluster_config_t;
 
 typedef enum za_cluster_event_type {
-    ZA_CLUSTER_TICK,           // the deadline has come (or earlier: harmless)
-    ZA_CLUSTER_CONTINUE,       // after ZA_STEP_MORE
+    ZA_CLUSTER_TICK,     // the deadline has come (or earlier: harmless)
+    ZA_CLUSTER_CONTINUE, // after ZA_STEP_MORE
     // From peers. `uid` is the link's authenticated peer.
     ZA_CLUSTER_DATAGRAM,       // uid, bytes
     ZA_CLUSTER_FRAME,          // uid, lane (control or system), bytes
@@ -54,16 +54,16 @@ typedef enum za_cluster_event_type {
     ZA_CLUSTER_CONNECT_FAILED, // address, err (ZA_EREFUSED, ZA_ETIMEOUT, ZA_EAUTH, ZA_ECLUSTER ...)
     // From this node.
     ZA_CLUSTER_LEAVE,
-    ZA_CLUSTER_DOWN_NODE,      // name: an operator declares an unreachable (or any) member down
-    ZA_CLUSTER_REGISTER,       // name, actor
-    ZA_CLUSTER_UNREGISTER,     // name, actor
-    ZA_CLUSTER_WATCH,          // watcher, id, ref (remote target)
-    ZA_CLUSTER_UNWATCH,        // watcher, id, ref
-    ZA_CLUSTER_LOCAL_DOWN,     // watcher (remote), id, ref (local target), reason, after_user
-    ZA_CLUSTER_ACTOR_STOPPED,  // actor, reason: drop its names, its children, its own child record
-    ZA_CLUSTER_SPAWN,          // id (request, unique per node), actor (parent), uid (target), tag, spawn
-    ZA_CLUSTER_STOP_CHILD,     // actor (parent), ref (child)
-    ZA_CLUSTER_CHILD_STARTED,  // id, uid (asking node), ref (child, own uid as 0), err
+    ZA_CLUSTER_DOWN_NODE,     // name: an operator declares an unreachable (or any) member down
+    ZA_CLUSTER_REGISTER,      // name, actor
+    ZA_CLUSTER_UNREGISTER,    // name, actor
+    ZA_CLUSTER_WATCH,         // watcher, id, ref (remote target)
+    ZA_CLUSTER_UNWATCH,       // watcher, id, ref
+    ZA_CLUSTER_LOCAL_DOWN,    // watcher (remote), id, ref (local target), reason, after_user
+    ZA_CLUSTER_ACTOR_STOPPED, // actor, reason: drop its names, its children, its own child record
+    ZA_CLUSTER_SPAWN, // id (request, unique per node), actor (parent), uid (target), tag, spawn
+    ZA_CLUSTER_STOP_CHILD,    // actor (parent), ref (child)
+    ZA_CLUSTER_CHILD_STARTED, // id, uid (asking node), ref (child, own uid as 0), err
 } za_cluster_event_type_t;
 
 typedef struct za_cluster_event {

@@ -43,26 +43,26 @@ typedef enum za_effect_type {
     ZA_EFFECT_CONNECT,       // address: make a link to whoever is there, unless one is being made
     ZA_EFFECT_CLOSE_LINK,    // uid: say GOODBYE and close, nothing of it is delivered from now on
     // Membership.
-    ZA_EFFECT_MEMBER,        // uid, name, address, state: a member's state changed
-    ZA_EFFECT_REBORN,        // uid: our new uid (was = the old one); every link must be made anew
-    ZA_EFFECT_LEFT,          // our own leave is complete
-    ZA_EFFECT_REFUSED,       // err, text: we cannot join (name in use, version): give up or retry
+    ZA_EFFECT_MEMBER,  // uid, name, address, state: a member's state changed
+    ZA_EFFECT_REBORN,  // uid: our new uid (was = the old one); every link must be made anew
+    ZA_EFFECT_LEFT,    // our own leave is complete
+    ZA_EFFECT_REFUSED, // err, text: we cannot join (name in use, version): give up or retry
     // Registry.
-    ZA_EFFECT_NAME_SET,      // name, ref: lookup of `name` now answers `ref` (own uid as 0)
-    ZA_EFFECT_NAME_CLEARED,  // name
-    ZA_EFFECT_NAME_LOST,     // name, ref (winner), actor: our actor lost the name
+    ZA_EFFECT_NAME_SET,     // name, ref: lookup of `name` now answers `ref` (own uid as 0)
+    ZA_EFFECT_NAME_CLEARED, // name
+    ZA_EFFECT_NAME_LOST,    // name, ref (winner), actor: our actor lost the name
     // Watches.
     ZA_EFFECT_FIRE,          // watcher, id, ref (target), reason: za_runtime_down
     ZA_EFFECT_WATCH_LOCAL,   // watcher (remote), id, actor: za_runtime_watch
     ZA_EFFECT_UNWATCH_LOCAL, // watcher (remote), id, actor
     // Remote children.
-    ZA_EFFECT_SPAWN_LOCAL,   // request, uid (asking node), spawn: start it, answer CHILD_STARTED
-    ZA_EFFECT_STOP_LOCAL,    // actor, reason
-    ZA_EFFECT_SPAWNED,       // actor (parent), tag, ref, epoch: za_Spawned
-    ZA_EFFECT_SPAWN_FAILED,  // actor (parent), tag, reason: za_SpawnFailed
+    ZA_EFFECT_SPAWN_LOCAL,  // request, uid (asking node), spawn: start it, answer CHILD_STARTED
+    ZA_EFFECT_STOP_LOCAL,   // actor, reason
+    ZA_EFFECT_SPAWNED,      // actor (parent), tag, ref, epoch: za_Spawned
+    ZA_EFFECT_SPAWN_FAILED, // actor (parent), tag, reason: za_SpawnFailed
     // Observation.
-    ZA_EFFECT_LOG,           // level, text
-    ZA_EFFECT_MARK,          // mark: a coverage mark was hit
+    ZA_EFFECT_LOG,  // level, text
+    ZA_EFFECT_MARK, // mark: a coverage mark was hit
 } za_effect_type_t;
 
 /** Coverage marks: a simulation that never reaches one of these tested less than it claims. */
@@ -109,7 +109,7 @@ typedef struct za_effect {
     za_Reason reason;
     uint64_t uid;
     uint64_t was;
-    uint64_t id;      // watch id, request id
+    uint64_t id; // watch id, request id
     uint64_t tag;
     uint64_t actor;
     za_ref_t ref;
@@ -122,7 +122,7 @@ typedef struct za_effect {
 } za_effect_t;
 
 enum {
-    ZA_EFFECTS_MAX = 512,              // per step; a step that needs more answers ZA_STEP_MORE
+    ZA_EFFECTS_MAX = 512, // per step; a step that needs more answers ZA_STEP_MORE
     ZA_EFFECTS_ARENA_BYTES = 512 * 1024,
 };
 

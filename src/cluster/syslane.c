@@ -19,7 +19,8 @@ enum {
 };
 
 static_assert(FRAMES_MAX >= (int)ZA_SYSLANE_FRAMES_MAX, "one peer can fill its window");
-static_assert(BLOCKS_MAX * (int)ZA_BLOCK_BYTES >= (int)ZA_SYSLANE_BYTES_MAX, "one peer can fill its window");
+static_assert(BLOCKS_MAX * (int)ZA_BLOCK_BYTES >= (int)ZA_SYSLANE_BYTES_MAX,
+              "one peer can fill its window");
 static_assert(za_SysFrame_size <= ZA_FRAME_BYTES_MAX, "a frame fits a frame");
 
 typedef struct frame {

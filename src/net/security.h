@@ -17,10 +17,10 @@
 
 /** What the peer's certificate says of it. Plain connections have role member and empty names. */
 typedef struct za_identity {
-    bool verified;      // from a certificate that was checked
-    char cluster[65];   // of SAN URI zactor://<cluster>/<node>
+    bool verified;    // from a certificate that was checked
+    char cluster[65]; // of SAN URI zactor://<cluster>/<node>
     char node[65];
-    uint32_t roles;     // ZA_ROLE_*
+    uint32_t roles; // ZA_ROLE_*
 } za_identity_t;
 
 enum { ZA_ROLE_MEMBER = 1, ZA_ROLE_CLIENT = 2, ZA_ROLE_ADMIN = 4 };
@@ -29,7 +29,8 @@ typedef struct za_security za_security_t;
 
 typedef struct za_security_ops {
     /** Puts bytes of the socket in; *taken may be less than `size` (its buffer is full). */
-    za_err_t (*push_wire)(za_security_t *security, const uint8_t *bytes, size_t size, size_t *taken);
+    za_err_t (*push_wire)(za_security_t *security, const uint8_t *bytes, size_t size,
+                          size_t *taken);
     /** Takes bytes for the socket out; *size 0: none now. */
     za_err_t (*pull_wire)(za_security_t *security, uint8_t *out, size_t capacity, size_t *size);
     /**

@@ -69,7 +69,7 @@ typedef struct za_peer {
     // The owner.
     bool ready;         // its queues are initialised
     uint64_t announced; // the uid that was announced as up
-    uint64_t since_ms; // terminal, or without a link
+    uint64_t since_ms;  // terminal, or without a link
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
 } za_peer_t;
 

@@ -86,8 +86,17 @@ static void member_mark(void *context, za_mark_t mark)
 
 /* ---- running a node ---------------------------------------------------------------------------- */
 
+/** What no mark is emitted for: the runtime counts it. */
+static uint64_t full_mailboxes(const member_t *member)
+{
+    za_counters_t counters;
+    za_runtime_counters(za_node_runtime(member->node), &counters);
+    return counters.rejected + counters.dead_by_reason[za_Reason_REASON_MAILBOX_FULL];
+}
+
 static void end_process(member_t *member)
 {
+    member->sim->marks[ZA_MARK_MAILBOX_FULL] += full_mailboxes(member);
     za_network_set_node(member->sim->network, member->index, NULL);
     za_node_deinit(member->node);
     za_network_detach(member->sim->network, member->index);
@@ -478,7 +487,11 @@ bool za_sim_converged(za_sim_t *sim)
 
 uint64_t za_sim_marks(const za_sim_t *sim, uint32_t mark)
 {
-    return mark < ZA_MARK_COUNT ? sim->marks[mark] : 0;
+    uint64_t hits = mark < ZA_MARK_COUNT ? sim->marks[mark] : 0;
+    for (uint32_t i = 0; i < sim->opts.nodes && mark == ZA_MARK_MAILBOX_FULL; i++) {
+        hits += sim->members[i].node != NULL ? full_mailboxes(&sim->members[i]) : 0;
+    }
+    return hits;
 }
 
 const char *za_sim_mark_name(uint32_t mark)
