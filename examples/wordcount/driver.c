@@ -259,6 +259,16 @@ static za_verdict_t prepare(za_ctx_t *ctx, driver_t *self)
     return ZA_DONE;
 }
 
+static bool has_counters(const driver_t *self)
+{
+    for (uint32_t i = 0; i < self->counter_count; i++) {
+        if (!self->counters[i].gone) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static za_verdict_t spawn_counters(za_ctx_t *ctx, driver_t *self)
 {
     self->counting = true;
@@ -270,14 +280,16 @@ static za_verdict_t spawn_counters(za_ctx_t *ctx, driver_t *self)
                                        .name = counter_name(index, name), .tag = index,
                                        .mailbox = 2 * IN_FLIGHT_MAX, .max_restarts = 3,
                                        .on_node_down = ZA_NODE_DOWN_RESPAWN);
-            if (err != ZA_OK) {
+            if (err == ZA_ENOROUTE) { // the node went, and the news of it is on its way
+                self->counters[index].gone = true;
+            } else if (err != ZA_OK) {
                 return give_up(ctx, self, name, za_err_text(err));
             }
         }
     }
     report(ctx, self, ZA_INFO, "counting %" PRIu64 " bytes with %u counters on %u nodes",
            self->bytes_total, self->counter_count, self->node_count);
-    return ZA_DONE;
+    return has_counters(self) ? ZA_DONE : give_up(ctx, self, "no counter", "no node is in reach");
 }
 
 /* ---- batches ------------------------------------------------------------------------------ */
@@ -566,6 +578,13 @@ static za_verdict_t on_member_left(za_ctx_t *ctx, driver_t *self, const za_Membe
     return ZA_DONE;
 }
 
+static za_verdict_t on_reborn(za_ctx_t *ctx, driver_t *self, const za_Reborn *reborn)
+{
+    report(ctx, self, ZA_WARN, "this node was declared down and joins again");
+    forget_node(self, reborn->was);
+    return ZA_DONE;
+}
+
 static za_verdict_t on_spawned(za_ctx_t *ctx, driver_t *self, const za_Spawned *child)
 {
     if (child->tag >= self->counter_count) {
@@ -596,12 +615,10 @@ static za_verdict_t on_spawn_failed(za_ctx_t *ctx, driver_t *self, const za_Spaw
     report(ctx, self, ZA_WARN, "%s ended: %s", name, reason_text(failed->reason));
     self->counters[failed->tag].gone = true;
     lose_counter(&self->counters[failed->tag]);
-    for (uint32_t i = 0; i < self->counter_count; i++) {
-        if (!self->counters[i].gone) {
-            return pump(ctx, self);
-        }
+    if (!has_counters(self)) {
+        return give_up(ctx, self, "no counter is left", reason_text(failed->reason));
     }
-    return give_up(ctx, self, "no counter is left", reason_text(failed->reason));
+    return pump(ctx, self);
 }
 
 static za_verdict_t on_counts(za_ctx_t *ctx, driver_t *self, const wc_Counts *counts)
@@ -677,6 +694,6 @@ static za_verdict_t on_stopping(za_ctx_t *ctx, driver_t *self, const za_Stopping
 
 ZA_ACTOR(wordcount_driver, driver_t, (za_Started, on_started), (wc_Start, on_start),
          (za_MemberUp, on_member_up), (za_MemberDown, on_member_down),
-         (za_MemberLeft, on_member_left), (za_Spawned, on_spawned),
+         (za_MemberLeft, on_member_left), (za_Reborn, on_reborn), (za_Spawned, on_spawned),
          (za_SpawnFailed, on_spawn_failed), (wc_Counts, on_counts), (za_Timeout, on_timeout),
          (za_Down, on_down), (wc_Tick, on_tick), (za_Stopping, on_stopping));
