@@ -26,7 +26,8 @@ static void print_log(void *context, uint64_t now_ms, const char *node, int leve
 {
     (void)context;
     static const char *const levels[] = { "?", "debug", "info", "warn", "error" };
-    printf("%8" PRIu64 " ms %-3s %-5s %s\n", now_ms, node, levels[level & 3], text);
+    printf("%8" PRIu64 " ms %-3s %-5s %s\n", now_ms, node,
+           levels[level >= 1 && level <= 4 ? level : 0], text);
 }
 
 static void node_starts(za_sim_t *sim, uint32_t node)
