@@ -45,6 +45,7 @@ struct za_type {
     uint64_t fingerprint; // FNV-1a 64 over the field table
     const za_field_t *fields;
     uint32_t field_count;
+    uint32_t encoded_max; // protobuf bytes of a message at most; 0: no bound but its size
     /** Bytes of the whole block of `message`, >= size. NULL: always `size`. */
     uint32_t (*extent)(const void *message);
     /** Calls `visit` for each za_ref_t in `message`. NULL: the type has none. */

@@ -703,7 +703,9 @@ static void *on_accepted(void *context, za_conn_t *conn, za_listener_t listener,
 {
     za_node_t *node = context;
     za_node_touch(node);
-    za_link_t *link = count_greetings(node) < GREETINGS_MAX ? free_link(node) : NULL;
+    // Strangers must not keep the operator out.
+    bool room = listener == ZA_LISTENER_ADMIN || count_greetings(node) < GREETINGS_MAX;
+    za_link_t *link = room ? free_link(node) : NULL;
     if (link == NULL) {
         ZA_COUNT(node, links_refused, 1);
         return NULL;

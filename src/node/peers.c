@@ -199,6 +199,17 @@ static za_lane_t choose_lane(za_peer_t *peer, za_out_t *out)
     return ZA_LANE_BULK;
 }
 
+/** Room for the encoded body: exact, unless a bound that costs no look at the message is small. */
+static za_err_t encoding_bound(const za_outgoing_t *message, size_t *size)
+{
+    if (message->type->encoded_max > 0 && message->type->encoded_max <= ZA_ENCODE_AT_ONCE_MAX) {
+        *size = message->type->encoded_max;
+        return ZA_OK;
+    }
+    za_err_t err = message->type->encoded_size(message->body, size);
+    return err == ZA_OK && *size > ZA_MESSAGE_BYTES_MAX ? ZA_ETOOBIG : err;
+}
+
 za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
                       const za_outgoing_t *message)
 {
@@ -206,12 +217,9 @@ za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
         return ZA_ENOROUTE;
     }
     size_t size = 0;
-    za_err_t err = message->type->encoded_size(message->body, &size);
+    za_err_t err = encoding_bound(message, &size);
     if (err != ZA_OK) {
         return err;
-    }
-    if (size > ZA_MESSAGE_BYTES_MAX) {
-        return ZA_ETOOBIG;
     }
     za_lane_t likely = size <= ZA_MESSAGE_FRAME_BODY_MAX ? ZA_LANE_USER : ZA_LANE_BULK;
     if (atomic_load_explicit(&peer->queued_bytes[likely], memory_order_relaxed) + size >

@@ -29,6 +29,7 @@ enum {
     ZA_UNLINKED_MS_MAX = 10000,    // frames for a peer without a link are kept this long
     ZA_PEER_QUARANTINE_MS = 60000, // before the slot of a dead uid serves another
     ZA_USER_RUN_MAX = 256,         // small messages between two chunks of a large one
+    ZA_ENCODE_AT_ONCE_MAX = 1024,  // types of a smaller bound are encoded without being measured
     ZA_OUT_COST = 256,             // bytes charged for a queued frame beside its body
     ZA_MESSAGE_FRAME_BODY_MAX = ZA_CHUNK_BYTES_MAX - 256, // larger bodies go in chunks
     ZA_DIRTY_WORDS = ZA_PEERS_MAX / 64,
