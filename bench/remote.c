@@ -1,6 +1,6 @@
 // Two nodes in two processes on loopback, mutual TLS, one worker each: round trips and streams.
 //
-//     bench-remote [--quick] [remote-pingpong | remote-stream-64 ...]
+//     bench-remote [--quick] [--runs N] [remote-pingpong | remote-stream-64 ...]
 //
 // One JSON object per line. Beside ours runs `limit`: the same TLS over blocking sockets, without
 // actors, in the same run, because only ratios inside one run mean anything on a shared machine.
@@ -201,10 +201,10 @@ static za_verdict_t stream_more(za_ctx_t *ctx, player_t *self)
         za_err_t err =
             za_tell(ctx, self->far, ZA_MSG(bench_Payload, .data = { .size = PAYLOAD_BYTES }));
         if (err == ZA_EFULL || err == ZA_ENOBUFS) {
-            if (self->sent > self->acknowledged) {
+            if (self->sent - self->acknowledged >= every()) {
                 break; // the next progress goes on
             }
-            // The lane is full of others' payloads: none of ours will be answered.
+            // The lane is full of others' payloads: too few of ours for another progress.
             return za_after(ctx, 1, ZA_MSG(bench_Progress, .received = self->acknowledged), NULL) ==
                            ZA_OK
                        ? ZA_DONE
@@ -639,7 +639,9 @@ static bool wanted(int argc, char **argv, const char *id)
 {
     bool any = false;
     for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) != 0) {
+        if (strcmp(argv[i], "--runs") == 0) {
+            i++; // and its number
+        } else if (strncmp(argv[i], "--", 2) != 0) {
             any = true;
             if (strcmp(argv[i], id) == 0) {
                 return true;
@@ -652,10 +654,19 @@ static bool wanted(int argc, char **argv, const char *id)
 int main(int argc, char **argv)
 {
     bool quick = false;
+    long runs = 0;
     for (int i = 1; i < argc; i++) {
         quick |= strcmp(argv[i], "--quick") == 0;
+        if (strcmp(argv[i], "--runs") == 0) {
+            runs = i + 1 < argc ? strtol(argv[i + 1], NULL, 10) : 0;
+            if (runs < 1 || runs > RUNS_MAX) {
+                fail("--runs needs a number from 1 to 9");
+            }
+        }
     }
-    settings_t settings = { .runs = quick ? 3 : 5,
+    settings_t settings = { .runs = runs > 0 ? (uint32_t)runs
+                                    : quick  ? 3
+                                             : 5,
                             .rounds = quick ? 5000 : 20000,
                             .payloads = quick ? 1000000 : 4000000,
                             .pairs = 1 };
