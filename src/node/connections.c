@@ -217,6 +217,7 @@ static void detach(za_link_t *link)
     }
     link->peer = NULL;
     link->chunked = NULL; // goes again as a whole over the next link: it was never delivered
+    za_lanes_discard_service(link->node, peer);
     if (!link->owner_holds) {
         za_link_release(link, link->node->worker);
     }

@@ -337,16 +337,27 @@ static void spend(za_peer_t *peer, za_lane_t lane, za_worker_t *worker)
     za_message_free(worker, out->block);
 }
 
+static void discard_lane(za_node_t *node, za_peer_t *peer, za_lane_t lane)
+{
+    for (za_out_t *out = head(peer, lane); out != NULL; out = head(peer, lane)) {
+        if (out->kind == ZA_OUT_MESSAGE) {
+            ZA_COUNT(node, lost_link, 1);
+        }
+        spend(peer, lane, node->worker);
+    }
+}
+
 void za_lanes_discard(za_node_t *node, za_peer_t *peer)
 {
     for (za_lane_t lane = 0; lane < ZA_LANE_COUNT && peer->ready; lane++) {
-        for (za_out_t *out = head(peer, lane); out != NULL; out = head(peer, lane)) {
-            if (out->kind == ZA_OUT_MESSAGE) {
-                ZA_COUNT(node, lost_link, 1);
-            }
-            spend(peer, lane, node->worker);
-        }
+        discard_lane(node, peer, lane);
     }
+}
+
+void za_lanes_discard_service(za_node_t *node, za_peer_t *peer)
+{
+    discard_lane(node, peer, ZA_LANE_CONTROL);
+    discard_lane(node, peer, ZA_LANE_SYSTEM);
 }
 
 /** What is left of the budget when the frame goes out; false: nothing, drop it. */

@@ -238,6 +238,11 @@ bool za_link_try_hold(za_link_t *link);
 void za_link_release(za_link_t *link, za_worker_t *worker);
 /** Gives up all that is queued for a peer without a link. Owner. */
 void za_lanes_discard(za_node_t *node, za_peer_t *peer);
+/**
+ * Gives up what the cluster has queued for a link that ended: it sends again what must arrive, and
+ * after a rebirth its numbers begin anew, so that an old frame would pass for a new one. Holder.
+ */
+void za_lanes_discard_service(za_node_t *node, za_peer_t *peer);
 /** Moves queued frames of the link's peer into its session; false if nothing moved. Holder. */
 bool za_lanes_fill(za_link_t *link, za_worker_t *worker);
 
