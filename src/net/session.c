@@ -332,6 +332,11 @@ bool za_session_established(const za_session_t *session)
     return session->state == STATE_READY || session->state == STATE_ESTABLISHED;
 }
 
+bool za_session_greeting(const za_session_t *session)
+{
+    return session->state == STATE_HANDSHAKE;
+}
+
 size_t za_session_room(const za_session_t *session)
 {
     bool open = za_session_established(session);

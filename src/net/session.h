@@ -145,6 +145,8 @@ void za_session_close(za_session_t *session, za_goodbye_t reason, const char *te
 za_err_t za_session_goodbye_err(za_goodbye_t reason);
 
 bool za_session_established(const za_session_t *session);
+/** The security's handshake goes on: za_session_next is expensive. */
+bool za_session_greeting(const za_session_t *session);
 
 /* ---- what goes out --------------------------------------------------------------------------- */
 

@@ -159,6 +159,7 @@ static za_link_t *free_link(za_node_t *node)
             link->blocked = link->closing = link->we_connected = false;
             link->close_err = ZA_OK;
             link->peer_uid = 0;
+            link->has_event = link->wants_greeter = false;
             return link;
         }
     }
@@ -259,7 +260,9 @@ void za_link_close_all(za_node_t *node, za_err_t err)
 {
     for (int i = 0; i < ZA_LINKS_MAX; i++) {
         za_link_t *link = &node->links[i];
-        if (link->state == ZA_LINK_GREETING || link->state == ZA_LINK_MEMBER) {
+        if (link->with_greeter) {
+            za_link_close(link, err); // its session is not ours now
+        } else if (link->state == ZA_LINK_GREETING || link->state == ZA_LINK_MEMBER) {
             za_session_close(link->session, ZA_GOODBYE_NORMAL, "");
             link->goodbye = true;
             za_link_close(link, err);
@@ -325,8 +328,8 @@ void za_links_close_pending(za_node_t *node)
 {
     for (int i = 0; i < ZA_LINKS_MAX && node->closing_count > 0; i++) {
         za_link_t *link = &node->links[i];
-        if (!link->closing) {
-            continue;
+        if (!link->closing || link->with_greeter) {
+            continue; // a greeter gives it back first
         }
         za_link_state_t state = link->state;
         bool goodbye = link->goodbye;
@@ -350,6 +353,10 @@ void za_links_deinit(za_node_t *node)
     for (int i = 0; i < ZA_LINKS_MAX; i++) {
         za_link_t *link = &node->links[i];
         if (link->state != ZA_LINK_FREE) {
+            if (link->with_greeter) { // which will not run any more
+                link->with_greeter = false;
+                atomic_store_explicit(&link->flag, 0, memory_order_relaxed); // the last thread
+            }
             za_link_close(link, ZA_ECLOSED);
             end_link(node, link);
         }
@@ -660,7 +667,7 @@ static void handle_event(za_node_t *node, za_link_t *link, const za_session_even
 }
 
 /** Takes all events out of the session. The owner, holding the flag. */
-static void pump(za_node_t *node, za_link_t *link)
+static void pump_all(za_node_t *node, za_link_t *link)
 {
     za_session_event_t event;
     while (!link->closing && za_session_next(link->session, node->now_ms, &event)) {
@@ -672,7 +679,15 @@ static void pump(za_node_t *node, za_link_t *link)
     }
 }
 
-/* ---- what the transport says ---------------------------------------------------------------------- */
+/** As pump_all, but leaves what is expensive to a greeter, when the flag is let go. */
+static void pump(za_node_t *node, za_link_t *link)
+{
+    if (node->greeter_count > 0 && za_session_greeting(link->session)) {
+        link->wants_greeter = true;
+    } else {
+        pump_all(node, link);
+    }
+}
 
 /** False: a worker flushes, come again. */
 static bool owner_try_hold(za_link_t *link)
@@ -684,12 +699,48 @@ static bool owner_try_hold(za_link_t *link)
     return true;
 }
 
+/** Lets go of the flag, or leaves it to a greeter. */
 static void owner_release(za_link_t *link)
 {
+    bool wanted = link->wants_greeter && !link->closing;
+    link->wants_greeter = false;
+    if (wanted) {
+        link->owner_holds = false;
+        link->with_greeter = za_greeter_take(link->node, link);
+        if (link->with_greeter) {
+            return;
+        }
+        link->owner_holds = true;
+        pump_all(link->node, link);
+    }
     flush_held(link, link->node->worker);
     link->owner_holds = false;
     za_link_release(link, link->node->worker);
 }
+
+void za_link_hand_back(za_link_t *link, za_worker_t *worker)
+{
+    flush_held(link, worker);
+    ask_owner(link, worker, ZA_REQUEST_GREETED, ZA_OK);
+}
+
+void za_link_greeted(za_link_t *link)
+{
+    za_node_t *node = link->node;
+    link->with_greeter = false;
+    link->owner_holds = true;
+    if (link->has_event && !link->closing) {
+        link->has_event = false;
+        handle_event(node, link, &link->event);
+    }
+    // What follows the handshake in the same bytes: Hello, and events it leads to.
+    if (!link->closing && !za_session_greeting(link->session)) {
+        pump_all(node, link);
+    }
+    owner_release(link);
+}
+
+/* ---- what the transport says ---------------------------------------------------------------------- */
 
 static uint32_t count_greetings(const za_node_t *node)
 {
@@ -769,6 +820,9 @@ static void push_bytes(za_node_t *node, za_link_t *link, size_t size)
         }
         pushed += taken;
         pump(node, link);
+        if (taken == 0 && link->wants_greeter) {
+            pump_all(node, link); // its input is full: a greeter would come too late
+        }
     }
 }
 
@@ -780,7 +834,7 @@ static void read_session(za_node_t *node, za_link_t *link)
             node->params.transport.ops->read(link->conn, node->in, ZA_LINK_IN_BYTES, &size);
         if (err != ZA_OK) {
             za_session_eof(link->session, err);
-            pump(node, link);
+            pump_all(node, link);
             za_link_close(link, err);
             return;
         }

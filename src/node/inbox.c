@@ -94,6 +94,9 @@ static void handle(za_node_t *node, za_request_t *request)
             za_link_arm_write(request->target);
         }
         break;
+    case ZA_REQUEST_GREETED:
+        za_link_greeted(request->target);
+        break;
     case ZA_REQUEST_CLOSE_LINK:
         if (request->target->generation == request->event.id) {
             za_link_close(request->target, request->event.err);

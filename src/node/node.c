@@ -102,6 +102,9 @@ za_err_t za_node_init(const za_node_params_t *params, za_node_t **out)
     if (err == ZA_OK) {
         err = za_node_create_admin(node);
     }
+    if (err == ZA_OK) {
+        err = za_greeters_create(node);
+    }
     if (err != ZA_OK) {
         za_node_deinit(node);
         return err;

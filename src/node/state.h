@@ -24,6 +24,7 @@ enum {
     ZA_LINK_READ_BYTES_MAX = 512 * 1024, // per readable callback, so that links take turns
     ZA_BULK_SLOTS = 16,                  // large messages of one link in reassembly at a time
     ZA_BULK_PAIRS = 256,                 // hashed (sender, target) pairs with bulk queued
+    ZA_GREETERS_MAX = 4,                 // TLS handshakes at a time
     ZA_STARTED_MAX = 10000,        // children started in one step: twice what the cluster holds
     ZA_SUBSCRIBERS_MAX = 4096,     // actors that hear of membership
     ZA_UNLINKED_MS_MAX = 10000,    // frames for a peer without a link are kept this long
@@ -108,8 +109,12 @@ struct za_link {
     za_link_state_t state;
     bool closing;
     za_err_t close_err;
-    bool goodbye;        // it ended with a reason given: no evidence of a failure
-    bool told_down;      // the cluster knows already
+    bool goodbye;       // it ended with a reason given: no evidence of a failure
+    bool told_down;     // the cluster knows already
+    bool wants_greeter; // at the next release
+    bool with_greeter;  // a greeter holds the flag and gives it back through the inbox
+    bool has_event;     // its result
+    za_session_event_t event;
     bool owner_holds;    // the flag, during a callback
     uint32_t generation; // of the slot
     uint64_t peer_uid;
@@ -130,6 +135,7 @@ typedef struct za_request {
         ZA_REQUEST_SUBSCRIBE,
         ZA_REQUEST_ARM_WRITE,
         ZA_REQUEST_CLOSE_LINK,
+        ZA_REQUEST_GREETED, // a greeter gives its link back
     } kind;
     za_cluster_event_t event;
     za_spawn_spec_t spawn;
@@ -183,6 +189,8 @@ struct za_node {
     uint32_t closing_count;
     uint64_t announced;         // own uid, once announced as up
     uint64_t received_messages; // since the counters were last told
+    za_ref_t greeters[ZA_GREETERS_MAX];
+    uint32_t greeter_count;
     za_admin_t *admin;
     uint64_t started_ms;
     uint8_t *reply;    // ZA_ADMIN_REPLY_BYTES_MAX
@@ -225,15 +233,17 @@ void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, c
 void za_peers_flush(za_node_t *node, za_worker_t *worker);
 
 /* connections.c */
-void za_link_connect(za_node_t *node, const char *address); // owner
-void za_link_close(za_link_t *link, za_err_t err);          // owner
-void za_link_close_peer(za_node_t *node, uint64_t uid);     // owner
-void za_link_close_all(za_node_t *node, za_err_t err);      // owner
-void za_links_sweep(za_node_t *node);                       // owner
-void za_links_close_pending(za_node_t *node);               // owner, not from a callback or step
-void za_links_deinit(za_node_t *node);                      // owner, at the end
-void za_link_flush(za_link_t *link, za_worker_t *worker);   // any thread
-void za_link_arm_write(za_link_t *link);                    // owner
+void za_link_connect(za_node_t *node, const char *address);   // owner
+void za_link_close(za_link_t *link, za_err_t err);            // owner
+void za_link_close_peer(za_node_t *node, uint64_t uid);       // owner
+void za_link_close_all(za_node_t *node, za_err_t err);        // owner
+void za_links_sweep(za_node_t *node);                         // owner
+void za_links_close_pending(za_node_t *node);                 // owner, not from a callback or step
+void za_links_deinit(za_node_t *node);                        // owner, at the end
+void za_link_flush(za_link_t *link, za_worker_t *worker);     // any thread
+void za_link_hand_back(za_link_t *link, za_worker_t *worker); // greeter
+void za_link_greeted(za_link_t *link);                        // owner
+void za_link_arm_write(za_link_t *link);                      // owner
 bool za_link_try_hold(za_link_t *link);
 void za_link_release(za_link_t *link, za_worker_t *worker);
 /** Gives up all that is queued for a peer without a link. Owner. */
@@ -245,6 +255,11 @@ void za_lanes_discard(za_node_t *node, za_peer_t *peer);
 void za_lanes_discard_service(za_node_t *node, za_peer_t *peer);
 /** Moves queued frames of the link's peer into its session; false if nothing moved. Holder. */
 bool za_lanes_fill(za_link_t *link, za_worker_t *worker);
+
+/* greeter.c */
+za_err_t za_greeters_create(za_node_t *node);
+/** Leaves a held link to a greeter; false: it needs none, or none can take it. Owner. */
+bool za_greeter_take(za_node_t *node, za_link_t *link);
 
 /* administer.c */
 za_err_t za_node_create_admin(za_node_t *node);

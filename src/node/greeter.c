@@ -1,0 +1,67 @@
+// Greeters: TLS handshakes away from the loop. A full handshake costs a side 6 to 10 ms of CPU, and
+// whoever owns the loop must not spend them in front of heartbeats. So the owner reads the bytes and
+// leaves the link's flag held to a greeter, an actor of the node, which advances the handshake on
+// whatever worker runs it, and gives the link back through the inbox. As many handshakes run at a
+// time as there are greeters.
+
+#include "base/assert.h"
+#include "core/ctx.h"
+#include "node/state.h"
+
+typedef struct za_Greet {
+    za_link_t *link;
+} za_Greet;
+
+/** It never leaves the node: nothing encodes it. */
+static const za_type_t za_Greet_type = {
+    .name = "za.internal.Greet",
+    .id = UINT32_C(0x7a610001),
+    .size = sizeof(za_Greet),
+};
+
+typedef struct greeter {
+    uint32_t handshakes;
+} greeter_t;
+
+static za_verdict_t on_greet(za_ctx_t *ctx, greeter_t *self, const za_Greet *greet)
+{
+    za_link_t *link = greet->link;
+    self->handshakes++;
+    link->has_event = za_session_next(link->session, za_now_ms(ctx), &link->event);
+    za_link_hand_back(link, za_ctx_worker(ctx));
+    return ZA_DONE;
+}
+
+extern const za_class_t za_greeter_class;
+ZA_ACTOR(za_greeter, greeter_t, (za_Greet, on_greet));
+
+za_err_t za_greeters_create(za_node_t *node)
+{
+    if (!node->params.secure) {
+        return ZA_OK; // nothing to be spared
+    }
+    uint32_t count = node->params.workers / 2;
+    count = count < 1 ? 1 : count > ZA_GREETERS_MAX ? ZA_GREETERS_MAX : count;
+    // Each link waits in one mailbox at most.
+    za_spawn_opts_t opts = { .size = sizeof opts, .mailbox = ZA_LINKS_MAX };
+    for (uint32_t i = 0; i < count; i++) {
+        za_err_t err = za_runtime_spawn(za_runtime_worker(node->runtime, 0), &za_greeter_class,
+                                        &opts, ZA_REF_NONE, &node->greeters[i]);
+        if (err != ZA_OK) {
+            return err;
+        }
+        node->greeter_count++;
+    }
+    return ZA_OK;
+}
+
+bool za_greeter_take(za_node_t *node, za_link_t *link)
+{
+    if (node->greeter_count == 0 || !za_session_greeting(link->session)) {
+        return false;
+    }
+    size_t index = (size_t)(link - node->links);
+    za_ref_t greeter = node->greeters[index % node->greeter_count];
+    za_Greet greet = { link };
+    return za_runtime_notify(node->worker, greeter.actor, &za_Greet_type, &greet) == ZA_OK;
+}
