@@ -1,7 +1,7 @@
 /**
  * Local messages: how fast actors of one node talk, start, and how small they are.
  *
- *     bench_local [--quick] [--workers N] [ID ...]
+ *     bench_local [--quick] [--workers N] [--runs N] [ID ...]
  *
  * Each line is one JSON object: id, impl, workers, unit, median, min, max, runs, params.
  * allocs_per_msg counts calls of malloc and its kin between the first message and the last.
@@ -230,7 +230,7 @@ static double fanin(uint64_t messages, uint32_t producers)
 
 /* ---- ring --------------------------------------------------------------------------------- */
 
-enum { RING = 1000 };
+enum { RING = 1000, THREAD_RING = 503 }; // actors, of many tokens and of one
 
 static _Atomic uint64_t tokens_left;
 
@@ -256,16 +256,17 @@ ZA_ACTOR(link, player_t, (b_Msg, link_msg), (b_Go, link_go));
 static double ring(uint64_t messages, uint32_t tokens)
 {
     static za_ref_t links[RING];
-    for (int i = 0; i < RING; i++) {
+    uint32_t size = tokens == 1 ? THREAD_RING : RING;
+    for (uint32_t i = 0; i < size; i++) {
         links[i] = spawn(&link_class, 0);
     }
-    for (int i = 0; i < RING; i++) {
-        tell(links[i], ZA_MSG(b_Go, .ref = links[(i + 1) % RING]));
+    for (uint32_t i = 0; i < size; i++) {
+        tell(links[i], ZA_MSG(b_Go, .ref = links[(i + 1) % size]));
     }
     atomic_store_explicit(&tokens_left, tokens, memory_order_relaxed); // relaxed: sent after it
     run_begin();
     for (uint32_t i = 0; i < tokens; i++) {
-        tell(links[i * (RING / tokens) % RING], ZA_MSG(b_Msg, .n = messages / tokens));
+        tell(links[i * (size / tokens) % size], ZA_MSG(b_Msg, .n = messages / tokens));
     }
     double elapsed_ns = run_wait();
     return tokens == 1 ? elapsed_ns / (double)messages : (double)messages / elapsed_ns * 1e3;
@@ -410,10 +411,9 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void measure(const workload_t *workload, uint32_t workers, bool quick)
+static void measure(const workload_t *workload, uint32_t workers, bool quick, int runs)
 {
     double values[RUNS_MAX];
-    int runs = quick ? 3 : RUNS_MAX;
     uint64_t messages = quick ? workload->messages / QUICK : workload->messages;
     uint64_t allocs = 0;
     for (int i = 0; i < runs; i++) {
@@ -435,6 +435,7 @@ static void measure(const workload_t *workload, uint32_t workers, bool quick)
 typedef struct choice {
     bool quick;
     uint32_t workers; // 0: one, then two
+    int runs;         // 0: 5, quick 3
     bool ids[WORKLOADS];
     bool any;
 } choice_t;
@@ -457,8 +458,16 @@ static bool read_arguments(int argc, char **argv, choice_t *choice)
             choice->quick = true;
         } else if (strcmp(argv[i], "--workers") == 0 && i + 1 < argc) {
             choice->workers = (uint32_t)strtoul(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--runs") == 0 && i + 1 < argc) {
+            choice->runs = (int)strtol(argv[++i], NULL, 10);
+            if (choice->runs < 1 || choice->runs > RUNS_MAX) {
+                fprintf(stderr, "bench_local: 1 to %d runs\n", RUNS_MAX);
+                return false;
+            }
         } else if (strcmp(argv[i], "--json") != 0 && !choose_id(choice, argv[i])) {
-            fprintf(stderr, "bench_local: what is %s? [--quick] [--workers N] [ID ...]\n", argv[i]);
+            fprintf(stderr,
+                    "bench_local: what is %s? [--quick] [--workers N] [--runs N] [ID ...]\n",
+                    argv[i]);
             return false;
         }
     }
@@ -471,10 +480,11 @@ int main(int argc, char **argv)
     if (!read_arguments(argc, argv, &choice)) {
         return 2;
     }
+    int runs = choice.runs > 0 ? choice.runs : choice.quick ? 3 : RUNS_MAX;
     for (int i = 0; i < WORKLOADS; i++) {
         for (uint32_t workers = 1; workers <= 2 && (choice.ids[i] || !choice.any); workers++) {
             if (choice.workers == 0 || choice.workers == workers) {
-                measure(&workloads[i], workers, choice.quick);
+                measure(&workloads[i], workers, choice.quick, runs);
             }
         }
     }
