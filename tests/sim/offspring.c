@@ -15,6 +15,7 @@ enum {
     HERE_ONE_IN = 4,
     NAMED_ONE_IN = 3,
     CARRY_ONE_IN = 4,
+    PARENT_FAILS_ONE_IN = 100,
     PROBE_TIMEOUT_MS = 5000,
 };
 
@@ -96,6 +97,11 @@ static za_verdict_t on_root(za_ctx_t *ctx, parent_t *self, const work_Root *root
     char name[WORLD_NAME_BYTES];
     self->node = root->node;
     self->instance = world_born(ctx, KIND_PARENT, work_name(name, "parent", root->node));
+    uint64_t records[SLOTS];
+    uint32_t count = world_open_records(self->instance, records, SLOTS);
+    for (uint32_t i = 0; i < count; i++) { // of a former life: they went on
+        self->slots[i] = (slot_t){ .record = records[i], .ref = world_record_ref(records[i]) };
+    }
     work_tick(ctx, TICK_MS);
     return ZA_DONE;
 }
@@ -204,6 +210,9 @@ static za_verdict_t on_tick(za_ctx_t *ctx, parent_t *self, const work_Tick *tick
     if (world_phase() == PHASE_WORK) {
         uint32_t which = work_draw(ctx, SLOTS);
         work_slot(ctx, self, &self->slots[which]);
+        if (work_once_in(ctx, PARENT_FAILS_ONE_IN)) {
+            return ZA_FAIL;
+        }
     } else if (world_phase() == PHASE_PROBE && !self->probed) {
         self->probed = true;
         probe_children(ctx, self);

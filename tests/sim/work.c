@@ -28,7 +28,7 @@ static const root_t roots[] = {
     { &work_watcher_class, "watch", 0, 1000000, ZA_REJECT },
     { &work_nursery_class, NULL, 0, 0, ZA_REJECT },
     { &work_namer_class, NULL, 0, 0, ZA_REJECT },
-    { &work_parent_class, "parent", 0, 0, ZA_REJECT },
+    { &work_parent_class, "parent", 0, 1000000, ZA_REJECT },
     { &work_clockwork_class, NULL, 0, 1000000, ZA_REJECT },
 };
 

@@ -57,10 +57,11 @@ typedef struct name {
 } name_t;
 
 typedef struct record {
-    uint32_t parent, life;
+    uint32_t parent;
     uint32_t epoch;
     bool open;
-    uint32_t child_process; // of the last za_Spawned
+    za_ref_t ref;           // of the last za_Spawned, as the parent sees it
+    uint32_t child_process; // and whom that means
     uint64_t child_actor;
     uint32_t living; // while the end is checked
 } record_t;
@@ -717,7 +718,7 @@ static void check_names(uint32_t process, const za_node_t *node)
 uint64_t world_record(uint32_t parent)
 {
     record_t *record = BOOK_ADD(world.records);
-    *record = (record_t){ .parent = parent, .life = instance_at(parent)->life, .open = true };
+    *record = (record_t){ .parent = parent, .open = true };
     return world.records.count;
 }
 
@@ -741,7 +742,7 @@ void world_child_spawned(uint64_t id, uint32_t parent, za_ref_t ref, uint32_t ep
     uint32_t child = world_find(instance_at(parent)->process, ref);
     if (record->parent != parent) {
         world_fail("%s: za_Spawned for a child of %s", who(parent), who(record->parent));
-    } else if (!record->open && record->life == instance_at(parent)->life) {
+    } else if (!record->open) {
         world_fail("%s: za_Spawned of record %" PRIu64 " after its za_SpawnFailed", who(parent),
                    id);
     } else if (epoch <= record->epoch) {
@@ -757,6 +758,7 @@ void world_child_spawned(uint64_t id, uint32_t parent, za_ref_t ref, uint32_t ep
     record->child_process =
         ref.node == 0 ? instance_at(parent)->process : world_process_of(ref.node);
     record->child_actor = ref.actor;
+    record->ref = ref;
 }
 
 void world_record_ended(uint64_t id, uint32_t parent)
@@ -766,11 +768,27 @@ void world_record_ended(uint64_t id, uint32_t parent)
         return;
     }
     record_t *record = &world.records.items[id];
-    if (!record->open && record->life == instance_at(parent)->life) {
+    if (!record->open) {
         world_fail("%s: record %" PRIu64 " fails twice", who(parent), id);
     }
     record->open = false;
     world_counts.children_ended++;
+}
+
+uint32_t world_open_records(uint32_t parent, uint64_t *records, uint32_t max)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= world.records.count && count < max; i++) {
+        if (world.records.items[i].parent == parent && world.records.items[i].open) {
+            records[count++] = i;
+        }
+    }
+    return count;
+}
+
+za_ref_t world_record_ref(uint64_t id)
+{
+    return world.records.items[id].ref;
 }
 
 void world_records_forget(uint32_t parent)

@@ -135,7 +135,10 @@ void world_child_born(uint64_t record, uint32_t instance);
 void world_child_spawned(uint64_t record, uint32_t parent, za_ref_t ref, uint32_t epoch);
 /** za_SpawnFailed, or the spawn was refused: nothing follows. */
 void world_record_ended(uint64_t record, uint32_t parent);
-/** The parent restarted or ended: its records end with it. */
+/** Children go on while their parent is restarted: which they are, and where the last news of them was. */
+uint32_t world_open_records(uint32_t parent, uint64_t *records, uint32_t max);
+za_ref_t world_record_ref(uint64_t record);
+/** The parent ended: its records end with it. */
 void world_records_forget(uint32_t parent);
 
 /* ---- counts -------------------------------------------------------------------------------------------- */
