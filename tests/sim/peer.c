@@ -5,7 +5,7 @@
 #include "work.h"
 
 enum {
-    TICK_MS = 250,
+    TICK_MS = 600,
     BURST_MAX = 6,
     LUGGAGE_MAX = 8,
     HOLD_MS_MAX = 40000, // long enough for a rebirth of whom it belongs to
