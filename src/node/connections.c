@@ -159,7 +159,7 @@ static za_link_t *free_link(za_node_t *node)
             link->blocked = link->closing = link->we_connected = false;
             link->close_err = ZA_OK;
             link->peer_uid = 0;
-            link->has_event = link->wants_greeter = false;
+            link->has_event = link->wants_greeter = link->duplicate = false;
             return link;
         }
     }
@@ -180,14 +180,25 @@ static za_err_t create_session(za_node_t *node, za_link_t *link, za_side_t side)
     return za_session_create(&config, &node->params.security, side, node->now_ms, &link->session);
 }
 
-void za_link_connect(za_node_t *node, const char *address)
+/** True if there is a connection to that address already, or one is being made. */
+static bool is_connected(const za_node_t *node, const char *address)
 {
     for (int i = 0; i < ZA_LINKS_MAX; i++) {
-        za_link_t *link = &node->links[i];
-        if (link->we_connected && !link->closing && strcmp(link->address, address) == 0 &&
-            (link->state == ZA_LINK_CONNECTING || link->state == ZA_LINK_GREETING)) {
-            return; // one is being made
+        const za_link_t *link = &node->links[i];
+        bool making = link->we_connected &&
+                      (link->state == ZA_LINK_CONNECTING || link->state == ZA_LINK_GREETING);
+        if (!link->closing && (making || link->state == ZA_LINK_MEMBER) &&
+            strcmp(link->address, address) == 0) {
+            return true;
         }
+    }
+    return false;
+}
+
+void za_link_connect(za_node_t *node, const char *address)
+{
+    if (is_connected(node, address)) {
+        return;
     }
     za_link_t *link = free_link(node);
     if (link == NULL) {
@@ -373,9 +384,9 @@ void za_links_deinit(za_node_t *node)
 static void refuse(za_node_t *node, za_link_t *link, za_links_verdict_t verdict)
 {
     ZA_COUNT(node, links_refused, 1);
-    bool duplicate = verdict == ZA_LINKS_REFUSE || verdict == ZA_LINKS_REPLACE;
-    za_session_close(link->session, duplicate ? ZA_GOODBYE_REPLACED : ZA_GOODBYE_REFUSED,
-                     duplicate                  ? "another connection of this pair stays"
+    link->duplicate = verdict == ZA_LINKS_REFUSE || verdict == ZA_LINKS_REPLACE;
+    za_session_close(link->session, link->duplicate ? ZA_GOODBYE_REPLACED : ZA_GOODBYE_REFUSED,
+                     link->duplicate            ? "another connection of this pair stays"
                      : verdict == ZA_LINKS_SELF ? "this is the node itself"
                                                 : "no room for another peer");
     link->goodbye = true;
@@ -628,7 +639,8 @@ static void on_frame(za_node_t *node, za_link_t *link, const za_frame_t *frame)
 static void on_closed(za_node_t *node, za_link_t *link, const za_session_event_t *event)
 {
     link->goodbye |= event->closed.goodbye;
-    if (link->state == ZA_LINK_GREETING && event->closed.reason != ZA_GOODBYE_REPLACED) {
+    if (link->state == ZA_LINK_GREETING && !link->duplicate &&
+        event->closed.reason != ZA_GOODBYE_REPLACED) {
         ZA_COUNT(node, links_refused, 1);
         za_node_log(node, ZA_WARN, "connection %s %s refused: %s",
                     link->we_connected ? "to" : "from", link->address, event->closed.problem);

@@ -110,6 +110,7 @@ struct za_link {
     bool closing;
     za_err_t close_err;
     bool goodbye;       // it ended with a reason given: no evidence of a failure
+    bool duplicate;     // it ended because another connection of the pair stays: nothing to log
     bool told_down;     // the cluster knows already
     bool wants_greeter; // at the next release
     bool with_greeter;  // a greeter holds the flag and gives it back through the inbox
