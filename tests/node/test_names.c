@@ -1,0 +1,123 @@
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "node/names.h"
+#include "support/za_test.h"
+
+static za_names_t *names_of(uint32_t max)
+{
+    za_names_t *names = NULL;
+    cr_assert(za_names_create(max, &names) == ZA_OK, "no memory");
+    return names;
+}
+
+static za_ref_t ref_of(uint64_t actor)
+{
+    return (za_ref_t){ actor * 3, actor };
+}
+
+Test(names, answers_what_was_set)
+{
+    za_names_t *names = names_of(16);
+    za_ref_t found = ref_of(99);
+    cr_assert(za_names_find(names, "a", &found) == ZA_ENOENT, "nobody has it");
+    cr_assert(found.actor == 99, "untouched on failure");
+    cr_assert(za_names_set(names, "a", ref_of(1)) == ZA_OK, "set");
+    cr_assert(za_names_find(names, "a", &found) == ZA_OK && za_ref_equal(found, ref_of(1)),
+              "found");
+    cr_assert(za_names_set(names, "a", ref_of(2)) == ZA_OK, "set again");
+    cr_assert(za_names_find(names, "a", &found) == ZA_OK && found.actor == 2, "the newer one");
+    za_names_destroy(names);
+}
+
+Test(names, a_claim_takes_no_name_of_another)
+{
+    za_names_t *names = names_of(16);
+    za_ref_t found;
+    cr_assert(za_names_claim(names, "a", ref_of(1)) == ZA_OK, "free");
+    cr_assert(za_names_claim(names, "a", ref_of(1)) == ZA_OK, "its own");
+    cr_assert(za_names_claim(names, "a", ref_of(2)) == ZA_EEXIST, "another's");
+    cr_assert(za_names_find(names, "a", &found) == ZA_OK && found.actor == 1, "kept");
+    za_names_clear(names, "a", ref_of(2));
+    cr_assert(za_names_find(names, "a", &found) == ZA_OK, "another cannot clear it");
+    za_names_clear(names, "a", ref_of(1));
+    cr_assert(za_names_find(names, "a", &found) == ZA_ENOENT, "cleared");
+    cr_assert(za_names_claim(names, "a", ref_of(2)) == ZA_OK, "free again");
+    za_names_destroy(names);
+}
+
+// Names that come and go must not use the table up.
+Test(names, cleared_entries_serve_other_names)
+{
+    za_names_t *names = names_of(16);
+    char name[32];
+    za_ref_t found;
+    for (uint64_t i = 1; i <= 20000; i++) {
+        snprintf(name, sizeof name, "worker/%llu", (unsigned long long)i);
+        cr_assert(za_names_set(names, name, ref_of(i)) == ZA_OK, "%s", name);
+        cr_assert(za_names_find(names, name, &found) == ZA_OK && found.actor == i, "%s", name);
+        za_names_clear(names, name, ZA_REF_NONE);
+        cr_assert(za_names_find(names, name, &found) == ZA_ENOENT, "%s", name);
+    }
+    za_names_destroy(names);
+}
+
+Test(names, a_full_table_says_so_and_keeps_what_it_has)
+{
+    za_names_t *names = names_of(8);
+    char name[32];
+    za_ref_t found;
+    uint64_t kept = 0;
+    while (kept < 1000) {
+        snprintf(name, sizeof name, "n%llu", (unsigned long long)kept + 1);
+        if (za_names_set(names, name, ref_of(kept + 1)) != ZA_OK) {
+            break;
+        }
+        kept++;
+    }
+    cr_assert(kept >= 8 && kept < 1000, "%llu fitted", (unsigned long long)kept);
+    for (uint64_t i = 1; i <= kept; i++) {
+        snprintf(name, sizeof name, "n%llu", (unsigned long long)i);
+        cr_assert(za_names_find(names, name, &found) == ZA_OK && found.actor == i, "%s", name);
+    }
+    za_names_destroy(names);
+}
+
+typedef struct race {
+    za_names_t *names;
+    atomic_bool over;
+    atomic_ulong torn;
+} race_t;
+
+static void *read_names(void *context)
+{
+    race_t *race = context;
+    while (!atomic_load(&race->over)) {
+        za_ref_t found;
+        if (za_names_find(race->names, "moving", &found) == ZA_OK &&
+            found.node != found.actor * 3) {
+            atomic_fetch_add(&race->torn, 1);
+        }
+    }
+    return NULL;
+}
+
+// A reader beside a writer sees one reference or another, never halves of two.
+Test(names, a_reader_never_sees_half_a_reference)
+{
+    race_t race = { .names = names_of(16) };
+    pthread_t readers[2];
+    for (int i = 0; i < 2; i++) {
+        cr_assert(pthread_create(&readers[i], NULL, read_names, &race) == 0, "no thread");
+    }
+    for (uint64_t i = 1; i <= 100000; i++) {
+        cr_assert(za_names_set(race.names, "moving", ref_of(i)) == ZA_OK, "set");
+    }
+    atomic_store(&race.over, true);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(readers[i], NULL);
+    }
+    cr_assert(atomic_load(&race.torn) == 0, "%lu halves", atomic_load(&race.torn));
+    za_names_destroy(race.names);
+}
