@@ -338,7 +338,8 @@ void za_member_leave(za_membership_t *m, za_effects_t *out)
         return;
     }
     za_member_t *self = za_member_self(m);
-    m->leave_end_ms = m->now_ms + m->timing.leave_timeout_ms;
+    // The last quarter is for LEFT, so that all of it ends within the limit.
+    m->leave_end_ms = m->now_ms + m->timing.leave_timeout_ms - m->timing.leave_timeout_ms / 4;
     if (m->phase == ZA_PHASE_JOINING) {
         m->phase = ZA_PHASE_LEAVING; // nobody knows us
         say_left(m, out);
