@@ -184,19 +184,27 @@ static uint16_t pair_of(za_ref_t sender, uint64_t target)
 }
 
 /** Large messages go in chunks, and what follows them between the same pair stays behind them. */
-static za_lane_t choose_lane(za_peer_t *peer, za_out_t *out)
+static za_lane_t choose_lane(const za_peer_t *peer, uint16_t pair, size_t size)
 {
-    out->pair = pair_of(out->message.sender, out->message.target);
     // relaxed: one pair's messages come from one actor, whose runs are ordered. The counter falls
     // when a frame has entered the stream, and a stale high value only picks the slower lane.
-    bool behind = atomic_load_explicit(&peer->bulk_pairs[out->pair], memory_order_relaxed) > 0;
-    if (out->size <= ZA_MESSAGE_FRAME_BODY_MAX && !behind) {
-        return ZA_LANE_USER;
-    }
-    atomic_fetch_add_explicit(&peer->bulk_pairs[out->pair], 1, memory_order_relaxed);
+    bool behind = atomic_load_explicit(&peer->bulk_pairs[pair], memory_order_relaxed) > 0;
+    return size > ZA_MESSAGE_FRAME_BODY_MAX || behind ? ZA_LANE_BULK : ZA_LANE_USER;
+}
+
+static void enter_bulk(za_peer_t *peer, za_out_t *out, uint16_t pair)
+{
+    atomic_fetch_add_explicit(&peer->bulk_pairs[pair], 1, memory_order_relaxed); // see choose_lane
+    out->pair = pair;
     out->bulk = true;
-    out->after_user = atomic_load_explicit(&peer->user_pushed, memory_order_relaxed);
-    return ZA_LANE_BULK;
+    out->after_user = atomic_load_explicit(&peer->user_pushed, memory_order_relaxed); // own sends
+}
+
+static bool lane_is_full(const za_peer_t *peer, za_lane_t lane, size_t size)
+{
+    // relaxed: a bound, which producers on several workers may pass by one message each.
+    return atomic_load_explicit(&peer->queued_bytes[lane], memory_order_relaxed) + size >
+           ZA_LANE_BYTES_MAX;
 }
 
 /** Room for the encoded body: exact, unless a bound that costs no look at the message is small. */
@@ -221,9 +229,9 @@ za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
     if (err != ZA_OK) {
         return err;
     }
-    za_lane_t likely = size <= ZA_MESSAGE_FRAME_BODY_MAX ? ZA_LANE_USER : ZA_LANE_BULK;
-    if (atomic_load_explicit(&peer->queued_bytes[likely], memory_order_relaxed) + size >
-        ZA_LANE_BYTES_MAX) {
+    uint16_t pair = pair_of(message->sender, message->to.actor);
+    za_lane_t lane = choose_lane(peer, pair, size);
+    if (lane_is_full(peer, lane, size)) {
         ZA_COUNT(node, queue_full, 1);
         return ZA_EFULL;
     }
@@ -249,7 +257,10 @@ za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
         .body = out->bytes,
         .size = (uint32_t)written,
     };
-    push(node, worker, peer, choose_lane(peer, out), out);
+    if (lane == ZA_LANE_BULK) {
+        enter_bulk(peer, out, pair);
+    }
+    push(node, worker, peer, lane, out);
     return ZA_OK;
 }
 
@@ -270,8 +281,15 @@ void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_
 void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, const uint8_t *bytes,
                    uint32_t size)
 {
-    if (atomic_load_explicit(&peer->link, memory_order_relaxed) == NULL) {
+    za_link_t *link = atomic_load_explicit(&peer->link, memory_order_relaxed); // ours to change
+    if (link == NULL) {
         return; // the cluster hears of links and sends again what must arrive
+    }
+    if (lane_is_full(peer, lane, size)) {
+        za_node_log(node, ZA_WARN, "node %s takes nothing any more: its link is closed",
+                    peer->name);
+        za_link_close(link, ZA_EFULL); // and the cluster goes on over another, or without it
+        return;
     }
     za_out_t *out = out_create(node->worker, size);
     if (out == NULL) {
