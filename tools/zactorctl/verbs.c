@@ -190,6 +190,43 @@ static void take_members(call_t *call, json_t *rows)
     }
 }
 
+static bool is_gone(const json_t *member)
+{
+    const char *state = json_string_value(json_object_get(member, "state"));
+    return strcmp(state, "down") == 0 || strcmp(state, "left") == 0;
+}
+
+/** A former process start of a node that has a later one: history, which -o wide and JSON show. */
+static bool is_former(const json_t *members, size_t at)
+{
+    const json_t *member = json_array_get(members, at);
+    const char *node = json_string_value(json_object_get(member, "node"));
+    json_int_t since_ms = json_integer_value(json_object_get(member, "since_ms"));
+    size_t index = 0;
+    const json_t *other = NULL;
+    json_array_foreach(members, index, other)
+    {
+        if (index != at && strcmp(json_string_value(json_object_get(other, "node")), node) == 0 &&
+            (!is_gone(other) ||
+             json_integer_value(json_object_get(other, "since_ms")) < since_ms)) {
+            return is_gone(member);
+        }
+    }
+    return false;
+}
+
+static json_t *without_former(json_t *members)
+{
+    json_t *present = json_array();
+    for (size_t i = 0; i < json_array_size(members); i++) {
+        if (!is_former(members, i)) {
+            json_array_append(present, json_array_get(members, i));
+        }
+    }
+    json_decref(members);
+    return present;
+}
+
 status_t verb_members(const options_t *options, int argc, char **argv)
 {
     status_t status = want_arguments(argc, argv, 0, 0, "");
@@ -202,6 +239,9 @@ status_t verb_members(const options_t *options, int argc, char **argv)
     if (status != STATUS_OK) {
         json_decref(rows);
         return status;
+    }
+    if (options->form == FORM_TABLE || options->form == FORM_NAME) {
+        rows = without_former(rows);
     }
     print_rows(options, "members", member_columns, rows);
     return STATUS_OK;
