@@ -28,7 +28,7 @@ for header in "$prefix"/include/zactor/*.h; do
     grep -q 'include "' "$header" && { echo "$header includes what is not installed" >&2; exit 1; }
 done
 
-cmake -S "$source" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake -G Ninja -S "$source" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build "$work/cmake" >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
 run "$work/cmake/consumer_shared"
 run "$work/cmake/consumer_static"
