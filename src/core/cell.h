@@ -34,7 +34,7 @@ typedef struct za_cell {
     _Atomic uint64_t id;              // of the living actor, or its generation with slot 0: dead
     _Atomic(struct za_cell *) link;   // of the run queue it is in
     _Atomic(struct za_cell *) ended;  // stack of children that ended, until they are reaped
-    _Atomic uint32_t suspended;       // 1: not idle, yet in no run queue; a command schedules it
+    _Atomic uint32_t bound;           // of the mailbox, and ZA_BOUND_DROPS
     uint32_t ended_next;              // slot; stack link in the parent's `ended`
 
     // The owner.
@@ -52,10 +52,10 @@ typedef struct za_cell {
     _Atomic uint32_t parent; // slot; 0: a root actor
     uint32_t previous;       // siblings, by slot
     uint32_t next;
-    _Atomic uint8_t asks_out; // it may have asks open towards other nodes
-    uint8_t escalates;        // ended so that the parent fails too
-    _Atomic uint8_t attached; // uses node services: za_remote_t.stopped hears of its end
-    uint8_t spare;
+    _Atomic uint8_t asks_out;  // it may have asks open towards other nodes
+    uint8_t escalates;         // ended so that the parent fails too
+    _Atomic uint8_t attached;  // uses node services: za_remote_t.stopped hears of its end
+    _Atomic uint8_t suspended; // 1: not idle, yet in no run queue; a command schedules it
 } za_cell_t;
 
 static_assert(sizeof(za_cell_t) == 128, "two cache lines");
@@ -83,6 +83,8 @@ struct za_extra {
     uint64_t window_ms;
     uint64_t started_ms;
 };
+
+#define ZA_BOUND_DROPS UINT32_C(0x80000000) // policy bit of `bound`: drop the newest, answer OK
 
 enum { ZA_SLOT_MASK = (1 << ZA_ACTOR_SLOT_BITS) - 1 };
 

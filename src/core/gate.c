@@ -68,7 +68,7 @@ void za_runtime_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_m
         refuse(worker, message, za_Reason_REASON_NO_ACTOR);
         return;
     }
-    if (!incoming->reply && za_mailbox_admit(&cell->mailbox) != ZA_ADMIT) {
+    if (!incoming->reply && !za_mailbox_admit(&cell->mailbox)) {
         refuse(worker, message, za_Reason_REASON_MAILBOX_FULL);
         return;
     }
@@ -268,13 +268,13 @@ void za_runtime_each_actor(za_runtime_t *runtime, uint64_t *cursor,
         // relaxed, all of them: published by the id, or numbers that change while we look
         const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
         uint32_t parent = atomic_load_explicit(&cell->parent, memory_order_relaxed);
-        uint32_t bound = atomic_load_explicit(&cell->mailbox.count_max, memory_order_relaxed);
+        uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ~ZA_BOUND_DROPS;
         za_actor_info_t info = {
             .ref = { 0, id },
             .parent = { 0, parent == 0 ? 0 : za_cell_id(za_cell_at(runtime, parent)) },
             .class_name = class_->name,
-            .queued = atomic_load_explicit(&cell->mailbox.count, memory_order_relaxed),
-            .mailbox_max = bound & ~ZA_MAILBOX_DROPS,
+            .queued = za_mailbox_count(&cell->mailbox, bound),
+            .mailbox_max = bound,
             .restarts = atomic_load_explicit(&cell->restarts, memory_order_relaxed),
             .handled = atomic_load_explicit(&cell->handled, memory_order_relaxed),
         };

@@ -24,12 +24,12 @@ typedef enum za_push {
 typedef struct za_mailbox {
     _Atomic(za_message_t *) newest; // NULL: idle; ZA_MAILBOX_BUSY: owned and empty
     _Atomic(za_message_t *) oldest; // the head; NULL while empty or before the first link
-    _Atomic uint32_t count;         // user messages
-    _Atomic uint32_t count_max;     // and ZA_MAILBOX_DROPS
+    _Atomic uint32_t admitted;      // producers: user messages so far, round and round
+    _Atomic uint32_t limit;         // the owner: so many may be admitted so far
 } za_mailbox_t;
 
 #define ZA_MAILBOX_BUSY ((za_message_t *)1)
-#define ZA_MAILBOX_DROPS UINT32_C(0x80000000) // policy bit of count_max: drop the newest, answer OK
+#define ZA_MAILBOX_BOUND_MAX INT32_MAX // half of what `admitted` counts: it can be behind or ahead
 
 /** Appends `message`. Wait-free. */
 static inline za_push_t za_mailbox_push(za_mailbox_t *mailbox, za_message_t *message)
@@ -109,27 +109,45 @@ static inline bool za_mailbox_try_idle(za_mailbox_t *mailbox)
                                                    memory_order_relaxed);
 }
 
-typedef enum za_admit {
-    ZA_ADMIT,
-    ZA_ADMIT_REJECT,
-    ZA_ADMIT_DROP,
-} za_admit_t;
-
-/** Counts one more user message, if the bound allows it. */
-static inline za_admit_t za_mailbox_admit(za_mailbox_t *mailbox)
-{
-    // relaxed: a bound orders nothing; the messages themselves are published by push
-    uint32_t bound = atomic_load_explicit(&mailbox->count_max, memory_order_relaxed);
-    uint32_t before = atomic_fetch_add_explicit(&mailbox->count, 1, memory_order_relaxed);
-    if (__builtin_expect(before < (bound & ~ZA_MAILBOX_DROPS), 1)) {
-        return ZA_ADMIT;
-    }
-    atomic_fetch_sub_explicit(&mailbox->count, 1, memory_order_relaxed);
-    return bound & ZA_MAILBOX_DROPS ? ZA_ADMIT_DROP : ZA_ADMIT_REJECT;
-}
-
-static inline void za_mailbox_forget(za_mailbox_t *mailbox, uint32_t count)
+/** Takes back an admission: nothing was pushed. */
+static inline void za_mailbox_unadmit(za_mailbox_t *mailbox)
 {
     // relaxed: see za_mailbox_admit
-    atomic_fetch_sub_explicit(&mailbox->count, count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&mailbox->admitted, 1, memory_order_relaxed);
+}
+
+/** Counts one more user message. False: the bound does not allow it. */
+static inline bool za_mailbox_admit(za_mailbox_t *mailbox)
+{
+    // relaxed: a bound orders nothing; the messages themselves are published by push
+    uint32_t limit = atomic_load_explicit(&mailbox->limit, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&mailbox->admitted, 1, memory_order_relaxed);
+    // Signed: `limit` may be younger than `before`, or older.
+    if (__builtin_expect((int32_t)(before - limit) < 0, 1)) {
+        return true;
+    }
+    za_mailbox_unadmit(mailbox);
+    return false;
+}
+
+/**
+ * Makes room for `count` more: messages that were handled, or a bound that grew. The owner alone
+ * writes `limit`, so this is a plain store where a count that went up and down would cost a locked
+ * instruction for each message.
+ */
+static inline void za_mailbox_make_room(za_mailbox_t *mailbox, uint32_t count)
+{
+    // relaxed: see za_mailbox_admit
+    uint32_t limit = atomic_load_explicit(&mailbox->limit, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->limit, limit + count, memory_order_relaxed);
+}
+
+/** User messages in a mailbox of `bound`, at about now. Any thread. */
+static inline uint32_t za_mailbox_count(const za_mailbox_t *mailbox, uint32_t bound)
+{
+    // relaxed: two numbers that change while we look
+    uint32_t limit = atomic_load_explicit(&mailbox->limit, memory_order_relaxed);
+    uint32_t admitted = atomic_load_explicit(&mailbox->admitted, memory_order_relaxed);
+    int32_t count = (int32_t)(admitted - (limit - bound));
+    return count < 0 ? 0 : (uint32_t)count;
 }

@@ -3,7 +3,7 @@
 
 #include "core/worker.h"
 
-enum { FORGET_BATCH = 16 }; // one subtraction for so many messages of a mailbox that is large
+enum { FORGET_BATCH = 16 }; // one write to the producers' line for so many messages
 
 const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *type)
 {
@@ -220,7 +220,7 @@ static bool suspend(za_cell_t *cell)
     if (!has_commands(cell)) {
         return true;
     }
-    uint32_t suspended = 1;
+    uint8_t suspended = 1;
     // seq_cst: only one of us and the commander goes on
     return !atomic_compare_exchange_strong_explicit(&cell->suspended, &suspended, 0,
                                                     memory_order_seq_cst, memory_order_seq_cst);
@@ -237,7 +237,7 @@ typedef struct run {
 static void forget(za_cell_t *cell, run_t *run)
 {
     if (run->forget > 0) {
-        za_mailbox_forget(&cell->mailbox, run->forget);
+        za_mailbox_make_room(&cell->mailbox, run->forget);
         run->forget = 0;
     }
 }
@@ -249,13 +249,13 @@ static run_t run_begin(za_worker_t *worker, za_cell_t *cell)
     ctx->stopping = false;
     // relaxed: the owner's
     ctx->id = atomic_load_explicit(&cell->id, memory_order_relaxed);
-    uint32_t bound = atomic_load_explicit(&cell->mailbox.count_max, memory_order_relaxed);
+    uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
     return (run_t){
         // relaxed: only compared
         .last = atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed),
         .left = ZA_RUN_MESSAGES_MAX,
         // In a small mailbox the count is exact, so that a handler finds the place it made.
-        .forget_max = (bound & ~ZA_MAILBOX_DROPS) >= 4 * FORGET_BATCH ? FORGET_BATCH : 1,
+        .forget_max = (bound & ~ZA_BOUND_DROPS) >= 4 * FORGET_BATCH ? FORGET_BATCH : 1,
     };
 }
 

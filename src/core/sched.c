@@ -213,7 +213,7 @@ void za_cell_wake(za_worker_t *worker, za_cell_t *cell)
         za_schedule(worker, cell);
         return;
     }
-    uint32_t suspended = 1;
+    uint8_t suspended = 1;
     // seq_cst: the suspended looks for commands after it has said so; see suspend in run.c
     if (atomic_compare_exchange_strong_explicit(&cell->suspended, &suspended, 0,
                                                 memory_order_seq_cst, // pairs: suspend

@@ -73,17 +73,24 @@ static inline za_cell_t *find_live(za_runtime_t *runtime, uint64_t id)
     return cell != NULL && za_cell_id(cell) == id && id >> ZA_ACTOR_SLOT_BITS != 0 ? cell : NULL;
 }
 
-/** Counts the message in, or answers why not; ZA_ADMIT_DROP: accepted and lost. */
-static inline za_admit_t admit(za_worker_t *worker, za_cell_t *cell, za_kind_t kind)
+typedef enum admit {
+    ADMIT,
+    ADMIT_REJECT,
+    ADMIT_DROP, // accepted and lost
+} admit_t;
+
+/** Counts the message in, or answers why not. */
+static inline admit_t admit(za_worker_t *worker, za_cell_t *cell, za_kind_t kind)
 {
-    if (kind != ZA_KIND_USER) {
-        return ZA_ADMIT;
+    if (kind != ZA_KIND_USER || __builtin_expect(za_mailbox_admit(&cell->mailbox), 1)) {
+        return ADMIT;
     }
-    za_admit_t admitted = za_mailbox_admit(&cell->mailbox);
-    if (__builtin_expect(admitted == ZA_ADMIT_REJECT, 0)) {
-        ZA_TALLY(worker, rejected);
+    // relaxed: constant while the actor lives
+    if (atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_DROPS) {
+        return ADMIT_DROP;
     }
-    return admitted;
+    ZA_TALLY(worker, rejected);
+    return ADMIT_REJECT;
 }
 
 static inline za_err_t send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
@@ -96,9 +103,9 @@ static inline za_err_t send_local(za_worker_t *worker, const za_outgoing_t *out,
     if (__builtin_expect(bytes > ZA_MESSAGE_BYTES_MAX, 0)) {
         return ZA_ETOOBIG;
     }
-    za_admit_t admitted = admit(worker, cell, kind);
-    if (__builtin_expect(admitted != ZA_ADMIT, 0)) {
-        if (admitted == ZA_ADMIT_REJECT) {
+    admit_t admitted = admit(worker, cell, kind);
+    if (__builtin_expect(admitted != ADMIT, 0)) {
+        if (admitted == ADMIT_REJECT) {
             return ZA_EFULL;
         }
         drop_newest(worker, out);
@@ -107,7 +114,7 @@ static inline za_err_t send_local(za_worker_t *worker, const za_outgoing_t *out,
     za_message_t *message = za_message_make(worker, kind, bytes, ZA_POOL_BOUNDED);
     if (__builtin_expect(message == NULL, 0)) {
         if (kind == ZA_KIND_USER) {
-            za_mailbox_forget(&cell->mailbox, 1);
+            za_mailbox_unadmit(&cell->mailbox);
         }
         return ZA_ENOBUFS;
     }
@@ -253,11 +260,11 @@ static za_err_t move_local(za_worker_t *worker, const za_outgoing_t *out, za_mes
         return ZA_EGONE;
     }
     za_kind_t kind = out->reply ? ZA_KIND_REPLY : ZA_KIND_USER;
-    za_admit_t admitted = admit(worker, cell, kind);
-    if (admitted == ZA_ADMIT_REJECT) {
+    admit_t admitted = admit(worker, cell, kind);
+    if (admitted == ADMIT_REJECT) {
         return ZA_EFULL;
     }
-    if (admitted == ZA_ADMIT_DROP) {
+    if (admitted == ADMIT_DROP) {
         drop_newest(worker, out);
         za_message_drop(worker, message);
         return ZA_OK;

@@ -222,10 +222,12 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
 {
     za_runtime_t *runtime = worker->runtime;
     uint32_t bound = opts->mailbox != 0 ? opts->mailbox : runtime->config.mailbox_default;
-    bound = bound < ZA_MAILBOX_DROPS ? bound : ZA_MAILBOX_DROPS - 1;
-    bound |= opts->overflow == ZA_DROP_NEWEST ? ZA_MAILBOX_DROPS : 0;
+    bound = bound < ZA_MAILBOX_BOUND_MAX ? bound : ZA_MAILBOX_BOUND_MAX;
     // relaxed, all of them: published by the id
-    atomic_store_explicit(&cell->mailbox.count_max, bound, memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ~ZA_BOUND_DROPS;
+    za_mailbox_make_room(&cell->mailbox, bound - before);
+    bound |= opts->overflow == ZA_DROP_NEWEST ? ZA_BOUND_DROPS : 0;
+    atomic_store_explicit(&cell->bound, bound, memory_order_relaxed);
     atomic_store_explicit(&cell->class_, class_, memory_order_relaxed);
     atomic_store_explicit(&cell->handled, 0, memory_order_relaxed);
     atomic_store_explicit(&cell->restarts, 0, memory_order_relaxed);

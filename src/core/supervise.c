@@ -230,7 +230,7 @@ static void drain(za_worker_t *worker, za_cell_t *cell)
             return; // what is not linked yet is drained as a dead cell's
         }
         if (head->block.kind == ZA_KIND_USER) {
-            za_mailbox_forget(&cell->mailbox, 1);
+            za_mailbox_make_room(&cell->mailbox, 1);
         }
         if (head->block.kind == ZA_KIND_WATCH && head->actor == worker->ctx.id) {
             za_watcher_add(cell, head); // it watched us in time: told with the others

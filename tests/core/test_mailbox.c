@@ -46,12 +46,37 @@ Test(mailbox, waits_for_a_push_between_exchange_and_link)
 
 Test(mailbox, admits_up_to_its_bound)
 {
-    atomic_store_explicit(&mailbox.count_max, 2, memory_order_relaxed);
-    cr_assert(za_mailbox_admit(&mailbox) == ZA_ADMIT, "one");
-    cr_assert(za_mailbox_admit(&mailbox) == ZA_ADMIT, "two");
-    cr_assert(za_mailbox_admit(&mailbox) == ZA_ADMIT_REJECT, "three");
-    za_mailbox_forget(&mailbox, 1);
-    cr_assert(za_mailbox_admit(&mailbox) == ZA_ADMIT, "room");
-    atomic_store_explicit(&mailbox.count_max, 2 | ZA_MAILBOX_DROPS, memory_order_relaxed);
-    cr_assert(za_mailbox_admit(&mailbox) == ZA_ADMIT_DROP, "the other policy");
+    za_mailbox_make_room(&mailbox, 2);
+    cr_assert(za_mailbox_admit(&mailbox), "one");
+    cr_assert(za_mailbox_admit(&mailbox), "two");
+    cr_assert(!za_mailbox_admit(&mailbox), "three");
+    cr_assert(za_mailbox_count(&mailbox, 2) == 2, "two wait");
+    za_mailbox_make_room(&mailbox, 1); // one was handled
+    cr_assert(za_mailbox_count(&mailbox, 2) == 1, "one waits");
+    cr_assert(za_mailbox_admit(&mailbox), "room");
+    za_mailbox_unadmit(&mailbox);
+    cr_assert(za_mailbox_admit(&mailbox), "as if it had not been");
+    cr_assert(!za_mailbox_admit(&mailbox), "full");
+}
+
+Test(mailbox, counts_beyond_the_end_of_its_counters)
+{
+    atomic_store_explicit(&mailbox.admitted, UINT32_MAX, memory_order_relaxed);
+    atomic_store_explicit(&mailbox.limit, UINT32_MAX, memory_order_relaxed);
+    za_mailbox_make_room(&mailbox, 2);
+    cr_assert(za_mailbox_admit(&mailbox), "one");
+    cr_assert(za_mailbox_admit(&mailbox), "two");
+    cr_assert(!za_mailbox_admit(&mailbox), "three");
+    cr_assert(za_mailbox_count(&mailbox, 2) == 2, "two wait");
+}
+
+Test(mailbox, a_bound_may_shrink)
+{
+    za_mailbox_make_room(&mailbox, 3);
+    cr_assert(za_mailbox_admit(&mailbox), "one");
+    cr_assert(za_mailbox_admit(&mailbox), "two");
+    za_mailbox_make_room(&mailbox, 1u - 3u);
+    cr_assert(!za_mailbox_admit(&mailbox), "over the new bound");
+    za_mailbox_make_room(&mailbox, 2);
+    cr_assert(za_mailbox_admit(&mailbox), "room");
 }
