@@ -7,6 +7,10 @@ ZA_PACKAGES_BUILD=(gcc libc6-dev cmake ninja-build pkg-config git libuv1-dev nan
     protobuf-compiler python3-protobuf libmbedtls-dev libinih-dev libjansson-dev libxxhash-dev
     libcriterion-dev)
 
+# For tests that are skipped without them.
+# shellcheck disable=SC2034
+ZA_PACKAGES_TEST=(valgrind libczmq-dev)
+
 # For the checks that CI adds: second compiler, sanitizers, fuzzers, formatting, scripts, unit files.
 # shellcheck disable=SC2034
 ZA_PACKAGES_CI=(clang libclang-rt-14-dev clang-format shellcheck binutils systemd docker-compose)
