@@ -1,6 +1,7 @@
 # Whole nodes as processes, for the scripts beside it. Each wait ends as soon as it may.
 # shellcheck shell=bash
-# shellcheck disable=SC2317,SC2034 # used by the scripts that source this
+# shellcheck disable=SC2317 # used by the scripts that source this
+: "${zactord:?}" "${zactorctl:?}" # the programs to be tested
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/zactor-e2e.XXXXXX")
 pki=$work/pki

@@ -6,7 +6,7 @@ zactord=$1
 zactorctl=$2
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
-LEAVE_MS=7500 # leave_timeout_ms of 5 s, a quarter of it to say so, and a busy machine
+LEAVE_MS=6000 # leave_timeout_ms of 5 s, and a busy machine
 
 for node in alpha beta gamma; do
     issue "$node"
