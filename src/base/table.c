@@ -100,6 +100,21 @@ const za_table_entry_t *za_table_next(const za_table_t *table, uint32_t *index)
     return NULL;
 }
 
+za_table_entry_t *za_table_compact(za_table_t *table)
+{
+    if (table->block == NULL) {
+        return NULL;
+    }
+    za_table_entry_t *all = entries(table);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < table->capacity; i++) {
+        if (all[i].value != NULL) {
+            all[kept++] = all[i];
+        }
+    }
+    return all;
+}
+
 void za_table_clear(za_table_t *table, za_pool_t *pool)
 {
     if (table->block != NULL) {

@@ -28,5 +28,7 @@ void *za_table_get(const za_table_t *table, uint64_t a, uint64_t b);
 void *za_table_remove(za_table_t *table, uint64_t a, uint64_t b);
 /** The next entry at or after `*index`; NULL at the end. The table must not change meanwhile. */
 const za_table_entry_t *za_table_next(const za_table_t *table, uint32_t *index);
+/** Moves all entries to the front of the block, in any order; then only clear is left to be called. */
+za_table_entry_t *za_table_compact(za_table_t *table);
 /** Empties the table and frees its block; the values are the caller's. */
 void za_table_clear(za_table_t *table, za_pool_t *pool);

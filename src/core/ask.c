@@ -51,17 +51,55 @@ fail_put:
     return err;
 }
 
+/** As they were made: the places in a table depend on the addresses of kept messages. */
+static uint64_t record_order(const za_table_entry_t *entry)
+{
+    const za_message_t *message = entry->value;
+    return entry->b == 0 ? entry->a : message->actor;
+}
+
+static void sift_down(za_table_entry_t *heap, uint32_t count, uint32_t at)
+{
+    za_table_entry_t entry = heap[at];
+    for (uint32_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && record_order(&heap[child]) < record_order(&heap[child + 1])) {
+            child++;
+        }
+        if (record_order(&heap[child]) <= record_order(&entry)) {
+            break;
+        }
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = entry;
+}
+
+/** Heap sort: neither memory nor recursion. */
+static void sort_records(za_table_entry_t *entries, uint32_t count)
+{
+    for (uint32_t i = count / 2; i > 0; i--) {
+        sift_down(entries, count, i - 1);
+    }
+    for (uint32_t last = count; last > 1; last--) {
+        za_table_entry_t largest = entries[0];
+        entries[0] = entries[last - 1];
+        entries[last - 1] = largest;
+        sift_down(entries, last - 1, 0);
+    }
+}
+
 void za_records_clear(za_worker_t *worker, za_cell_t *cell)
 {
     za_extra_t *extra = cell->extra;
     if (extra == NULL) {
         return;
     }
-    uint32_t index = 0;
-    const za_table_entry_t *entry;
-    while ((entry = za_table_next(&extra->records, &index)) != NULL) {
-        za_message_t *record = entry->value;
-        if (entry->b == 0) {
+    uint32_t count = extra->records.count;
+    za_table_entry_t *entries = za_table_compact(&extra->records);
+    sort_records(entries, count);
+    for (uint32_t i = 0; i < count; i++) {
+        za_message_t *record = entries[i].value;
+        if (entries[i].b == 0) {
             za_record_cancel(worker, record);
         } else {
             record->block.flags &= (uint8_t)~ZA_FLAG_HELD;

@@ -93,6 +93,21 @@ static inline admit_t admit(za_worker_t *worker, za_cell_t *cell, za_kind_t kind
     return ADMIT_REJECT;
 }
 
+/** Most messages are small, and a call of memcpy costs more than their bytes. */
+static inline void copy_body(void *to, const void *from, uint32_t bytes)
+{
+    enum { WORD = 8, PAIR = 16 };
+    if (bytes >= PAIR && bytes <= 2 * PAIR) { // two pieces that may overlap
+        memcpy(to, from, PAIR);
+        memcpy((char *)to + bytes - PAIR, (const char *)from + bytes - PAIR, PAIR);
+    } else if (bytes >= WORD && bytes < PAIR) {
+        memcpy(to, from, WORD);
+        memcpy((char *)to + bytes - WORD, (const char *)from + bytes - WORD, WORD);
+    } else {
+        memcpy(to, from, bytes);
+    }
+}
+
 static inline za_err_t send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
 {
     za_cell_t *cell = find_live(worker->runtime, out->to.actor);
@@ -123,7 +138,7 @@ static inline za_err_t send_local(za_worker_t *worker, const za_outgoing_t *out,
     message->sender = out->sender;
     message->ask = out->ask;
     message->deadline_ms = out->deadline_ms;
-    memcpy(za_body(message), out->body, bytes);
+    copy_body(za_body(message), out->body, bytes);
     ZA_TALLY(worker, sent);
     za_cell_push(worker, cell, message);
     return ZA_OK;
@@ -156,16 +171,24 @@ za_err_t za_send_any(za_worker_t *worker, const za_outgoing_t *out)
     return send_remote(worker, out);
 }
 
+static za_err_t tell_anywhere(za_ctx_t *ctx, za_ref_t to, const za_type_t *type,
+                              const void *message)
+{
+    za_outgoing_t out = { .to = to, .sender = { 0, ctx->id }, .type = type, .body = message };
+    return za_send_any(ctx->worker, &out);
+}
+
 za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *message)
 {
     if (ctx == NULL || type == NULL || message == NULL || za_ref_is_none(to)) {
         return ZA_EINVAL;
     }
-    za_outgoing_t out = { .to = to, .sender = { 0, ctx->id }, .type = type, .body = message };
-    if (__builtin_expect(to.node == 0, 1)) {
-        return send_local(ctx->worker, &out, ZA_KIND_USER); // inlined: `out` stays in registers
+    if (__builtin_expect(to.node != 0, 0)) {
+        return tell_anywhere(ctx, to, type, message);
     }
-    return za_send_any(ctx->worker, &out);
+    // Inlined, and its address is nowhere taken: `out` is never in memory.
+    za_outgoing_t out = { .to = to, .sender = { 0, ctx->id }, .type = type, .body = message };
+    return send_local(ctx->worker, &out, ZA_KIND_USER);
 }
 
 /* ---- messages made by za_new -------------------------------------------------------------- */
@@ -442,6 +465,7 @@ za_message_t *za_keep(za_ctx_t *ctx)
         return NULL;
     }
     kept->block.flags |= ZA_FLAG_HELD;
+    kept->actor = za_worker_next_id(ctx->worker); // the order in which an end lets go of them
     ctx->kept_copy = kept != ctx->message;
     return kept;
 }
