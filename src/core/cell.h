@@ -28,20 +28,21 @@ typedef enum za_status {
 typedef struct za_extra za_extra_t;
 
 typedef struct za_cell {
-    // Any thread.
+    // Any thread. Producers on other cores own this line while the actor works off what they sent:
+    // what a run looks at for each message is in the other.
     za_mailbox_t mailbox;
-    _Atomic(za_message_t *) commands; // stack; taken ahead of messages
-    _Atomic uint64_t id;              // of the living actor, or its generation with slot 0: dead
-    _Atomic(struct za_cell *) link;   // of the run queue it is in
-    _Atomic(struct za_cell *) ended;  // stack of children that ended, until they are reaped
-    _Atomic uint32_t bound;           // of the mailbox, and ZA_BOUND_DROPS
-    uint32_t ended_next;              // slot; stack link in the parent's `ended`
+    _Atomic uint64_t id;            // of the living actor, or its generation with slot 0: dead
+    _Atomic(struct za_cell *) link; // of the run queue it is in
+    _Atomic uint32_t bound;         // of the mailbox, and ZA_BOUND_DROPS
+    uint32_t ended_next;            // slot; stack link in the parent's `ended`
+    za_extra_t *extra;              // the owner's: what few actors need; NULL: none
+    za_message_t *watchers;         // the owner's: ZA_KIND_WATCH blocks, linked by block.next
 
-    // The owner.
+    // The owner, and seldom others.
+    _Atomic(za_message_t *) commands; // stack; taken ahead of messages
+    _Atomic(struct za_cell *) ended;  // stack of children that ended, until they are reaped
     _Atomic(const za_class_t *) class_;
     za_block_t *state;
-    za_extra_t *extra;      // what few actors need; NULL: none
-    za_message_t *watchers; // ZA_KIND_WATCH blocks, linked by block.next
     _Atomic uint64_t handled;
     _Atomic uint32_t restarts;
     uint8_t status;    // za_status_t

@@ -75,6 +75,13 @@ typedef enum za_advance {
     ZA_ADVANCE_LATER, // a push is between exchange and link: nothing changed, come back
 } za_advance_t;
 
+/** Lets all before `head` go, which are the owner's by then: each had a successor. */
+static inline void za_mailbox_skip_to(za_mailbox_t *mailbox, za_message_t *head)
+{
+    // relaxed: `oldest` is the owner's while the mailbox is not empty
+    atomic_store_explicit(&mailbox->oldest, head, memory_order_relaxed);
+}
+
 /** Lets the head go. `empty`: NULL to be idle, or ZA_MAILBOX_BUSY to stay the owner. */
 static inline za_advance_t za_mailbox_advance(za_mailbox_t *mailbox, za_message_t *head,
                                               za_message_t *empty)

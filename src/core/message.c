@@ -97,12 +97,10 @@ static void rearm(za_worker_t *worker, za_cell_t *cell, za_message_t *timer)
     }
 }
 
-void za_message_settle(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+void za_message_settle_rare(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
     unsigned flags = message->block.flags;
-    if (__builtin_expect(flags == 0 && message->ask == 0, 1)) {
-        za_message_drop(worker, message);
-    } else if (flags & ZA_FLAG_HELD) {
+    if (flags & ZA_FLAG_HELD) {
         return;
     } else if (flags & ZA_FLAG_REFUSED) {
         za_message_refuse(worker, message);

@@ -5,12 +5,22 @@
 
 enum { FORGET_BATCH = 16 }; // one write to the producers' line for so many messages
 
+static const za_handler_t *find_by_address(const za_class_t *class_, const za_type_t *type)
+{
+    const za_handler_t *end = class_->handlers + class_->handler_count;
+    for (const za_handler_t *handler = class_->handlers; handler < end; handler++) {
+        if (handler->type == type) {
+            return handler;
+        }
+    }
+    return NULL;
+}
+
 const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *type)
 {
-    for (size_t i = 0; i < class_->handler_count; i++) {
-        if (class_->handlers[i].type == type) {
-            return &class_->handlers[i];
-        }
+    const za_handler_t *handler = find_by_address(class_, type);
+    if (handler != NULL) {
+        return handler;
     }
     // A type may have one descriptor in each shared object.
     for (size_t i = 0; i < class_->handler_count; i++) {
@@ -61,17 +71,21 @@ static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
     za_cell_fail(worker, cell);
 }
 
-void za_handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message, const za_type_t *type,
-               const void *body, uint64_t tag)
+/** Calls a handler; inlined where messages are handled. */
+static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
+                          const za_type_t *type, const void *body, uint64_t tag)
 {
     // relaxed: written by whoever spawned it, before it was scheduled
     const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
-    const za_handler_t *handler = za_handler_find(class_, type);
-    if (handler == NULL) {
-        if (message != NULL && message->block.kind != ZA_KIND_NOTIFY) {
-            lose(worker, message, za_Reason_REASON_BAD_MESSAGE);
+    const za_handler_t *handler = find_by_address(class_, type);
+    if (__builtin_expect(handler == NULL, 0)) {
+        handler = za_handler_find(class_, type);
+        if (handler == NULL) {
+            if (message != NULL && message->block.kind != ZA_KIND_NOTIFY) {
+                lose(worker, message, za_Reason_REASON_BAD_MESSAGE);
+            }
+            return;
         }
-        return;
     }
     za_ctx_t *ctx = &worker->ctx;
     ctx->message = message;
@@ -93,6 +107,12 @@ void za_handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message, cons
     }
 }
 
+void za_handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message, const za_type_t *type,
+               const void *body, uint64_t tag)
+{
+    handle(worker, cell, message, type, body, tag);
+}
+
 /* ---- one message -------------------------------------------------------------------------- */
 
 /** What a raw message says once decoded: handled from a block of its own. */
@@ -112,7 +132,7 @@ static void handle_raw(za_worker_t *worker, za_cell_t *cell, za_message_t *raw, 
     za_message_settle(worker, cell, message);
 }
 
-static void handle_user(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+static inline void handle_user(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
     if (__builtin_expect(message->deadline_ms != 0, 0) && message->deadline_ms <= za_ms(worker)) {
         lose(worker, message, za_Reason_REASON_TOO_LATE);
@@ -125,7 +145,7 @@ static void handle_user(za_worker_t *worker, za_cell_t *cell, za_message_t *mess
         handle_raw(worker, cell, message, 0);
         return;
     }
-    za_handle(worker, cell, message, message->type, za_body(message), 0);
+    handle(worker, cell, message, message->type, za_body(message), 0);
 }
 
 static void handle_reply(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
@@ -185,7 +205,7 @@ static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     }
 }
 
-static void handle_message(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+static inline void handle_message(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
     if (__builtin_expect(message->actor != worker->ctx.id, 0)) {
         message->block.flags |= ZA_FLAG_REFUSED;
@@ -299,6 +319,44 @@ static leave_t run_head(za_worker_t *worker, za_cell_t *cell, za_message_t *head
     return leave_head(worker, cell, head);
 }
 
+/** True if messages are all there is to do. */
+static inline bool is_plain(const za_cell_t *cell)
+{
+    return cell->status == ZA_STATUS_RUNNING && !has_commands(cell);
+}
+
+/**
+ * Handles heads whose successor is there, up to the last of this run. Meanwhile it leaves the line
+ * of the mailbox alone, which producers on other cores write to.
+ * Returns the new head, which is not handled yet.
+ */
+static za_message_t *run_linked(za_worker_t *worker, za_cell_t *cell, za_message_t *head,
+                                run_t *run)
+{
+    za_message_t *first = head;
+    bool plain = true;
+    while (plain && head != run->last && run->left > 1 && head->block.kind == ZA_KIND_USER) {
+        za_message_t *next = (za_message_t *)atomic_load_explicit(
+            &head->block.next, memory_order_acquire); // pairs: mailbox-link
+        if (next == NULL) {
+            break;
+        }
+        __builtin_prefetch(next);
+        run->left--;
+        if (++run->forget >= run->forget_max) {
+            forget(cell, run);
+        }
+        handle_message(worker, cell, head);
+        za_message_settle(worker, cell, head);
+        head = next;
+        plain = is_plain(cell);
+    }
+    if (head != first) {
+        za_mailbox_skip_to(&cell->mailbox, head);
+    }
+    return head;
+}
+
 /** Before messages: commands, a head left over from the last run, a change of status. */
 typedef enum ready {
     READY,      // to handle messages
@@ -365,6 +423,13 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
         }
         if (ready == READY_NOT || run.left == 0) {
             break;
+        }
+        if (head != run.last) {
+            za_message_t *old = head;
+            head = run_linked(worker, cell, head, &run);
+            if (head != old && !is_plain(cell)) {
+                continue;
+            }
         }
         leave_t left = run_head(worker, cell, head, &run);
         if (left == LEFT_IDLE) {

@@ -108,7 +108,9 @@ static inline void copy_body(void *to, const void *from, uint32_t bytes)
     }
 }
 
-static inline za_err_t send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
+__attribute__((always_inline)) // twice: as a function, and in za_tell without `out`
+static inline za_err_t
+send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
 {
     za_cell_t *cell = find_live(worker->runtime, out->to.actor);
     if (__builtin_expect(cell == NULL, 0)) {

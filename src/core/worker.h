@@ -182,8 +182,19 @@ void za_message_die(za_worker_t *worker, za_message_t *message, za_Reason reason
 void za_message_fail(za_worker_t *worker, za_message_t *message, za_Reason reason);
 /** Takes what a dead actor left in its mailbox, or what was sent to one. Not for a queued one. */
 void za_message_refuse(za_worker_t *worker, za_message_t *message);
+/** As za_message_settle, for one that has a flag or an ask. */
+void za_message_settle_rare(za_worker_t *worker, za_cell_t *cell, za_message_t *message);
+
 /** Takes a message that left the mailbox: frees, keeps, fails or arms it again. */
-void za_message_settle(za_worker_t *worker, za_cell_t *cell, za_message_t *message);
+static inline void za_message_settle(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    if (__builtin_expect(message->block.flags == 0 && message->ask == 0, 1)) {
+        za_message_drop(worker, message);
+    } else {
+        za_message_settle_rare(worker, cell, message);
+    }
+}
+
 /** The decoded form of a ZA_FLAG_RAW message, or why there is none. Leaves `raw` as it is. */
 za_err_t za_message_decode(za_worker_t *worker, const za_class_t *class_, za_message_t *raw,
                            za_message_t **out);
