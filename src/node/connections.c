@@ -63,9 +63,16 @@ void za_link_flush(za_link_t *link, za_worker_t *worker)
         if (atomic_compare_exchange_strong_explicit(&link->flag, &held,
                                                     ZA_FLAG_HELD | ZA_FLAG_AGAIN,
                                                     memory_order_release, // pairs: link-flag
-                                                    memory_order_relaxed) ||
-            held == (ZA_FLAG_HELD | ZA_FLAG_AGAIN)) {
+                                                    memory_order_relaxed)) {
             return; // the holder flushes again before it lets go
+        }
+        // The note is there already. It is written again: to have read it would not show the holder
+        // what we queued.
+        if (held == (ZA_FLAG_HELD | ZA_FLAG_AGAIN) &&
+            atomic_compare_exchange_strong_explicit(&link->flag, &held, held,
+                                                    memory_order_release, // pairs: link-flag
+                                                    memory_order_relaxed)) {
+            return;
         }
     }
 }
