@@ -317,6 +317,25 @@ static bool has_no_actors(za_node_t *node)
     return counters.actors == 0;
 }
 
+static void drain_and_leave(process_t *process)
+{
+    za_node_t *node = process->node;
+    // Before the others hear of it, so that what actors still answer goes out. Half of the time, because
+    // others that never stop sending would use up all of it.
+    uint32_t first_ms = process->settings.drain_ms / 2;
+    bool drained = wait_for(is_drained, node, first_ms);
+    pthread_mutex_lock(&process->foreign_lock);
+    za_node_leave(node, process->foreign);
+    pthread_mutex_unlock(&process->foreign_lock);
+    if (!wait_for(has_left, node, LEAVE_MS_MAX)) {
+        za_node_log(node, ZA_WARN, "left without an answer from the others");
+    }
+    uint32_t rest_ms = drained ? process->settings.drain_ms : process->settings.drain_ms - first_ms;
+    if (!wait_for(is_drained, node, rest_ms)) {
+        za_node_log(node, ZA_WARN, "messages are left after drain_ms: they become dead letters");
+    }
+}
+
 void za_node_stop(za_node_t *node)
 {
     if (node == NULL) {
@@ -326,15 +345,7 @@ void za_node_stop(za_node_t *node)
     if (!process->started) {
         return;
     }
-    pthread_mutex_lock(&process->foreign_lock);
-    za_node_leave(node, process->foreign);
-    pthread_mutex_unlock(&process->foreign_lock);
-    if (!wait_for(has_left, node, LEAVE_MS_MAX)) {
-        za_node_log(node, ZA_WARN, "left without an answer from the others");
-    }
-    if (!wait_for(is_drained, node, process->settings.drain_ms)) {
-        za_node_log(node, ZA_WARN, "messages are left after drain_ms: they become dead letters");
-    }
+    drain_and_leave(process);
     pthread_mutex_lock(&process->foreign_lock);
     za_runtime_stop_all(process->foreign);
     pthread_mutex_unlock(&process->foreign_lock);

@@ -64,9 +64,13 @@ logged gamma "reborn as" || fail "gamma does not say that it was reborn"
 
 # A shorter pause costs nothing but doubt: the same process, in the same life.
 sleep 1 # the pause of the case, not a wait for something
-uid=$(ctl alpha members -o json | python3 -c '
+uid_of_gamma()
+{
+    ctl alpha members -o json | python3 -c '
 import json, sys
-print([m["uid"] for m in json.load(sys.stdin)["members"] if m["node"] == "gamma" and m["state"] == "up"][0])')
+print([m["uid"] for m in json.load(sys.stdin)["members"] if m["node"] == "gamma" and m["state"] == "up"])'
+}
+uid=$(uid_of_gamma)
 : >"$work/alpha.log"
 kill -STOP "${pids[gamma]}"
 wait_until logged alpha "is suspect"
@@ -74,7 +78,7 @@ kill -CONT "${pids[gamma]}"
 wait_until logged alpha "is up"
 wait_until has_up alpha 3
 logged alpha "is down" && fail "a short pause ended gamma"
-ctl alpha members -o json | grep -qF "$uid" || fail "gamma has another life"
+[ "$(uid_of_gamma)" = "$uid" ] || fail "gamma has another life"
 
 for node in gamma beta alpha; do
     stop "$node"

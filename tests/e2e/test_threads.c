@@ -17,12 +17,13 @@ enum {
     ITEMS = 10000, // of one thread
     MAILBOX = 1024,
     STEP_NS = 2 * 1000 * 1000,
-    WAIT_STEPS = 30000, // a bound for a busy machine
+    WAIT_STEPS = 15000, // a bound for a busy machine
 };
 
 // What sinks have seen, for the test's own thread: each sink counts for its node.
 static _Atomic uint64_t seen[2];
 static _Atomic uint64_t disordered;
+static _Atomic uint64_t called;
 static _Atomic uint64_t echoed;
 static _Atomic uint32_t slowness_us;
 
@@ -31,6 +32,14 @@ static _Atomic uint32_t slowness_us;
 typedef struct sink {
     uint32_t next[THREADS];
 } sink_t;
+
+static void be_slow(void)
+{
+    uint32_t wait_us = atomic_load(&slowness_us);
+    if (wait_us > 0) {
+        nanosleep(&(struct timespec){ .tv_nsec = wait_us * 1000L }, NULL);
+    }
+}
 
 static void count_item(sink_t *self, const crowd_Item *item, uint32_t at)
 {
@@ -45,10 +54,7 @@ static void count_item(sink_t *self, const crowd_Item *item, uint32_t at)
 static za_verdict_t on_near(za_ctx_t *ctx, sink_t *self, const crowd_Item *item)
 {
     (void)ctx;
-    uint32_t wait_us = atomic_load(&slowness_us);
-    if (wait_us > 0) {
-        nanosleep(&(struct timespec){ .tv_nsec = wait_us * 1000L }, NULL);
-    }
+    be_slow();
     count_item(self, item, 0);
     return ZA_DONE;
 }
@@ -60,7 +66,13 @@ static za_verdict_t on_far(za_ctx_t *ctx, sink_t *self, const crowd_Item *item)
     count_item(self, item, 1);
     return ZA_DONE;
 }
-ZA_ACTOR(far_sink, sink_t, (crowd_Item, on_far));
+static za_verdict_t on_parcel(za_ctx_t *ctx, sink_t *self, const crowd_Parcel *parcel)
+{
+    (void)ctx;
+    count_item(self, &(crowd_Item){ .thread = parcel->thread, .nth = parcel->nth }, 1);
+    return ZA_DONE;
+}
+ZA_ACTOR(far_sink, sink_t, (crowd_Item, on_far), (crowd_Parcel, on_parcel));
 
 typedef struct echo {
     uint32_t count;
@@ -69,6 +81,8 @@ typedef struct echo {
 static za_verdict_t on_call(za_ctx_t *ctx, echo_t *self, const crowd_Item *item)
 {
     self->count++;
+    atomic_store(&called, self->count);
+    be_slow();
     za_reply(ctx, ZA_MSG(crowd_Item, .nth = item->nth + 1));
     return ZA_DONE;
 }
@@ -108,6 +122,26 @@ static za_verdict_t on_down(za_ctx_t *ctx, caller_t *self, const za_Down *down)
     return call_again(ctx, self, 0);
 }
 ZA_ACTOR(caller, caller_t, (crowd_Item, on_answer), (za_Timeout, on_timeout), (za_Down, on_down));
+
+/** Asks all at once, and counts the answers. */
+static za_verdict_t on_burst(za_ctx_t *ctx, caller_t *self, const crowd_Burst *burst)
+{
+    za_err_t err = za_whereis(ctx, "echo", &self->echo);
+    for (uint32_t i = 0; i < burst->count && err == ZA_OK; i++) {
+        err = za_ask(ctx, self->echo, ZA_MSG(crowd_Item, .nth = i), .timeout_ms = 30000);
+    }
+    return err == ZA_OK ? ZA_DONE : ZA_FAIL;
+}
+
+static za_verdict_t on_one(za_ctx_t *ctx, caller_t *self, const crowd_Item *item)
+{
+    (void)ctx;
+    (void)self;
+    (void)item;
+    atomic_fetch_add(&echoed, 1);
+    return ZA_DONE;
+}
+ZA_ACTOR(burst, caller_t, (crowd_Burst, on_burst), (crowd_Item, on_one));
 
 /* ---- nodes --------------------------------------------------------------------------------- */
 
@@ -155,6 +189,7 @@ typedef struct job {
     za_ref_t to;
     uint32_t number;
     uint32_t items;
+    bool parcels;
     uint32_t accepted;
     za_err_t err; // the first that is no backpressure
 } job_t;
@@ -164,12 +199,23 @@ static bool is_backpressure(za_err_t err)
     return err == ZA_EFULL || err == ZA_ENOBUFS;
 }
 
+static za_err_t send_one(const job_t *job)
+{
+    if (!job->parcels) {
+        return za_node_tell(job->node, job->to,
+                            ZA_MSG(crowd_Item, .thread = job->number, .nth = job->accepted));
+    }
+    crowd_Parcel parcel = { .thread = job->number, .nth = job->accepted };
+    parcel.pad.size = sizeof parcel.pad.bytes;
+    memset(parcel.pad.bytes, 7, sizeof parcel.pad.bytes);
+    return za_node_tell(job->node, job->to, &crowd_Parcel_type, &parcel);
+}
+
 static void *send_items(void *context)
 {
     job_t *job = context;
     while (job->accepted < job->items && job->err == ZA_OK) {
-        za_err_t err = za_node_tell(
-            job->node, job->to, ZA_MSG(crowd_Item, .thread = job->number, .nth = job->accepted));
+        za_err_t err = send_one(job);
         if (err == ZA_OK) {
             job->accepted++;
         } else if (is_backpressure(err)) {
@@ -181,10 +227,15 @@ static void *send_items(void *context)
     return NULL;
 }
 
-static void begin_jobs(job_t jobs[THREADS], za_node_t *node, za_ref_t to, uint32_t items)
+typedef enum load { LOAD_ITEMS, LOAD_PARCELS } load_t;
+
+static void begin_jobs(job_t jobs[THREADS], za_node_t *node, za_ref_t to, load_t load,
+                       uint32_t items)
 {
     for (uint32_t i = 0; i < THREADS; i++) {
-        jobs[i] = (job_t){ .node = node, .to = to, .number = i, .items = items };
+        jobs[i] = (job_t){
+            .node = node, .to = to, .number = i, .items = items, .parcels = load == LOAD_PARCELS
+        };
         cr_assert(pthread_create(&jobs[i].thread, NULL, send_items, &jobs[i]) == 0);
     }
 }
@@ -212,7 +263,7 @@ Test(threads, keep_their_order, .timeout = 120)
     cr_assert(za_node_spawn(node, echo, &ref, .name = "echo") == ZA_OK);
     cr_assert(za_node_spawn(node, caller, &ref, .mailbox = MAILBOX) == ZA_OK);
     cr_assert(za_node_tell(node, ref, ZA_MSG(crowd_Item, .nth = 0)) == ZA_OK);
-    begin_jobs(jobs, node, sink, ITEMS);
+    begin_jobs(jobs, node, sink, LOAD_ITEMS, ITEMS);
     cr_assert(end_jobs(jobs) == (uint64_t)THREADS * ITEMS);
     cr_assert(wait_for(&seen[0], (uint64_t)THREADS * ITEMS));
     cr_assert(wait_for(&echoed, 100));
@@ -227,7 +278,7 @@ Test(threads, hear_that_the_node_stops, .timeout = 120)
     za_ref_t sink;
     za_node_t *node = start_node("alpha", "");
     cr_assert(za_node_spawn(node, near_sink, &sink, .mailbox = MAILBOX) == ZA_OK);
-    begin_jobs(jobs, node, sink, UINT32_MAX);
+    begin_jobs(jobs, node, sink, LOAD_ITEMS, UINT32_MAX);
     cr_assert(wait_for(&seen[0], ITEMS));
     za_node_stop(node);
     uint64_t accepted = end_jobs(jobs);
@@ -278,7 +329,7 @@ Test(threads, lose_nothing_when_the_node_drains, .timeout = 120)
     za_node_t *node = start_node("alpha", "");
     cr_assert(za_node_spawn(node, near_sink, &sink, .mailbox = MAILBOX) == ZA_OK);
     atomic_store(&slowness_us, 500);
-    begin_jobs(jobs, node, sink, MAILBOX / THREADS);
+    begin_jobs(jobs, node, sink, LOAD_ITEMS, MAILBOX / THREADS);
     uint64_t accepted = end_jobs(jobs);
     za_node_stop(node);
     cr_expect(atomic_load(&seen[0]) == accepted);
@@ -309,7 +360,7 @@ Test(nodes, of_one_process_talk_to_each_other, .timeout = 120)
     cr_assert(za_node_tell(alpha, ref, ZA_MSG(crowd_Item, .nth = 0)) == ZA_OK);
     za_ref_t sink = find_name(alpha, "sink");
     cr_assert(sink.node == za_node_uid(beta), "the name is of the other node");
-    begin_jobs(jobs, alpha, sink, ITEMS);
+    begin_jobs(jobs, alpha, sink, LOAD_ITEMS, ITEMS);
     cr_assert(end_jobs(jobs) == (uint64_t)THREADS * ITEMS);
     cr_assert(wait_for(&seen[1], (uint64_t)THREADS * ITEMS));
     cr_assert(wait_for(&echoed, 100));
@@ -327,11 +378,30 @@ Test(nodes, deliver_what_they_accepted_before_they_leave, .timeout = 120)
     za_node_t *beta = start_node("beta", alpha->address);
     cr_assert(za_node_spawn(beta, far_sink, &ref, .name = "sink", .mailbox = MAILBOX * 64) ==
               ZA_OK);
-    begin_jobs(jobs, alpha, find_name(alpha, "sink"), ITEMS);
+    begin_jobs(jobs, alpha, find_name(alpha, "sink"), LOAD_PARCELS, ITEMS / 10);
     uint64_t accepted = end_jobs(jobs);
     za_node_stop(alpha);
     cr_expect(wait_for(&seen[1], accepted), "%llu of %llu arrived",
               (unsigned long long)atomic_load(&seen[1]), (unsigned long long)accepted);
     za_node_destroy(alpha);
     za_node_destroy(beta);
+}
+
+// Nor does it leave before its actors have answered what it had accepted.
+Test(nodes, answer_before_they_leave, .timeout = 120)
+{
+    za_ref_t ref;
+    za_node_t *alpha = start_node("alpha", "");
+    za_node_t *beta = start_node("beta", alpha->address);
+    cr_assert(za_node_spawn(beta, echo, &ref, .name = "echo") == ZA_OK);
+    find_name(alpha, "echo");
+    cr_assert(za_node_spawn(alpha, burst, &ref, .mailbox = MAILBOX) == ZA_OK);
+    atomic_store(&slowness_us, 2000);
+    cr_assert(za_node_tell(alpha, ref, ZA_MSG(crowd_Burst, .count = 100)) == ZA_OK);
+    cr_assert(wait_for(&called, 1));
+    za_node_stop(beta);
+    cr_expect(atomic_load(&called) == 100);
+    cr_expect(wait_for(&echoed, 100), "%llu answers", (unsigned long long)atomic_load(&echoed));
+    za_node_destroy(beta);
+    za_node_destroy(alpha);
 }
