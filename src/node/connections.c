@@ -256,21 +256,50 @@ void za_link_close(za_link_t *link, za_err_t err)
     detach(link);
 }
 
+/** Holds the flag, unless a callback of this link does already: then it answers false. */
+static bool hold_anew(za_link_t *link)
+{
+    if (link->owner_holds) {
+        return false;
+    }
+    hold(link);
+    link->owner_holds = true;
+    return true;
+}
+
+static void let_go(za_link_t *link)
+{
+    link->owner_holds = false;
+    za_link_release(link, link->node->worker);
+}
+
+/**
+ * Says goodbye and takes the link away from its peer in one go: a worker that writes at this moment
+ * must neither meet the session half-way nor lose messages to one that is over.
+ */
+static void say_goodbye(za_link_t *link, za_goodbye_t reason, const char *text, za_err_t err)
+{
+    bool anew = hold_anew(link);
+    za_session_close(link->session, reason, text);
+    za_link_close(link, err);
+    if (anew) {
+        let_go(link);
+    }
+}
+
 void za_link_close_peer(za_node_t *node, uint64_t uid)
 {
     za_peer_t *peer = za_peer_find(node, uid);
     za_link_t *link =
         peer == NULL ? NULL : atomic_load_explicit(&peer->link, memory_order_relaxed); // ours
     if (link != NULL) {
-        // What the cluster has said before it asked for the end still goes out.
-        if (link->owner_holds) {
-            flush_held(link, node->worker);
-        } else {
-            za_link_flush(link, node->worker);
+        bool anew = hold_anew(link);
+        flush_held(link, node->worker); // what the cluster has said before it asked for the end
+        link->told_down = true;         // the cluster asked for it
+        say_goodbye(link, ZA_GOODBYE_NORMAL, "", ZA_ECLOSED);
+        if (anew) {
+            let_go(link);
         }
-        za_session_close(link->session, ZA_GOODBYE_NORMAL, "");
-        link->told_down = true; // the cluster asked for it
-        za_link_close(link, ZA_ECLOSED);
     }
 }
 
@@ -281,9 +310,8 @@ void za_link_close_all(za_node_t *node, za_err_t err)
         if (link->with_greeter) {
             za_link_close(link, err); // its session is not ours now
         } else if (link->state == ZA_LINK_GREETING || link->state == ZA_LINK_MEMBER) {
-            za_session_close(link->session, ZA_GOODBYE_NORMAL, "");
             link->goodbye = true;
-            za_link_close(link, err);
+            say_goodbye(link, ZA_GOODBYE_NORMAL, "", err);
         } else if (link->state == ZA_LINK_CONNECTING) {
             za_link_close(link, err);
         }
@@ -401,10 +429,9 @@ static void refuse(za_node_t *node, za_link_t *link, za_links_verdict_t verdict)
 
 static void replace(za_link_t *old)
 {
-    za_session_close(old->session, ZA_GOODBYE_REPLACED, "a newer connection takes its place");
     old->goodbye = true;
     old->told_down = true; // the new link's LINK_UP says it
-    za_link_close(old, ZA_ECLOSED);
+    say_goodbye(old, ZA_GOODBYE_REPLACED, "a newer connection takes its place", ZA_ECLOSED);
 }
 
 static void on_greeted(za_node_t *node, za_link_t *link, const za_session_peer_t *peer)
