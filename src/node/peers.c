@@ -69,7 +69,9 @@ static za_peer_t *free_slot(za_node_t *node)
         if (atomic_load_explicit(&peer->uid, memory_order_relaxed) == 0) { // ours
             return peer;
         }
+        // One whose end was told may have a link again, over which it hears of it.
         if (atomic_load_explicit(&peer->terminal, memory_order_relaxed) &&
+            atomic_load_explicit(&peer->link, memory_order_relaxed) == NULL &&
             node->now_ms - peer->since_ms >= ZA_PEER_QUARANTINE_MS &&
             (oldest == NULL || peer->since_ms < oldest->since_ms)) {
             oldest = peer;
