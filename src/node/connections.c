@@ -818,18 +818,19 @@ static void *on_accepted(void *context, za_conn_t *conn, za_listener_t listener,
         }
         link->admin_have = 0;
         link->state = ZA_LINK_LOCAL_ADMIN;
-    } else {
-        if (create_session(node, link, ZA_SIDE_SERVER) != ZA_OK) {
-            return NULL;
-        }
+        link->conn = conn;
+        return link;
+    }
+    // Held: a worker may still come to flush the former link of this slot.
+    hold_anew(link);
+    za_err_t err = create_session(node, link, ZA_SIDE_SERVER);
+    if (err == ZA_OK) {
         link->state = ZA_LINK_GREETING;
-    }
-    link->conn = conn;
-    if (link->session != NULL && owner_try_hold(link)) {
+        link->conn = conn;
         pump(node, link); // without TLS the accepting side speaks first
-        owner_release(link);
     }
-    return link;
+    owner_release(link);
+    return err == ZA_OK ? link : NULL;
 }
 
 static void on_connected(void *context, za_err_t err)
@@ -840,18 +841,19 @@ static void on_connected(void *context, za_err_t err)
         return;
     }
     za_node_touch(node);
-    if (err == ZA_OK) {
-        err = create_session(node, link, ZA_SIDE_CLIENT);
-    }
     if (err != ZA_OK) {
-        za_link_close(link, err);
+        za_link_close(link, err); // a greeter may have the flag of one that was accepted
         return;
     }
-    link->state = ZA_LINK_GREETING;
-    if (owner_try_hold(link)) {
+    hold_anew(link); // as in on_accepted
+    err = create_session(node, link, ZA_SIDE_CLIENT);
+    if (err == ZA_OK) {
+        link->state = ZA_LINK_GREETING;
         pump(node, link);
-        owner_release(link);
+    } else {
+        za_link_close(link, err);
     }
+    owner_release(link);
 }
 
 static void push_bytes(za_node_t *node, za_link_t *link, size_t size)
