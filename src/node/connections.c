@@ -775,6 +775,7 @@ void za_link_greeted(za_link_t *link)
     za_node_t *node = link->node;
     link->with_greeter = false;
     link->owner_holds = true;
+    link->blocked = false; // on_writable may have come meanwhile
     if (link->has_event && !link->closing) {
         link->has_event = false;
         handle_event(node, link, &link->event);
@@ -964,6 +965,9 @@ static void on_readable(void *context)
 static void on_writable(void *context)
 {
     za_link_t *link = context;
+    if (link->with_greeter) {
+        return; // which must not be waited for: it may need this very thread. It writes when it is back
+    }
     hold(link);
     link->owner_holds = true;
     link->blocked = false;
