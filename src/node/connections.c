@@ -418,8 +418,10 @@ void za_links_deinit(za_node_t *node)
 
 static void refuse(za_node_t *node, za_link_t *link, za_links_verdict_t verdict)
 {
-    ZA_COUNT(node, links_refused, 1);
     link->duplicate = verdict == ZA_LINKS_REFUSE || verdict == ZA_LINKS_REPLACE;
+    if (link->duplicate) {
+        ZA_COUNT(node, links_refused, 1); // the others are counted where they are logged
+    }
     za_session_close(link->session, link->duplicate ? ZA_GOODBYE_REPLACED : ZA_GOODBYE_REFUSED,
                      link->duplicate            ? "another connection of this pair stays"
                      : verdict == ZA_LINKS_SELF ? "this is the node itself"
@@ -966,7 +968,7 @@ static void on_writable(void *context)
 {
     za_link_t *link = context;
     if (link->with_greeter) {
-        return; // which must not be waited for: it may need this very thread. It writes when it is back
+        return; // it writes when it is back: to wait for it here may be to wait for this thread
     }
     hold(link);
     link->owner_holds = true;
