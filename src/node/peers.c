@@ -164,10 +164,11 @@ static za_out_t *out_create(za_worker_t *worker, uint32_t bytes)
     return out;
 }
 
-static void push(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_lane_t lane,
-                 za_out_t *out)
+/** `uid` is whom the frame is for; it is checked when the frame is taken out. */
+static void push(za_node_t *node, za_worker_t *worker, za_peer_t *peer, uint64_t uid,
+                 za_lane_t lane, za_out_t *out)
 {
-    out->uid = atomic_load_explicit(&peer->uid, memory_order_relaxed); // checked when taken out
+    out->uid = uid;
     // relaxed: statistics and bounds; the queue publishes the frame.
     atomic_fetch_add_explicit(&peer->queued_bytes[lane], out->size + ZA_OUT_COST,
                               memory_order_relaxed);
@@ -262,7 +263,7 @@ za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
     if (lane == ZA_LANE_BULK) {
         enter_bulk(peer, out, pair);
     }
-    push(node, worker, peer, lane, out);
+    push(node, worker, peer, message->to.node, lane, out);
     return ZA_OK;
 }
 
@@ -277,7 +278,7 @@ void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_
     out->message = (za_wire_message_t){
         .target = asker.actor, .ask = ask, .reply = true, .failed = true, .reason = reason
     };
-    push(node, worker, peer, ZA_LANE_USER, out);
+    push(node, worker, peer, asker.node, ZA_LANE_USER, out);
 }
 
 void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, const uint8_t *bytes,
@@ -303,7 +304,9 @@ void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, c
     // relaxed: the sends that must not be overtaken happened before this step.
     out->after_user = atomic_load_explicit(&peer->user_pushed, memory_order_relaxed);
     out->after_bulk = atomic_load_explicit(&peer->bulk_pushed, memory_order_relaxed);
-    push(node, node->worker, peer, lane, out);
+    // relaxed: ours to change
+    push(node, node->worker, peer, atomic_load_explicit(&peer->uid, memory_order_relaxed), lane,
+         out);
 }
 
 void za_peers_flush(za_node_t *node, za_worker_t *worker)
