@@ -112,21 +112,33 @@ static inline unsigned za_pool_class(size_t bytes)
     return 9 + (exponent - 9) * 4 + (unsigned)((bytes - 1) >> (exponent - 2) & 3);
 }
 
+/** True if za_pool_take may be called for `bytes`. */
+static inline bool za_pool_has(const za_pool_t *pool, size_t bytes)
+{
+    return bytes <= ZA_POOL_BLOCK_BYTES_MAX && pool->classes[za_pool_class(bytes)].free != NULL;
+}
+
+/** As za_pool_alloc, after za_pool_has was true: it cannot fail, and calls nothing. */
+static inline za_block_t *za_pool_take(za_pool_t *pool, size_t bytes)
+{
+    unsigned size_class = za_pool_class(bytes);
+    za_block_t *block = pool->classes[size_class].free;
+    // relaxed: the block was freed by this thread, or acquired with the whole returned chain
+    pool->classes[size_class].free = atomic_load_explicit(&block->next, memory_order_relaxed);
+    ZA_UNPOISON(block + 1, za_pool_class_bytes(size_class) - sizeof(za_block_t));
+    return block;
+}
+
 /** A block of at least `bytes` with its head, whose `next` is undefined; NULL: none is left. */
 static inline za_block_t *za_pool_alloc(za_pool_t *pool, size_t bytes, za_pool_bound_t bound)
 {
     if (bytes > ZA_POOL_BLOCK_BYTES_MAX) {
         return NULL;
     }
-    unsigned size_class = za_pool_class(bytes);
-    za_block_t *block = pool->classes[size_class].free;
-    if (__builtin_expect(block == NULL, 0)) {
-        return za_pool_alloc_slow(pool, size_class, bound);
+    if (__builtin_expect(!za_pool_has(pool, bytes), 0)) {
+        return za_pool_alloc_slow(pool, za_pool_class(bytes), bound);
     }
-    // relaxed: the block was freed by this thread, or acquired with the whole returned chain
-    pool->classes[size_class].free = atomic_load_explicit(&block->next, memory_order_relaxed);
-    ZA_UNPOISON(block + 1, za_pool_class_bytes(size_class) - sizeof(za_block_t));
-    return block;
+    return za_pool_take(pool, bytes);
 }
 
 /** Takes a block of any home. */

@@ -262,18 +262,14 @@ static void forget(za_cell_t *cell, run_t *run)
     }
 }
 
-static run_t run_begin(za_worker_t *worker, za_cell_t *cell)
+static run_t run_begin(const za_cell_t *cell, uint32_t messages_max)
 {
-    za_ctx_t *ctx = &worker->ctx;
-    ctx->cell = cell;
-    ctx->stopping = false;
-    // relaxed: the owner's
-    ctx->id = atomic_load_explicit(&cell->id, memory_order_relaxed);
+    // relaxed: constant while the actor lives
     uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
     return (run_t){
         // relaxed: only compared
         .last = atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed),
-        .left = ZA_RUN_MESSAGES_MAX,
+        .left = messages_max,
         // In a small mailbox the count is exact, so that a handler finds the place it made.
         .forget_max = (bound & ~ZA_BOUND_DROPS) >= 4 * FORGET_BATCH ? FORGET_BATCH : 1,
     };
@@ -286,7 +282,7 @@ typedef enum leave {
 } leave_t;
 
 /** Lets the handled head go. */
-static leave_t leave_head(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
+static inline leave_t leave_head(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
 {
     // Whoever needs the actor afterwards must not make it idle by leaving.
     bool needs_cell = (head->block.flags & ZA_FLAG_REARM) || head->block.kind == ZA_KIND_WATCH;
@@ -405,9 +401,10 @@ static bool run_idle(za_worker_t *worker, za_cell_t *cell)
     return !has_commands(cell) || !za_mailbox_claim(&cell->mailbox);
 }
 
-void za_cell_run(za_worker_t *worker, za_cell_t *cell)
+/** Runs an actor for at most so many messages, and whatever else it has to do. */
+static void run_any(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
 {
-    run_t run = run_begin(worker, cell);
+    run_t run = run_begin(cell, messages_max);
     for (;;) {
         ready_t ready = get_ready(worker, cell);
         if (ready == READY_GONE) {
@@ -441,4 +438,38 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
     }
     forget(cell, &run);
     za_schedule_last(worker, cell);
+}
+
+/** True if there is one message of a user, and nothing else to do: so go conversations. */
+static inline bool is_lone(const za_cell_t *cell, const za_message_t *head)
+{
+    // relaxed: only compared
+    return head != NULL &&
+           head == atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed) &&
+           head->block.kind == ZA_KIND_USER && !cell->head_done && is_plain(cell);
+}
+
+void za_cell_run(za_worker_t *worker, za_cell_t *cell)
+{
+    za_ctx_t *ctx = &worker->ctx;
+    ctx->cell = cell;
+    ctx->stopping = false;
+    ctx->id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: the owner's
+    za_message_t *head = za_mailbox_head(&cell->mailbox);
+    if (!is_lone(cell, head)) {
+        run_any(worker, cell, ZA_RUN_MESSAGES_MAX);
+        return;
+    }
+    za_mailbox_make_room(&cell->mailbox, 1);
+    handle_message(worker, cell, head);
+    switch (leave_head(worker, cell, head)) {
+    case LEFT_IDLE:
+        break;
+    case LEFT: // others came, or it has a new status: they have their turn
+        run_any(worker, cell, 0);
+        break;
+    case LEFT_NOT:
+        za_schedule_last(worker, cell);
+        break;
+    }
 }

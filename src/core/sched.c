@@ -10,13 +10,6 @@ enum {
 
 /* ---- the ring ----------------------------------------------------------------------------- */
 
-static uint32_t ring_count(const za_ring_t *ring)
-{
-    // relaxed: a guess; whoever takes something checks
-    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    return atomic_load_explicit(&ring->tail, memory_order_relaxed) - head;
-}
-
 static bool ring_push(za_ring_t *ring, za_cell_t *cell)
 {
     // acquire: a thief has copied a place before we write over it
@@ -170,7 +163,7 @@ static void enqueue(za_worker_t *worker, za_cell_t *cell)
     if (worker->overflow.count > 0 || !ring_push(&worker->ring, cell)) {
         runs_push_last(&worker->overflow, cell);
     }
-    if (ring_count(&worker->ring) >= BACKLOG_RING) {
+    if (za_ring_count(&worker->ring) >= BACKLOG_RING) {
         wake_for_backlog(worker);
     }
 }
@@ -291,7 +284,7 @@ static void refill(za_worker_t *worker)
     // Thieves see the ring only: when it is empty, it gets what was spawned last but one.
     // relaxed: a guess
     if (atomic_load_explicit(&worker->runtime->idle, memory_order_relaxed) > 0 &&
-        ring_count(&worker->ring) == 0) {
+        za_ring_count(&worker->ring) == 0) {
         for (uint32_t i = 0; i < BACKLOG_RING && worker->fresh.count > 1; i++) {
             za_cell_t *last = runs_pop(&worker->fresh);
             za_cell_t *before = runs_pop(&worker->fresh);
@@ -309,7 +302,7 @@ static za_cell_t *pick_own(za_worker_t *worker)
     if (worker->overflow.count > 0 || worker->fresh.count > 1) {
         refill(worker);
     }
-    bool waiting = ring_count(&worker->ring) > 0 || worker->fresh.count > 0;
+    bool waiting = za_ring_count(&worker->ring) > 0 || worker->fresh.count > 0;
     za_cell_t *cell = worker->run_next;
     if (cell != NULL) {
         worker->run_next = NULL;
@@ -320,24 +313,15 @@ static za_cell_t *pick_own(za_worker_t *worker)
     }
     worker->hops = 0;
     if (worker->fresh.count > 0 &&
-        (worker->runs % FRESH_IN_ROW != 0 || ring_count(&worker->ring) == 0)) {
+        (worker->runs % FRESH_IN_ROW != 0 || za_ring_count(&worker->ring) == 0)) {
         return runs_pop(&worker->fresh);
     }
     cell = ring_pop(&worker->ring);
     return cell != NULL ? cell : runs_pop(&worker->fresh);
 }
 
-za_cell_t *za_pick(za_worker_t *worker)
+za_cell_t *za_pick_any(za_worker_t *worker)
 {
-    // A conversation and nobody else: the short way.
-    za_cell_t *next = worker->run_next;
-    if (next != NULL && worker->fresh.count == 0 && worker->overflow.count == 0 &&
-        (worker->runs + 1) % ZA_INJECT_EVERY != 0 && ring_count(&worker->ring) == 0) {
-        worker->runs++;
-        worker->run_next = NULL;
-        worker->backlog = 0;
-        return next;
-    }
     if (++worker->runs % ZA_INJECT_EVERY == 0) {
         take_injected(worker);
     }
@@ -345,7 +329,7 @@ za_cell_t *za_pick(za_worker_t *worker)
     if (cell == NULL && (take_injected(worker) || steal(worker))) {
         cell = pick_own(worker);
     }
-    if (ring_count(&worker->ring) == 0) {
+    if (za_ring_count(&worker->ring) == 0) {
         worker->backlog = 0;
     } else if (++worker->backlog >= BACKLOG_PICKS) {
         worker->backlog = 0;
@@ -357,5 +341,5 @@ za_cell_t *za_pick(za_worker_t *worker)
 bool za_has_runs(const za_worker_t *worker)
 {
     return worker->run_next != NULL || worker->fresh.count > 0 || worker->overflow.count > 0 ||
-           ring_count(&worker->ring) > 0;
+           za_ring_count(&worker->ring) > 0;
 }
