@@ -4,7 +4,8 @@
  *     bench_local [--quick] [--workers N] [--runs N] [ID ...]
  *
  * Each line is one JSON object: id, impl, workers, unit, median, min, max, runs, params.
- * allocs_per_msg counts calls of malloc and its kin between the first message and the last.
+ * allocs_per_msg counts calls of malloc and its kin between the first message and the last;
+ * cpu_ns_per_msg is the CPU time of the process in it, which others on the machine hardly change.
  */
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <zactor/actor.h>
@@ -44,6 +46,7 @@ typedef struct run {
     za_park_t done;
     _Atomic uint64_t end_ns; // 0: not yet
     uint64_t start_ns;
+    uint64_t cpu_ns;
     uint64_t allocs;
     uint64_t messages;
 } run_t;
@@ -102,9 +105,17 @@ static void run_end(void)
     za_park_wake(&run.done);
 }
 
+static uint64_t cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static void run_begin(void)
 {
     run.allocs = bench_allocations();
+    run.cpu_ns = cpu_ns();
     run.start_ns = za_clock_ns();
 }
 
@@ -114,6 +125,7 @@ static double run_wait(void)
         za_park_wait(&run.done, UINT64_MAX);
     }
     run.allocs = bench_allocations() - run.allocs;
+    run.cpu_ns = cpu_ns() - run.cpu_ns;
     return (double)(atomic_load_explicit(&run.end_ns, memory_order_relaxed) - run.start_ns);
 }
 
@@ -416,19 +428,23 @@ static void measure(const workload_t *workload, uint32_t workers, bool quick, in
     double values[RUNS_MAX];
     uint64_t messages = quick ? workload->messages / QUICK : workload->messages;
     uint64_t allocs = 0;
+    double cpu[RUNS_MAX];
     for (int i = 0; i < runs; i++) {
         run_open(workers);
         values[i] = workload->measure(messages, workload->how_many);
         allocs += run.allocs;
+        cpu[i] = (double)run.cpu_ns / (double)messages;
         run_close();
     }
     qsort(values, (size_t)runs, sizeof values[0], by_value);
+    qsort(cpu, (size_t)runs, sizeof cpu[0], by_value);
     printf("{\"id\": \"%s\", \"impl\": \"zactor\", \"workers\": %" PRIu32 ", \"unit\": \"%s\", "
            "\"median\": %.3f, \"min\": %.3f, \"max\": %.3f, \"runs\": %d, "
            "\"params\": {\"messages\": %" PRIu64 ", \"count\": %" PRIu32
-           ", \"allocs_per_msg\": %.6f}}\n",
+           ", \"allocs_per_msg\": %.6f, \"cpu_ns_per_msg\": %.1f}}\n",
            workload->id, workers, workload->unit, values[runs / 2], values[0], values[runs - 1],
-           runs, messages, workload->how_many, (double)allocs / (double)messages / runs);
+           runs, messages, workload->how_many, (double)allocs / (double)messages / runs,
+           cpu[runs / 2]);
     fflush(stdout);
 }
 
