@@ -528,7 +528,7 @@ static void on_established(za_node_t *node, za_link_t *link, const za_session_pe
     link->peer_uid = info->uid;
     link->peer = peer;
     snprintf(link->address, sizeof link->address, "%s", info->address);
-    atomic_store_explicit(&peer->link, link, memory_order_release); // pairs: peer-link
+    za_peer_link(peer, link);
     ZA_COUNT(node, links_opened, 1);
     za_node_step(node, &(za_cluster_event_t){ .type = ZA_CLUSTER_LINK_UP,
                                               .uid = info->uid,

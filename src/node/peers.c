@@ -309,6 +309,25 @@ void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, c
          out);
 }
 
+static za_link_t *link_of(za_peer_t *peer)
+{
+    za_link_t *link = atomic_load_explicit(&peer->link, memory_order_acquire); // pairs: peer-link
+    if (link == NULL) {
+        // None is written again: either this meets the link that is just being set, or whoever sets
+        // one takes it out and sees what we queued.
+        atomic_compare_exchange_strong_explicit(&peer->link, &link, NULL,
+                                                memory_order_acq_rel,  // pairs: peer-link
+                                                memory_order_acquire); // pairs: peer-link
+    }
+    return link;
+}
+
+void za_peer_link(za_peer_t *peer, za_link_t *link)
+{
+    // An exchange: see link_of.
+    atomic_exchange_explicit(&peer->link, link, memory_order_acq_rel); // pairs: peer-link
+}
+
 void za_peers_flush(za_node_t *node, za_worker_t *worker)
 {
     uint64_t *dirty = node->dirty[za_worker_index(worker)];
@@ -317,10 +336,12 @@ void za_peers_flush(za_node_t *node, za_worker_t *worker)
             int bit = __builtin_ctzll(dirty[word]);
             dirty[word] &= dirty[word] - 1;
             za_peer_t *peer = &node->peers[word * 64 + bit];
-            za_link_t *link =
-                atomic_load_explicit(&peer->link, memory_order_acquire); // pairs: peer-link
-            if (link != NULL) {
+            // Once more if it was replaced meanwhile: the former one writes nothing for the peer.
+            za_link_t *flushed = NULL;
+            for (za_link_t *link = link_of(peer); link != NULL && link != flushed;
+                 link = link_of(peer)) {
                 za_link_flush(link, worker);
+                flushed = link;
             }
         }
     }

@@ -223,6 +223,8 @@ void za_inbox_drain(za_node_t *node);
 /* peers.c: lanes and the index by uid */
 za_peer_t *za_peer_find(za_node_t *node, uint64_t uid);                    // any thread
 za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name); // owner
+/** From now on workers flush over `link`; what they queued before, its holder does. Owner. */
+void za_peer_link(za_peer_t *peer, za_link_t *link);
 void za_peer_down(za_node_t *node, uint64_t uid); // owner: give up what is queued
 void za_peers_sweep(za_node_t *node);             // owner
 za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
