@@ -71,6 +71,9 @@ static void say_last_words(za_ctx_t *ctx, mortal_t *self)
 static za_verdict_t on_end(za_ctx_t *ctx, mortal_t *self, const work_End *end)
 {
     (void)end;
+    if (world_phase() == PHASE_PROBE) {
+        return ZA_DONE; // the oracles look: nothing may be on its way
+    }
     say_last_words(ctx, self);
     self->spoke = true;
     return self->fails ? ZA_FAIL : ZA_STOP;
