@@ -12,11 +12,22 @@ typedef struct za_Greet {
     za_link_t *link;
 } za_Greet;
 
+/** What comes from another node under this id is refused: it would name a place in our memory. */
+static za_err_t refuse_greet(void *body, size_t capacity, const uint8_t *bytes, size_t size)
+{
+    (void)body;
+    (void)capacity;
+    (void)bytes;
+    (void)size;
+    return ZA_EPROTO;
+}
+
 /** It never leaves the node: nothing encodes it. */
 static const za_type_t za_Greet_type = {
     .name = "za.internal.Greet",
     .id = UINT32_C(0x7a610001),
     .size = sizeof(za_Greet),
+    .decode = refuse_greet,
 };
 
 typedef struct greeter {
