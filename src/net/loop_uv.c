@@ -1,6 +1,7 @@
 #include "net/loop_uv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,7 @@ struct za_loop {
     listener_t listeners[LISTENERS_MAX];
     uint32_t listener_count;
     za_conn_t *failed;
+    int spare_fd; // given up for a moment to refuse a connection when no descriptor is left
 };
 
 /* ---- connections ------------------------------------------------------------------------------ */
@@ -374,6 +376,25 @@ static void accept_one(listener_t *listener, int fd, const struct sockaddr_stora
     }
 }
 
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/** No descriptor is left: what waits is refused, or the loop would be told of it without end. */
+static void refuse_one(listener_t *listener)
+{
+    za_loop_t *loop = listener->loop;
+    if (loop->spare_fd >= 0) {
+        close(loop->spare_fd);
+    }
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        close(fd);
+    }
+    loop->spare_fd = open_spare();
+}
+
 static void on_incoming(uv_poll_t *poll, int status, int events)
 {
     (void)events;
@@ -386,10 +407,13 @@ static void on_incoming(uv_poll_t *poll, int status, int events)
         socklen_t size = sizeof from;
         int fd =
             accept4(listener->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+            refuse_one(listener);
+        } else if (fd < 0) {
             return; // none left, or none to be had: the next readiness tries again
+        } else {
+            accept_one(listener, fd, &from);
         }
-        accept_one(listener, fd, &from);
     }
 }
 
@@ -497,6 +521,7 @@ za_err_t za_loop_create(const za_transport_events_t *events, za_loop_t **out)
         return ZA_ENOMEM;
     }
     loop->events = events;
+    loop->spare_fd = -1;
     if (uv_loop_init(&loop->uv) != 0) {
         free(loop);
         return ZA_EIO;
@@ -504,6 +529,7 @@ za_err_t za_loop_create(const za_transport_events_t *events, za_loop_t **out)
     int failed = uv_async_init(&loop->uv, &loop->wake, on_wake);
     ZA_ASSERT(failed == 0); // fails only without file descriptors, which uv_loop_init just got
     uv_timer_init(&loop->uv, &loop->limit);
+    loop->spare_fd = open_spare(); // without it connections wait until a descriptor is free
     *out = loop;
     return ZA_OK;
 }
@@ -571,5 +597,8 @@ void za_loop_destroy(za_loop_t *loop)
     }
     int busy = uv_loop_close(&loop->uv);
     ZA_ASSERT(busy == 0);
+    if (loop->spare_fd >= 0) {
+        close(loop->spare_fd);
+    }
     free(loop);
 }
