@@ -467,12 +467,20 @@ za_err_t za_loop_listen(za_loop_t *loop, const char *address, char *bound, size_
 /** True if somebody serves the socket; a file that nobody serves is left from a crash. */
 static bool is_served(const struct sockaddr_un *at)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool served = fd >= 0 && connect(fd, (const struct sockaddr *)at, sizeof *at) == 0;
+    // Not waiting: EAGAIN is a full backlog, of a node that is busy or was stopped.
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool served =
+        fd >= 0 && (connect(fd, (const struct sockaddr *)at, sizeof *at) == 0 || errno == EAGAIN);
     if (fd >= 0) {
         close(fd);
     }
     return served;
+}
+
+static bool is_socket(const char *path)
+{
+    struct stat file;
+    return lstat(path, &file) == 0 && S_ISSOCK(file.st_mode);
 }
 
 za_err_t za_loop_listen_unix(za_loop_t *loop, const char *path, char *problem, size_t problem_bytes)
@@ -488,7 +496,9 @@ za_err_t za_loop_listen_unix(za_loop_t *loop, const char *path, char *problem, s
         snprintf(problem, problem_bytes, "socket %s: another node serves it", path);
         return ZA_EEXIST;
     }
-    unlink(path);
+    if (is_socket(path)) { // another file was not left by a node: bind says that it exists
+        unlink(path);
+    }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     // fchmod before bind sets the mode that the file is made with: it is never open to others.
     if (fd < 0 || fchmod(fd, 0600) != 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 ||
