@@ -34,6 +34,7 @@ typedef struct process {
     bool started;
     void (*leave)(void *context);
     void *leave_context;
+    _Atomic bool stop_begun; // or an operator has asked for it
     // Threads that are no workers share one guest: sending from outside is no hot path.
     pthread_mutex_t foreign_lock;
     za_worker_t *foreign;
@@ -84,7 +85,10 @@ static void leave_asked(void *context)
 {
     process_t *process = context;
     if (process->leave != NULL) {
-        process->leave(process->leave_context);
+        // Once: a second SIGTERM would end the program at once. relaxed: nothing is published.
+        if (!atomic_exchange_explicit(&process->stop_begun, true, memory_order_relaxed)) {
+            process->leave(process->leave_context);
+        }
     } else {
         za_node_leave(process->node, process->node->worker);
     }
@@ -345,6 +349,7 @@ void za_node_stop(za_node_t *node)
     if (!process->started) {
         return;
     }
+    atomic_store_explicit(&process->stop_begun, true, memory_order_relaxed); // see leave_asked
     drain_and_leave(process);
     pthread_mutex_lock(&process->foreign_lock);
     za_runtime_stop_all(process->foreign);
