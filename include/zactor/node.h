@@ -35,11 +35,11 @@ ZA_API const char *za_config_get(const za_config_t *config, const char *key);
 
 /**
  * A node that may be asked to spawn `classes` (NULL-terminated, may be NULL) by other nodes. Takes
- * all memory it needs at start; opens no socket yet. `config` stays the caller's.
+ * all memory it needs and its sockets; serves nobody yet. `config` stays the caller's.
  */
 ZA_MUST_USE ZA_API za_err_t za_node_create(const za_config_t *config,
                                            const za_class_t *const *classes, za_node_t **out);
-/** Starts threads, listens, joins through the seeds. */
+/** Starts threads, serves, joins through the seeds. Once: ZA_EEXIST, ZA_ESTOPPING after a stop. */
 ZA_MUST_USE ZA_API za_err_t za_node_start(za_node_t *node);
 /** Drains, leaves the cluster and stops all actors and threads; returns when that is done. */
 ZA_API void za_node_stop(za_node_t *node);

@@ -32,6 +32,7 @@ typedef struct process {
     za_node_t *node;
     const char *seeds[ZA_SEEDS_MAX];
     bool started;
+    bool ended; // its threads were stopped, and do not start again
     void (*leave)(void *context);
     void *leave_context;
     _Atomic bool stop_begun; // or an operator has asked for it
@@ -277,8 +278,12 @@ za_err_t za_node_start(za_node_t *node)
     if (process->started) {
         return ZA_EEXIST;
     }
+    if (process->ended) {
+        return ZA_ESTOPPING;
+    }
     za_err_t err = za_threads_start(process->threads, node->runtime);
     process->started = err == ZA_OK;
+    process->ended = err != ZA_OK;
     return err;
 }
 
@@ -359,6 +364,7 @@ void za_node_stop(za_node_t *node)
     }
     za_threads_stop(process->threads);
     process->started = false;
+    process->ended = true;
 }
 
 void za_process_on_leave(za_node_t *node, void (*leave)(void *context), void *context)
