@@ -270,7 +270,8 @@ za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
 void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_ref_t asker,
                       uint64_t ask, za_Reason reason)
 {
-    za_out_t *out = out_create(worker, 0);
+    // A peer that asks and does not read must not fill the pool with its failures.
+    za_out_t *out = lane_is_full(peer, ZA_LANE_USER, 0) ? NULL : out_create(worker, 0);
     if (out == NULL) {
         return; // the ask then ends by its deadline
     }
