@@ -417,14 +417,20 @@ static void on_incoming(uv_poll_t *poll, int status, int events)
     }
 }
 
-static za_err_t add_listener(za_loop_t *loop, int fd, za_listener_t kind, const char *path)
+/** Takes `fd`, also on failure. */
+static za_err_t add_listener(za_loop_t *loop, int fd, za_listener_t kind, const char *path,
+                             char *problem, size_t problem_bytes)
 {
     listener_t *listener = &loop->listeners[loop->listener_count];
     *listener = (listener_t){ .loop = loop, .kind = kind, .fd = fd, .active = true };
     if (path != NULL) {
         snprintf(listener->path, sizeof listener->path, "%s", path);
     }
-    if (uv_poll_init(&loop->uv, &listener->poll, fd) != 0) {
+    int failed = uv_poll_init(&loop->uv, &listener->poll, fd);
+    if (failed != 0) {
+        snprintf(problem, problem_bytes, "cannot watch a listening socket: %s",
+                 uv_strerror(failed));
+        close(fd);
         return ZA_EIO;
     }
     listener->poll.data = listener;
@@ -461,7 +467,7 @@ za_err_t za_loop_listen(za_loop_t *loop, const char *address, char *bound, size_
         return error == EADDRINUSE ? ZA_EEXIST : ZA_EIO;
     }
     describe_peer(&at, bound, bound_bytes);
-    return add_listener(loop, fd, ZA_LISTENER_CLUSTER, NULL);
+    return add_listener(loop, fd, ZA_LISTENER_CLUSTER, NULL, problem, problem_bytes);
 }
 
 /** True if somebody serves the socket; a file that nobody serves is left from a crash. */
@@ -509,7 +515,7 @@ za_err_t za_loop_listen_unix(za_loop_t *loop, const char *path, char *problem, s
         }
         return ZA_EIO;
     }
-    return add_listener(loop, fd, ZA_LISTENER_ADMIN, path);
+    return add_listener(loop, fd, ZA_LISTENER_ADMIN, path, problem, problem_bytes);
 }
 
 /* ---- loop ------------------------------------------------------------------------------------- */
@@ -602,9 +608,7 @@ void za_loop_destroy(za_loop_t *loop)
     }
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->limit, NULL);
-    while (uv_run(&loop->uv, UV_RUN_NOWAIT) != 0) {
-        // until the last handle has closed
-    }
+    uv_run(&loop->uv, UV_RUN_DEFAULT); // until the last handle has closed and no name is looked up
     int busy = uv_loop_close(&loop->uv);
     ZA_ASSERT(busy == 0);
     if (loop->spare_fd >= 0) {
