@@ -24,8 +24,27 @@ static za_cell_t *slots_pop(za_worker_t *worker)
     return cell;
 }
 
+/** Free cells that a worker keeps. */
+static uint32_t slots_keep(const za_runtime_t *runtime)
+{
+    uint32_t keep = runtime->slot_max / 16;
+    return keep < 4 ? 4 : keep > ZA_SLOT_SPARE_MAX ? ZA_SLOT_SPARE_MAX : keep;
+}
+
+/** Puts a chain of free cells on the shared stack. */
+static void slots_share(za_runtime_t *runtime, za_cell_t *first, za_cell_t *last)
+{
+    // relaxed: the exchange checks it
+    za_cell_t *top = atomic_load_explicit(&runtime->slots_spare, memory_order_relaxed);
+    do {
+        last->next = top == NULL ? 0 : za_cell_slot(runtime, top);
+    } while (!atomic_compare_exchange_weak_explicit(&runtime->slots_spare, &top, first,
+                                                    memory_order_release, // pairs: slots-spare
+                                                    memory_order_relaxed));
+}
+
 /** Gives half of the own free cells to whoever needs some. */
-static void share_slots(za_worker_t *worker)
+static void share_half(za_worker_t *worker)
 {
     za_cell_t *first = worker->slots;
     za_cell_t *last = first;
@@ -35,14 +54,7 @@ static void share_slots(za_worker_t *worker)
     }
     worker->slots = za_cell_at(worker->runtime, last->next);
     worker->slot_count -= give;
-    last->next = 0;
-    // relaxed: the exchange checks it
-    za_cell_t *top = atomic_load_explicit(&worker->runtime->slots_spare, memory_order_relaxed);
-    do {
-        last->next = top == NULL ? 0 : za_cell_slot(worker->runtime, top);
-    } while (!atomic_compare_exchange_weak_explicit(&worker->runtime->slots_spare, &top, first,
-                                                    memory_order_release, // pairs: slots-spare
-                                                    memory_order_relaxed));
+    slots_share(worker->runtime, first, last);
 }
 
 void za_slot_free(za_worker_t *worker, za_cell_t *cell)
@@ -53,26 +65,47 @@ void za_slot_free(za_worker_t *worker, za_cell_t *cell)
         return; // retired: no id of this slot is left
     }
     slots_push(worker, cell);
-    uint32_t keep = worker->runtime->slot_max / 16;
-    keep = keep < 4 ? 4 : keep > ZA_SLOT_SPARE_MAX ? ZA_SLOT_SPARE_MAX : keep;
-    if (worker->slot_count > keep) {
-        share_slots(worker);
+    if (worker->slot_count > slots_keep(worker->runtime)) {
+        share_half(worker);
     }
 }
 
-/** Takes all free cells that others shared. */
-static void take_shared(za_worker_t *worker)
+/** Gives back what was taken from the shared stack and is not needed. */
+static void slots_put_back(za_runtime_t *runtime, za_cell_t *rest)
 {
-    // relaxed: a look that saves the exchange
-    if (atomic_load_explicit(&worker->runtime->slots_spare, memory_order_relaxed) == NULL) {
+    za_cell_t *none = NULL;
+    // The rest may be very long. It goes back as it is, unless somebody shared meanwhile.
+    if (atomic_compare_exchange_strong_explicit(&runtime->slots_spare, &none, rest,
+                                                memory_order_release, // pairs: slots-spare
+                                                memory_order_relaxed)) {
         return;
     }
-    za_cell_t *cell = atomic_exchange_explicit(&worker->runtime->slots_spare, NULL,
+    za_cell_t *last = rest;
+    while (last->next != 0) {
+        last = za_cell_at(runtime, last->next);
+    }
+    slots_share(runtime, rest, last);
+}
+
+/** Takes free cells that others shared: half of what may be kept, so that none is shared at once. */
+static void take_shared(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    // relaxed: a look that saves the exchange
+    if (atomic_load_explicit(&runtime->slots_spare, memory_order_relaxed) == NULL) {
+        return;
+    }
+    // All at once, and back what is too much: no ABA.
+    za_cell_t *cell = atomic_exchange_explicit(&runtime->slots_spare, NULL,
                                                memory_order_acquire); // pairs: slots-spare
-    while (cell != NULL) {
-        za_cell_t *next = cell->next == 0 ? NULL : za_cell_at(worker->runtime, cell->next);
+    uint32_t want = slots_keep(runtime) / 2;
+    while (cell != NULL && worker->slot_count < want) {
+        za_cell_t *next = cell->next == 0 ? NULL : za_cell_at(runtime, cell->next);
         slots_push(worker, cell);
         cell = next;
+    }
+    if (cell != NULL) {
+        slots_put_back(runtime, cell);
     }
 }
 
