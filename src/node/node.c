@@ -162,12 +162,11 @@ static void step_event(za_node_t *node, za_cluster_event_t event)
 void za_node_step(za_node_t *node, const za_cluster_event_t *event)
 {
     step_event(node, *event);
-    while (node->started_count > 0) {
-        za_cluster_event_t started = node->started[0];
-        node->started_count--;
-        memmove(node->started, node->started + 1, node->started_count * sizeof started);
-        step_event(node, started);
+    // A child's start may lead to others: the list grows behind us.
+    for (uint32_t i = 0; i < node->started_count; i++) {
+        step_event(node, node->started[i]);
     }
+    node->started_count = 0;
 }
 
 void za_node_touch(za_node_t *node)
@@ -256,11 +255,10 @@ void za_node_counters(const za_node_t *node, za_node_counters_t *out)
 #define ZA_READ(counter)                                                                           \
     .counter = atomic_load_explicit(&node->counters.counter, memory_order_relaxed) // a statistic
     *out = (za_node_counters_t){
-        ZA_READ(frames_out),     ZA_READ(frames_in),     ZA_READ(bytes_out),
-        ZA_READ(bytes_in),       ZA_READ(writes),        ZA_READ(messages_out),
-        ZA_READ(messages_in),    ZA_READ(lost_link),     ZA_READ(queue_full),
-        ZA_READ(links_opened),   ZA_READ(links_refused), ZA_READ(links_closed),
-        ZA_READ(admin_requests),
+        ZA_READ(bytes_out),    ZA_READ(bytes_in),       ZA_READ(writes),
+        ZA_READ(messages_out), ZA_READ(messages_in),    ZA_READ(lost_link),
+        ZA_READ(queue_full),   ZA_READ(links_opened),   ZA_READ(links_refused),
+        ZA_READ(links_closed), ZA_READ(admin_requests),
     };
 #undef ZA_READ
 }

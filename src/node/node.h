@@ -76,7 +76,7 @@ const za_cluster_t *za_node_cluster(const za_node_t *node);
 const char *za_node_name(const za_node_t *node);
 
 typedef struct za_node_counters {
-    uint64_t frames_out, frames_in, bytes_out, bytes_in, writes;
+    uint64_t bytes_out, bytes_in, writes;
     uint64_t messages_out, messages_in;
     uint64_t lost_link;  // frames given up because a link or peer went away
     uint64_t queue_full; // sends answered ZA_EFULL by a peer's lane

@@ -431,6 +431,12 @@ typedef enum put {
     PUT_DROP, // it cannot or need not be sent
 } put_t;
 
+/** A session that is over takes nothing any more: what it did not take waits for the next link. */
+static put_t put_of(za_err_t err)
+{
+    return err == ZA_OK ? PUT_DONE : err == ZA_ENOBUFS || err == ZA_ECLOSED ? PUT_FULL : PUT_DROP;
+}
+
 static put_t put_chunk(za_link_t *link, za_out_t *out)
 {
     if (link->chunked == NULL) {
@@ -463,7 +469,7 @@ static put_t put_message(za_link_t *link, za_out_t *out, uint64_t now_ms)
         return put_chunk(link, out);
     }
     za_err_t err = za_session_put_message(link->session, &out->message);
-    return err == ZA_OK ? PUT_DONE : err == ZA_ENOBUFS ? PUT_FULL : PUT_DROP;
+    return put_of(err);
 }
 
 static put_t put(za_link_t *link, za_lane_t lane, za_out_t *out, uint64_t now_ms)
@@ -479,7 +485,7 @@ static put_t put(za_link_t *link, za_lane_t lane, za_out_t *out, uint64_t now_ms
                            : out->kind == ZA_OUT_CONTROL ? ZA_FRAME_CONTROL
                                                          : ZA_FRAME_SYSTEM;
     za_err_t err = za_session_put_frame(link->session, kind, lane, out->bytes, out->size);
-    return err == ZA_OK ? PUT_DONE : err == ZA_ENOBUFS ? PUT_FULL : PUT_DROP;
+    return put_of(err);
 }
 
 /** Puts one frame or chunk of a lane; false: none is there, it must wait, or there is no room. */

@@ -198,9 +198,8 @@ struct za_node {
     uint64_t sweep_ms; // next look at idle peers and slow greetings
 
     struct {
-        _Atomic uint64_t frames_out, frames_in, bytes_out, bytes_in, writes, messages_out,
-            messages_in, lost_link, queue_full, links_opened, links_refused, links_closed,
-            admin_requests;
+        _Atomic uint64_t bytes_out, bytes_in, writes, messages_out, messages_in, lost_link,
+            queue_full, links_opened, links_refused, links_closed, admin_requests;
     } counters;
 };
 
