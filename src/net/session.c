@@ -361,7 +361,6 @@ static bool kind_allowed(const za_session_t *session, za_frame_kind_t kind)
     case ZA_FRAME_DATAGRAM:
     case ZA_FRAME_CONTROL:
     case ZA_FRAME_SYSTEM:
-    case ZA_FRAME_CREDIT:
     case ZA_FRAME_MESSAGE:
     case ZA_FRAME_MESSAGE_RUN:
     case ZA_FRAME_BULK_BEGIN:

@@ -76,7 +76,7 @@ typedef struct za_session_peer {
 typedef enum za_session_event_type {
     ZA_SESSION_GREETED,     // peer: answer with za_session_accept or za_session_close
     ZA_SESSION_ESTABLISHED, // peer
-    ZA_SESSION_FRAME,       // frame: control, system, datagram, credit, admin
+    ZA_SESSION_FRAME,       // frame: control, system, datagram, admin
     ZA_SESSION_MESSAGE,     // message with its body
     ZA_SESSION_BULK_BEGIN,  // message without its body, which comes in chunks of message.bulk
     ZA_SESSION_BULK_CHUNK,  // chunk; checked to lie within the body that was announced

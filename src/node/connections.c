@@ -667,7 +667,7 @@ static void on_frame(za_node_t *node, za_link_t *link, const za_frame_t *frame)
         event.type = ZA_CLUSTER_FRAME;
         event.lane = frame->kind == ZA_FRAME_SYSTEM ? ZA_LANE_SYSTEM : ZA_LANE_CONTROL;
     } else {
-        return; // credits and what later versions add
+        return; // what later versions add
     }
     za_node_step(node, &event);
 }

@@ -34,7 +34,7 @@ static za_split_t split_length(const uint8_t *bytes, size_t size, size_t *length
 
 static bool kind_is_known(unsigned kind)
 {
-    return kind == ZA_FRAME_DATAGRAM || (kind >= ZA_FRAME_HELLO && kind <= ZA_FRAME_CREDIT);
+    return kind == ZA_FRAME_DATAGRAM || (kind >= ZA_FRAME_HELLO && kind <= ZA_FRAME_ADMIN);
 }
 
 za_split_t za_frame_split(const uint8_t *bytes, size_t size, za_frame_t *out, size_t *used)

@@ -34,7 +34,6 @@ typedef enum za_frame_kind {
     ZA_FRAME_BULK_BEGIN = 0x87,  // the envelope of a body that comes in chunks
     ZA_FRAME_BULK_CHUNK = 0x88,  // bulk id and a part of the body
     ZA_FRAME_ADMIN = 0x89,       // requests and answers of operators
-    ZA_FRAME_CREDIT = 0x8a,      // room the receiver has for a lane
 } za_frame_kind_t;
 
 typedef struct za_frame {
