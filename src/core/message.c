@@ -117,7 +117,7 @@ void za_message_settle_rare(za_worker_t *worker, za_cell_t *cell, za_message_t *
 
 /* ---- what came from another node ---------------------------------------------------------- */
 
-static const za_type_t *type_by_id(const za_class_t *class_, uint64_t id)
+const za_type_t *za_class_type(const za_class_t *class_, uint32_t id)
 {
     for (size_t i = 0; i < class_->handler_count; i++) {
         if (class_->handlers[i].type->id == id) {
@@ -130,7 +130,7 @@ static const za_type_t *type_by_id(const za_class_t *class_, uint64_t id)
 za_err_t za_message_decode(za_worker_t *worker, const za_class_t *class_, za_message_t *raw,
                            za_message_t **out)
 {
-    const za_type_t *type = type_by_id(class_, raw->type_id);
+    const za_type_t *type = za_class_type(class_, (uint32_t)raw->type_id);
     if (type == NULL) {
         return ZA_ETYPE;
     }

@@ -83,6 +83,8 @@ void za_runtime_destroy(za_runtime_t *runtime);
 
 /** A uid that this node has or had: references to it are local. From one thread at a time. */
 void za_runtime_add_uid(za_runtime_t *runtime, uint64_t uid);
+/** The message type of that wire id among those the class handles; NULL: none. */
+const za_type_t *za_class_type(const za_class_t *class_, uint32_t id);
 /** In a decoded body: node 0 becomes `from_uid`, an own uid becomes 0. */
 void za_runtime_resolve_refs(const za_runtime_t *runtime, const za_type_t *type, void *body,
                              uint64_t from_uid);

@@ -6,22 +6,10 @@
 #include "base/assert.h"
 #include "node/state.h"
 
-static bool handles(const za_class_t *class_, const za_type_t *type, za_handler_fn **out)
-{
-    for (size_t i = 0; i < class_->handler_count; i++) {
-        if (class_->handlers[i].type->id == type->id) {
-            *out = class_->handlers[i].call;
-            return true;
-        }
-    }
-    return false;
-}
-
 static void notify(za_node_t *node, uint64_t actor, const za_class_t *class_, const za_type_t *type,
                    const void *body)
 {
-    za_handler_fn *call;
-    if (!handles(class_, type, &call)) {
+    if (za_class_type(class_, type->id) == NULL) {
         return;
     }
     za_err_t err = za_runtime_notify(node->worker, actor, type, body);
@@ -142,21 +130,11 @@ static const za_class_t *find_class(const za_node_t *node, const char *name)
     return NULL;
 }
 
-static const za_type_t *find_type(const za_class_t *class_, uint32_t id)
-{
-    for (size_t i = 0; i < class_->handler_count; i++) {
-        if (class_->handlers[i].type->id == id) {
-            return class_->handlers[i].type;
-        }
-    }
-    return NULL;
-}
-
 /** Decodes the arguments into a pool block, which the caller frees after the spawn. */
 static za_err_t decode_args(za_node_t *node, const za_class_t *class_, const za_spawn_spec_t *spec,
                             uint64_t from_uid, const za_type_t **type, za_message_t **block)
 {
-    *type = find_type(class_, spec->args_type_id);
+    *type = za_class_type(class_, spec->args_type_id);
     if (*type == NULL) {
         return ZA_ETYPE;
     }

@@ -220,16 +220,6 @@ za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out)
     return za_names_find(za_ctx_node(ctx)->names, name, out);
 }
 
-static bool handles(const za_class_t *class_, const za_type_t *type)
-{
-    for (size_t i = 0; i < class_->handler_count; i++) {
-        if (class_->handlers[i].type->id == type->id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /** Copies what the request refers to behind it. */
 static za_err_t fill_spawn(za_request_t *request, const za_class_t *class_,
                            const za_spawn_opts_t *opts, size_t name_bytes, size_t args_bytes)
@@ -280,7 +270,7 @@ za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node_uid, const za_class_t *cl
         (opts->name != NULL && strlen(opts->name) > ZA_NAME_BYTES_MAX)) {
         return ZA_ETOOBIG;
     }
-    if (opts->args_type != NULL && !handles(class_, opts->args_type)) {
+    if (opts->args_type != NULL && za_class_type(class_, opts->args_type->id) == NULL) {
         return ZA_ETYPE;
     }
     za_node_t *node = za_ctx_node(ctx);
