@@ -13,6 +13,7 @@
 
 #include <uv.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/limits.h"
 
@@ -199,32 +200,6 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     uv_freeaddrinfo(found);
 }
 
-/** Splits "host:port" and "[v6]:port". */
-static bool split_address(const char *text, char *host, size_t host_bytes, uint16_t *port)
-{
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text) {
-        return false;
-    }
-    char *end;
-    long number = strtol(colon + 1, &end, 10);
-    if (*end != '\0' || end == colon + 1 || number < 0 || number > 65535) {
-        return false;
-    }
-    size_t length = (size_t)(colon - text);
-    if (text[0] == '[' && text[length - 1] == ']') {
-        text++;
-        length -= 2;
-    }
-    if (length == 0 || length >= host_bytes) {
-        return false;
-    }
-    memcpy(host, text, length);
-    host[length] = '\0';
-    *port = (uint16_t)number;
-    return true;
-}
-
 static bool numeric_address(const char *host, uint16_t port, struct sockaddr_storage *out)
 {
     return uv_ip4_addr(host, port, (struct sockaddr_in *)out) == 0 ||
@@ -236,7 +211,7 @@ static za_err_t loop_connect(void *context, const char *address, void *link, za_
     za_loop_t *loop = context;
     char host[ZA_ADDRESS_BYTES_MAX + 1];
     uint16_t port;
-    if (!split_address(address, host, sizeof host, &port)) {
+    if (!za_address_split(address, host, sizeof host, &port)) {
         return ZA_EINVAL;
     }
     za_conn_t *conn = calloc(1, sizeof *conn);
@@ -445,7 +420,7 @@ za_err_t za_loop_listen(za_loop_t *loop, const char *address, char *bound, size_
     char host[ZA_ADDRESS_BYTES_MAX + 1];
     uint16_t port;
     struct sockaddr_storage at = { 0 };
-    if (!split_address(address, host, sizeof host, &port) || !numeric_address(host, port, &at)) {
+    if (!za_address_split(address, host, sizeof host, &port) || !numeric_address(host, port, &at)) {
         snprintf(problem, problem_bytes,
                  "cannot listen on %s: give a numeric address and a port, as in 127.0.0.1:7464",
                  address);

@@ -15,6 +15,7 @@
 
 #include <zactor/node.h>
 
+#include "base/address.h"
 #include "base/limits.h"
 
 enum {
@@ -148,7 +149,5 @@ typedef struct za_settings {
 za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, char *problem,
                                  size_t problem_bytes);
 
-/** Splits "host:port" or "[v6]:port". False if it is neither, or the port is over 65535. */
-bool za_address_split(const char *address, char *host, size_t host_bytes, uint16_t *port);
 /** Whether the host part is 127.0.0.0/8, ::1 or localhost. */
 bool za_address_is_loopback(const char *address);

@@ -6,15 +6,21 @@
 #include "base/assert.h"
 #include "node/state.h"
 
+/** A runtime message to one actor; an actor without a handler for it does not want to know. */
+static void inform(za_node_t *node, uint64_t actor, const za_type_t *type, const void *body)
+{
+    za_err_t err = za_runtime_notify(node->worker, actor, type, body);
+    if (err != ZA_OK && err != ZA_EGONE && err != ZA_ETYPE) {
+        za_node_log(node, ZA_ERROR, "an actor missed %s: %s", type->name, za_err_text(err));
+    }
+}
+
+/** As inform, to one of many: nothing is made for an actor that has no handler. */
 static void notify(za_node_t *node, uint64_t actor, const za_class_t *class_, const za_type_t *type,
                    const void *body)
 {
-    if (za_class_type(class_, type->id) == NULL) {
-        return;
-    }
-    za_err_t err = za_runtime_notify(node->worker, actor, type, body);
-    if (err != ZA_OK && err != ZA_EGONE) {
-        za_node_log(node, ZA_ERROR, "an actor missed %s: %s", type->name, za_err_text(err));
+    if (za_class_type(class_, type->id) != NULL) {
+        inform(node, actor, type, body);
     }
 }
 
@@ -206,15 +212,6 @@ static void on_spawn_local(za_node_t *node, const za_effect_t *effect)
                                                                  .err = err };
 }
 
-/** A runtime message to one actor; an actor without a handler for it does not want to know. */
-static void inform(za_node_t *node, uint64_t actor, const za_type_t *type, const void *body)
-{
-    za_err_t err = za_runtime_notify(node->worker, actor, type, body);
-    if (err != ZA_OK && err != ZA_EGONE && err != ZA_ETYPE) {
-        za_node_log(node, ZA_ERROR, "an actor missed %s: %s", type->name, za_err_text(err));
-    }
-}
-
 static void on_name_lost(za_node_t *node, const za_effect_t *effect)
 {
     za_NameLost news = { .winner = effect->ref };
@@ -223,33 +220,18 @@ static void on_name_lost(za_node_t *node, const za_effect_t *effect)
     inform(node, effect->actor, &za_NameLost_type, &news);
 }
 
-static void carry_out_transport(za_node_t *node, const za_effect_t *effect)
+static void send_frame(za_node_t *node, const za_effect_t *effect)
 {
-    za_peer_t *peer = NULL;
-    switch (effect->type) {
-    case ZA_EFFECT_SEND_DATAGRAM:
-        peer = za_peer_find(node, effect->uid);
-        if (peer != NULL) {
-            za_peer_frame(node, peer, ZA_OUT_DATAGRAM, ZA_LANE_CONTROL, effect->bytes,
-                          effect->size);
-        }
-        break;
-    case ZA_EFFECT_SEND_FRAME:
-        peer = za_peer_find(node, effect->uid);
-        if (peer != NULL) {
-            za_peer_frame(node, peer,
-                          effect->lane == ZA_LANE_SYSTEM ? ZA_OUT_SYSTEM : ZA_OUT_CONTROL,
-                          effect->lane == ZA_LANE_SYSTEM ? ZA_LANE_SYSTEM : ZA_LANE_CONTROL,
-                          effect->bytes, effect->size);
-        }
-        break;
-    case ZA_EFFECT_CONNECT:
-        za_link_connect(node, effect->address);
-        break;
-    default:
-        za_link_close_peer(node, effect->uid);
-        break;
+    za_peer_t *peer = za_peer_find(node, effect->uid);
+    if (peer == NULL) {
+        return;
     }
+    bool system = effect->type == ZA_EFFECT_SEND_FRAME && effect->lane == ZA_LANE_SYSTEM;
+    int kind = effect->type == ZA_EFFECT_SEND_DATAGRAM ? ZA_OUT_DATAGRAM
+               : system                                ? ZA_OUT_SYSTEM
+                                                       : ZA_OUT_CONTROL;
+    za_peer_frame(node, peer, kind, system ? ZA_LANE_SYSTEM : ZA_LANE_CONTROL, effect->bytes,
+                  effect->size);
 }
 
 static void carry_out(za_node_t *node, const za_effect_t *effect)
@@ -257,9 +239,13 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
     switch (effect->type) {
     case ZA_EFFECT_SEND_DATAGRAM:
     case ZA_EFFECT_SEND_FRAME:
+        send_frame(node, effect);
+        break;
     case ZA_EFFECT_CONNECT:
+        za_link_connect(node, effect->address);
+        break;
     case ZA_EFFECT_CLOSE_LINK:
-        carry_out_transport(node, effect);
+        za_link_close_peer(node, effect->uid);
         break;
     case ZA_EFFECT_MEMBER:
         on_member(node, effect);
