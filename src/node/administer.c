@@ -149,17 +149,9 @@ static za_err_t view_down(void *context, const char *name)
     if (!search.found) {
         return ZA_ENOENT;
     }
-    size_t bytes = strlen(name) + 1;
-    za_request_t *request = za_request_create(node, node->worker, bytes, true);
-    if (request == NULL) {
-        return ZA_ENOMEM;
-    }
-    memcpy(request->bytes, name, bytes);
-    request->kind = ZA_REQUEST_EVENT;
-    request->event =
-        (za_cluster_event_t){ .type = ZA_CLUSTER_DOWN_NODE, .name = (const char *)request->bytes };
-    za_request_post(node, request);
-    return ZA_OK;
+    return za_request_event(node, node->worker,
+                            &(za_cluster_event_t){ .type = ZA_CLUSTER_DOWN_NODE, .name = name },
+                            true);
 }
 
 za_err_t za_node_create_admin(za_node_t *node)

@@ -27,9 +27,8 @@ za_request_t *za_request_create(za_node_t *node, za_worker_t *worker, size_t byt
     return request;
 }
 
-void za_request_destroy(za_node_t *node, za_worker_t *worker, za_request_t *request)
+void za_request_destroy(za_worker_t *worker, za_request_t *request)
 {
-    (void)node;
     if (request->block != NULL) {
         za_message_free(worker, request->block);
     } else {
@@ -45,6 +44,24 @@ void za_request_post(za_node_t *node, za_request_t *request)
     if (!atomic_exchange_explicit(&node->inbox_kicked, true, memory_order_seq_cst)) {
         node->params.kick(node->params.kick_context);
     }
+}
+
+za_err_t za_request_event(za_node_t *node, za_worker_t *worker, const za_cluster_event_t *event,
+                          bool must)
+{
+    size_t name_bytes = event->name == NULL ? 0 : strlen(event->name) + 1;
+    za_request_t *request = za_request_create(node, worker, name_bytes, must);
+    if (request == NULL) {
+        return must ? ZA_ENOMEM : ZA_ENOBUFS;
+    }
+    request->kind = ZA_REQUEST_EVENT;
+    request->event = *event;
+    if (name_bytes > 0) {
+        memcpy(request->bytes, event->name, name_bytes);
+        request->event.name = (const char *)request->bytes;
+    }
+    za_request_post(node, request);
+    return ZA_OK;
 }
 
 static void subscribe(za_node_t *node, uint64_t actor, const za_class_t *class_)
@@ -115,7 +132,7 @@ void za_inbox_drain(za_node_t *node)
         }
         za_request_t *request = ZA_CONTAINER(item, za_request_t, link);
         handle(node, request);
-        za_request_destroy(node, node->worker, request);
+        za_request_destroy(node->worker, request);
     }
     // More is waiting: come again, after the input that has arrived meanwhile.
     if (!atomic_exchange_explicit(&node->inbox_kicked, true, memory_order_seq_cst)) {

@@ -128,7 +128,7 @@ void za_node_deinit(za_node_t *node)
     if (node->runtime != NULL) {
         for (za_queue_node_t *item = za_queue_pop(&node->inbox); item != NULL;
              item = za_queue_pop(&node->inbox)) {
-            za_request_destroy(node, za_runtime_worker(node->runtime, 0),
+            za_request_destroy(za_runtime_worker(node->runtime, 0),
                                ZA_CONTAINER(item, za_request_t, link));
         }
         za_runtime_destroy(node->runtime);
@@ -217,12 +217,8 @@ void za_node_leave(za_node_t *node, za_worker_t *worker)
     if (atomic_exchange_explicit(&node->leaving, true, memory_order_relaxed)) { // only once
         return;
     }
-    za_request_t *request = za_request_create(node, worker, 0, true);
-    if (request != NULL) {
-        request->kind = ZA_REQUEST_EVENT;
-        request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_LEAVE };
-        za_request_post(node, request);
-    }
+    ZA_IGNORE(
+        za_request_event(node, worker, &(za_cluster_event_t){ .type = ZA_CLUSTER_LEAVE }, true));
 }
 
 bool za_node_has_left(const za_node_t *node)

@@ -19,43 +19,30 @@ static za_err_t remote_send(void *context, za_worker_t *worker, const za_outgoin
     return za_peer_send(node, worker, peer, message);
 }
 
-static za_err_t post_watch(za_node_t *node, za_worker_t *worker, za_cluster_event_type_t type,
-                           za_ref_t watcher, uint64_t watch_id, za_ref_t target, bool must)
-{
-    za_request_t *request = za_request_create(node, worker, 0, must);
-    if (request == NULL) {
-        return ZA_ENOBUFS;
-    }
-    request->kind = ZA_REQUEST_EVENT;
-    request->event =
-        (za_cluster_event_t){ .type = type, .watcher = watcher, .id = watch_id, .ref = target };
-    za_request_post(node, request);
-    return ZA_OK;
-}
-
 static za_err_t remote_watch(void *context, za_worker_t *worker, za_ref_t watcher,
                              uint64_t watch_id, za_ref_t target)
 {
-    return post_watch(context, worker, ZA_CLUSTER_WATCH, watcher, watch_id, target, false);
+    za_cluster_event_t event = {
+        .type = ZA_CLUSTER_WATCH, .watcher = watcher, .id = watch_id, .ref = target
+    };
+    return za_request_event(context, worker, &event, false);
 }
 
 static void remote_unwatch(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
                            za_ref_t target)
 {
-    ZA_IGNORE(post_watch(context, worker, ZA_CLUSTER_UNWATCH, watcher, watch_id, target, true));
+    za_cluster_event_t event = {
+        .type = ZA_CLUSTER_UNWATCH, .watcher = watcher, .id = watch_id, .ref = target
+    };
+    ZA_IGNORE(za_request_event(context, worker, &event, true));
 }
 
 static void remote_down(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
                         za_ref_t target, za_Reason reason)
 {
     za_node_t *node = context;
-    za_request_t *request = za_request_create(node, worker, 0, true);
-    if (request == NULL) {
-        return;
-    }
     za_peer_t *peer = za_peer_find(node, watcher.node);
-    request->kind = ZA_REQUEST_EVENT;
-    request->event = (za_cluster_event_t){
+    za_cluster_event_t event = {
         .type = ZA_CLUSTER_LOCAL_DOWN,
         .watcher = watcher,
         .id = watch_id,
@@ -65,7 +52,7 @@ static void remote_down(void *context, za_worker_t *worker, za_ref_t watcher, ui
         .after_user =
             peer == NULL ? 0 : atomic_load_explicit(&peer->user_pushed, memory_order_relaxed),
     };
-    za_request_post(node, request);
+    ZA_IGNORE(za_request_event(node, worker, &event, true));
 }
 
 static void remote_ask_failed(void *context, za_worker_t *worker, za_ref_t asker, uint64_t ask,
@@ -80,16 +67,10 @@ static void remote_ask_failed(void *context, za_worker_t *worker, za_ref_t asker
 
 static void remote_stopped(void *context, za_worker_t *worker, za_ref_t actor, za_Reason reason)
 {
-    za_node_t *node = context;
-    za_request_t *request = za_request_create(node, worker, 0, true);
-    if (request == NULL) {
-        return;
-    }
-    request->kind = ZA_REQUEST_EVENT;
-    request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_ACTOR_STOPPED,
-                                           .actor = actor.actor,
-                                           .reason = reason };
-    za_request_post(node, request);
+    za_cluster_event_t event = { .type = ZA_CLUSTER_ACTOR_STOPPED,
+                                 .actor = actor.actor,
+                                 .reason = reason };
+    ZA_IGNORE(za_request_event(context, worker, &event, true));
 }
 
 static void remote_started(void *context, za_worker_t *worker, za_ref_t actor,
@@ -114,16 +95,10 @@ static void remote_flush(void *context, za_worker_t *worker)
 
 static za_err_t remote_stop(void *context, za_worker_t *worker, za_ref_t parent, za_ref_t actor)
 {
-    za_node_t *node = context;
-    za_request_t *request = za_request_create(node, worker, 0, false);
-    if (request == NULL) {
-        return ZA_ENOBUFS;
-    }
-    request->kind = ZA_REQUEST_EVENT;
-    request->event =
-        (za_cluster_event_t){ .type = ZA_CLUSTER_STOP_CHILD, .actor = parent.actor, .ref = actor };
-    za_request_post(node, request);
-    return ZA_OK;
+    za_cluster_event_t event = { .type = ZA_CLUSTER_STOP_CHILD,
+                                 .actor = parent.actor,
+                                 .ref = actor };
+    return za_request_event(context, worker, &event, false);
 }
 
 /** Claims the name for an actor of ours and announces it. */
@@ -143,7 +118,7 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
     }
     za_err_t err = za_names_claim(node->names, name, (za_ref_t){ 0, actor });
     if (err != ZA_OK) {
-        za_request_destroy(node, worker, request);
+        za_request_destroy(worker, request);
         return err;
     }
     memcpy(request->bytes, name, length + 1);
@@ -300,7 +275,7 @@ za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node_uid, const za_class_t *cl
     }
     za_err_t err = fill_spawn(request, class_, opts, name_bytes, args_bytes);
     if (err != ZA_OK) {
-        za_request_destroy(node, worker, request);
+        za_request_destroy(worker, request);
         return err;
     }
     uint64_t self = za_self(ctx).actor;

@@ -216,7 +216,10 @@ void za_node_log(const za_node_t *node, int level, const char *format, ...) ZA_P
 /** A zeroed request with room for `bytes`; `must` ones fall back to the heap and fail only there. */
 za_request_t *za_request_create(za_node_t *node, za_worker_t *worker, size_t bytes, bool must);
 void za_request_post(za_node_t *node, za_request_t *request);
-void za_request_destroy(za_node_t *node, za_worker_t *worker, za_request_t *request);
+void za_request_destroy(za_worker_t *worker, za_request_t *request);
+/** Hands an event, and a copy of its name, to the cluster. ZA_ENOBUFS, or ZA_ENOMEM if it must. */
+za_err_t za_request_event(za_node_t *node, za_worker_t *worker, const za_cluster_event_t *event,
+                          bool must);
 void za_inbox_drain(za_node_t *node);
 
 /* peers.c: lanes and the index by uid */
