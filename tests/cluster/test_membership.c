@@ -306,7 +306,7 @@ Test(membership, an_idle_node_sends_less_than_400_bytes_per_second)
     mini_run(net, 60000);
     uint64_t per_node = (net->bytes_sent + 70 * net->datagrams_sent) / 60 / 16;
     printf("%" PRIu64 " bytes per node and second\n", per_node);
-    cr_assert(per_node < 500, "%" PRIu64, per_node);
+    cr_assert(per_node < 400, "%" PRIu64, per_node);
     mini_destroy(net);
 }
 
