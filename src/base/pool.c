@@ -18,6 +18,7 @@ typedef struct chunk {
 } chunk_t;
 
 static_assert(sizeof(chunk_t) <= CHUNK_HEAD_BYTES, "the head of a chunk");
+static_assert(sizeof(za_magazine_t) <= 512, "a magazine fits the class it says");
 
 size_t za_pool_class_bytes(unsigned size_class)
 {
@@ -55,34 +56,83 @@ void za_pool_deinit(za_pool_t *pool)
     pool->chunks = NULL;
 }
 
-void za_pool_send_home(za_pool_t *pool, unsigned home)
+/** Gives a magazine, or a single block, back to `home`. */
+static void send_home(za_pool_t *pool, unsigned home, za_block_t *block)
 {
-    za_block_t *first = pool->away[home].first;
-    za_block_t *last = pool->away[home].last;
-    pool->away_count -= pool->away[home].count;
-    pool->away[home].first = NULL;
-    pool->away[home].last = NULL;
-    pool->away[home].count = 0;
-
     za_pool_t *owner =
         atomic_load_explicit(&pool->pools->homes[home], memory_order_acquire); // pairs: pool-home
     // relaxed: only a guess for the exchange below
     za_block_t *top = atomic_load_explicit(&owner->returned, memory_order_relaxed);
     do {
         // relaxed: published by the exchange
-        atomic_store_explicit(&last->next, top, memory_order_relaxed);
-    } while (!atomic_compare_exchange_weak_explicit(&owner->returned, &top, first,
+        atomic_store_explicit(&block->next, top, memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&owner->returned, &top, block,
                                                     memory_order_release, // pairs: pool-returned
                                                     memory_order_relaxed));
+}
+
+static void send_magazine(za_pool_t *pool, unsigned home)
+{
+    za_magazine_t *magazine = pool->away[home];
+    pool->away[home] = NULL;
+    pool->away_count--;
+    send_home(pool, home, &magazine->block);
+}
+
+void za_pool_free_away(za_pool_t *pool, za_block_t *block)
+{
+    unsigned home = block->home;
+    za_magazine_t *magazine = pool->away[home];
+    if (magazine == NULL) {
+        magazine = (za_magazine_t *)(void *)za_pool_alloc(pool, sizeof *magazine, ZA_POOL_BEYOND);
+        if (magazine == NULL) {
+            block->kind = 0; // no memory left to note it: it goes alone
+            send_home(pool, home, block);
+            return;
+        }
+        magazine->block.kind = ZA_POOL_MAGAZINE;
+        magazine->count = 0;
+        pool->away[home] = magazine;
+        pool->away_count++;
+    }
+    magazine->blocks[magazine->count++] = (uint64_t)(uintptr_t)block | (uint64_t)block->size_class
+                                                                           << ZA_POOL_CLASS_SHIFT;
+    if (magazine->count == ZA_POOL_BATCH) {
+        send_magazine(pool, home);
+    }
 }
 
 void za_pool_flush(za_pool_t *pool)
 {
     for (unsigned home = 0; home < ZA_POOLS_MAX && pool->away_count > 0; home++) {
-        if (pool->away[home].count > 0) {
-            za_pool_send_home(pool, home);
+        if (pool->away[home] != NULL) {
+            send_magazine(pool, home);
         }
     }
+}
+
+static void put_free(za_pool_t *pool, unsigned size_class, za_block_t *block)
+{
+    // relaxed: published by nobody, the list is this thread's
+    atomic_store_explicit(&block->next, pool->classes[size_class].free, memory_order_relaxed);
+    pool->classes[size_class].free = block;
+}
+
+static void empty_magazine(za_pool_t *pool, za_magazine_t *magazine)
+{
+    for (uint64_t i = 0; i < magazine->count; i++) {
+        uint64_t entry = magazine->blocks[i];
+        uintptr_t address = (uintptr_t)(entry & ((UINT64_C(1) << ZA_POOL_CLASS_SHIFT) - 1));
+        put_free(pool, (unsigned)(entry >> ZA_POOL_CLASS_SHIFT), (za_block_t *)address);
+    }
+    unsigned home = magazine->block.home;
+    if (home == pool->home || pool->away[home] != NULL) {
+        za_pool_free(pool, &magazine->block);
+        return;
+    }
+    magazine->count = 0; // goes back with what we free of its home
+    pool->away[home] = magazine;
+    pool->away_count++;
 }
 
 /** Takes everything that others have returned. All at once: no ABA. */
@@ -97,9 +147,11 @@ static void collect(za_pool_t *pool)
     while (block != NULL) {
         // relaxed: the chain was acquired above
         za_block_t *next = atomic_load_explicit(&block->next, memory_order_relaxed);
-        atomic_store_explicit(&block->next, pool->classes[block->size_class].free,
-                              memory_order_relaxed);
-        pool->classes[block->size_class].free = block;
+        if (block->kind == ZA_POOL_MAGAZINE) {
+            empty_magazine(pool, (za_magazine_t *)(void *)block);
+        } else {
+            put_free(pool, block->size_class, block);
+        }
         block = next;
     }
 }

@@ -1,8 +1,10 @@
 /**
  * Pools: memory of the message path, in size classes, one pool for each thread that allocates.
  *
- * A block is free, or owned by exactly one user. Blocks freed on another thread are collected there
- * and go home in batches, so the hot path touches no shared line.
+ * A block is free, or owned by exactly one user. A block freed on another thread is noted there in a
+ * magazine (Bonwick and Adams, "Magazines and Vmem", 2001), which goes home when it is full. So the
+ * hot path touches no shared line, and the home learns from a few lines where all the blocks are
+ * instead of walking from one to the next, each a miss.
  *
  * Memory   Chunks come from the system by mmap, counted against `bytes_max` of all pools together,
  *          and go back in deinit. A free block keeps its class. Reuse is last in, first out.
@@ -48,11 +50,22 @@ typedef struct za_block {
 enum {
     ZA_POOL_CLASSES = 57, // 48, then steps of 64 up to 512, then four to each doubling up to 2 MiB
     ZA_POOL_BLOCK_BYTES_MAX = 2 * 1024 * 1024,
-    ZA_POOL_BATCH = 64, // blocks that go home at once: one exchange, one cache miss for all
+    ZA_POOL_BATCH = 60,      // blocks of a magazine: it fills a block of 512 bytes
+    ZA_POOL_MAGAZINE = 0xff, // za_block_t.kind of a magazine on its way
 };
 
 static_assert(sizeof(za_block_t) == 16, "two words before every user");
 static_assert(ZA_POOLS_MAX <= UINT8_MAX, "home is a byte");
+static_assert(sizeof(uintptr_t) == 8, "the size class fits above an address");
+
+/** Blocks of one home that were freed elsewhere. Itself a block of the pool that filled it. */
+typedef struct za_magazine {
+    za_block_t block;
+    uint64_t count;
+    uint64_t blocks[ZA_POOL_BATCH]; // address, and the size class above it
+} za_magazine_t;
+
+enum { ZA_POOL_CLASS_SHIFT = 56 }; // addresses of user space end below
 
 typedef struct za_pool za_pool_t;
 
@@ -72,17 +85,13 @@ struct za_pool {
         char *end;
         uint64_t chunk_bytes;
     } classes[ZA_POOL_CLASSES];
-    struct {
-        za_block_t *first;
-        za_block_t *last;
-        uint32_t count;
-    } away[ZA_POOLS_MAX]; // blocks of other homes
-    uint32_t away_count;
+    za_magazine_t *away[ZA_POOLS_MAX]; // blocks of other homes; NULL: none yet
+    uint32_t away_count;               // magazines that are not NULL
     uint8_t home;
     void *chunks;
     za_pools_t *pools;
     // Others.
-    _Alignas(64) _Atomic(za_block_t *) returned;
+    _Alignas(64) _Atomic(za_block_t *) returned; // magazines, and single blocks
 };
 
 void za_pools_init(za_pools_t *pools, uint64_t bytes_max);
@@ -100,7 +109,8 @@ typedef enum za_pool_bound {
 } za_pool_bound_t;
 
 za_block_t *za_pool_alloc_slow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound);
-void za_pool_send_home(za_pool_t *pool, unsigned home);
+/** Notes a block of another home; sends the magazine when it is full. */
+void za_pool_free_away(za_pool_t *pool, za_block_t *block);
 size_t za_pool_class_bytes(unsigned size_class);
 
 static inline unsigned za_pool_class(size_t bytes)
@@ -153,14 +163,12 @@ static inline void za_pool_free(za_pool_t *pool, za_block_t *block)
         pool->classes[block->size_class].free = block;
         return;
     }
-    // relaxed: published by the exchange that sends the batch home
-    atomic_store_explicit(&block->next, pool->away[home].first, memory_order_relaxed);
-    if (pool->away[home].first == NULL) {
-        pool->away[home].last = block;
+    za_magazine_t *magazine = pool->away[home];
+    if (__builtin_expect(magazine == NULL || magazine->count >= ZA_POOL_BATCH - 1, 0)) {
+        za_pool_free_away(pool, block);
+        return;
     }
-    pool->away[home].first = block;
-    pool->away_count++;
-    if (++pool->away[home].count >= ZA_POOL_BATCH) {
-        za_pool_send_home(pool, home);
-    }
+    // The block itself is not written to: its line stays shared until its home uses it again.
+    magazine->blocks[magazine->count++] = (uint64_t)(uintptr_t)block | (uint64_t)block->size_class
+                                                                           << ZA_POOL_CLASS_SHIFT;
 }

@@ -31,26 +31,33 @@ typedef struct za_mailbox {
 #define ZA_MAILBOX_BUSY ((za_message_t *)1)
 #define ZA_MAILBOX_BOUND_MAX INT32_MAX // half of what `admitted` counts: it can be behind or ahead
 
+/** Appends the chain `first` .. `last`, whose end is NULL, with one exchange. Wait-free. */
+static inline za_push_t za_mailbox_push_chain(za_mailbox_t *mailbox, za_message_t *first,
+                                              za_message_t *last)
+{
+    za_message_t *previous = atomic_exchange_explicit(&mailbox->newest, last,
+                                                      memory_order_acq_rel); // pairs: mailbox-idle
+    if (previous == NULL) {
+        // relaxed: the caller schedules, and the run queue publishes it
+        atomic_store_explicit(&mailbox->oldest, first, memory_order_relaxed);
+        return ZA_PUSH_WOKE;
+    }
+    if (previous == ZA_MAILBOX_BUSY) {
+        atomic_store_explicit(&mailbox->oldest, first,
+                              memory_order_release); // pairs: mailbox-first
+    } else {
+        atomic_store_explicit(&previous->block.next, &first->block,
+                              memory_order_release); // pairs: mailbox-link
+    }
+    return ZA_PUSH_QUEUED;
+}
+
 /** Appends `message`. Wait-free. */
 static inline za_push_t za_mailbox_push(za_mailbox_t *mailbox, za_message_t *message)
 {
     // relaxed: published by the exchange
     atomic_store_explicit(&message->block.next, NULL, memory_order_relaxed);
-    za_message_t *previous = atomic_exchange_explicit(&mailbox->newest, message,
-                                                      memory_order_acq_rel); // pairs: mailbox-idle
-    if (previous == NULL) {
-        // relaxed: the caller schedules, and the run queue publishes it
-        atomic_store_explicit(&mailbox->oldest, message, memory_order_relaxed);
-        return ZA_PUSH_WOKE;
-    }
-    if (previous == ZA_MAILBOX_BUSY) {
-        atomic_store_explicit(&mailbox->oldest, message,
-                              memory_order_release); // pairs: mailbox-first
-    } else {
-        atomic_store_explicit(&previous->block.next, &message->block,
-                              memory_order_release); // pairs: mailbox-link
-    }
-    return ZA_PUSH_QUEUED;
+    return za_mailbox_push_chain(mailbox, message, message);
 }
 
 /** Takes an idle mailbox: the caller owns it, empty, and must schedule the actor or idle it. */
@@ -116,25 +123,33 @@ static inline bool za_mailbox_try_idle(za_mailbox_t *mailbox)
                                                    memory_order_relaxed);
 }
 
-/** Takes back an admission: nothing was pushed. */
-static inline void za_mailbox_unadmit(za_mailbox_t *mailbox)
+/** Takes back `count` admissions: nothing was pushed for them. */
+static inline void za_mailbox_unadmit(za_mailbox_t *mailbox, uint32_t count)
 {
     // relaxed: see za_mailbox_admit
-    atomic_fetch_sub_explicit(&mailbox->admitted, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&mailbox->admitted, count, memory_order_relaxed);
+}
+
+/** Counts up to `want` more user messages and answers how many the bound allows, all at once. */
+static inline uint32_t za_mailbox_admit_block(za_mailbox_t *mailbox, uint32_t want)
+{
+    // relaxed: a bound orders nothing; the messages themselves are published by push
+    uint32_t limit = atomic_load_explicit(&mailbox->limit, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&mailbox->admitted, want, memory_order_relaxed);
+    // Signed: `limit` may be younger than `before`, or older.
+    int32_t room = (int32_t)(limit - before);
+    if (__builtin_expect(room >= (int32_t)want, 1)) {
+        return want;
+    }
+    uint32_t granted = room > 0 ? (uint32_t)room : 0;
+    za_mailbox_unadmit(mailbox, want - granted);
+    return granted;
 }
 
 /** Counts one more user message. False: the bound does not allow it. */
 static inline bool za_mailbox_admit(za_mailbox_t *mailbox)
 {
-    // relaxed: a bound orders nothing; the messages themselves are published by push
-    uint32_t limit = atomic_load_explicit(&mailbox->limit, memory_order_relaxed);
-    uint32_t before = atomic_fetch_add_explicit(&mailbox->admitted, 1, memory_order_relaxed);
-    // Signed: `limit` may be younger than `before`, or older.
-    if (__builtin_expect((int32_t)(before - limit) < 0, 1)) {
-        return true;
-    }
-    za_mailbox_unadmit(mailbox);
-    return false;
+    return za_mailbox_admit_block(mailbox, 1) != 0;
 }
 
 /**

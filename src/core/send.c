@@ -142,7 +142,7 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
     za_message_t *message = za_message_make(worker, kind, bytes, ZA_POOL_BOUNDED);
     if (__builtin_expect(message == NULL, 0)) {
         if (kind == ZA_KIND_USER) {
-            za_mailbox_unadmit(&cell->mailbox);
+            za_mailbox_unadmit(&cell->mailbox, 1);
         }
         return ZA_ENOBUFS;
     }

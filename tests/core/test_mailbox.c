@@ -54,7 +54,7 @@ Test(mailbox, admits_up_to_its_bound)
     za_mailbox_make_room(&mailbox, 1); // one was handled
     cr_assert(za_mailbox_count(&mailbox, 2) == 1, "one waits");
     cr_assert(za_mailbox_admit(&mailbox), "room");
-    za_mailbox_unadmit(&mailbox);
+    za_mailbox_unadmit(&mailbox, 1);
     cr_assert(za_mailbox_admit(&mailbox), "as if it had not been");
     cr_assert(!za_mailbox_admit(&mailbox), "full");
 }
@@ -79,4 +79,39 @@ Test(mailbox, a_bound_may_shrink)
     cr_assert(!za_mailbox_admit(&mailbox), "over the new bound");
     za_mailbox_make_room(&mailbox, 2);
     cr_assert(za_mailbox_admit(&mailbox), "room");
+}
+
+Test(mailbox, a_chain_goes_in_with_one_push_and_comes_out_in_order)
+{
+    za_mailbox_t mailbox = { 0 };
+    za_message_t messages[4] = { 0 };
+    cr_assert(za_mailbox_push(&mailbox, &messages[0]) == ZA_PUSH_WOKE, "idle before");
+    for (int i = 1; i < 3; i++) {
+        atomic_store_explicit(&messages[i].block.next, &messages[i + 1].block,
+                              memory_order_relaxed);
+    }
+    cr_assert(za_mailbox_push_chain(&mailbox, &messages[1], &messages[3]) == ZA_PUSH_QUEUED,
+              "scheduled already");
+    for (int i = 0; i < 4; i++) {
+        cr_assert(za_mailbox_head(&mailbox) == &messages[i], "number %d", i);
+        cr_assert(za_mailbox_advance(&mailbox, &messages[i], NULL) ==
+                      (i < 3 ? ZA_ADVANCED : ZA_ADVANCED_LAST),
+                  "number %d", i);
+    }
+    cr_assert(za_mailbox_push_chain(&mailbox, &messages[1], &messages[3]) == ZA_PUSH_WOKE,
+              "a chain wakes as well");
+    cr_assert(za_mailbox_head(&mailbox) == &messages[1], "its first is the head");
+}
+
+Test(mailbox, admits_a_block_up_to_the_bound)
+{
+    za_mailbox_t mailbox = { 0 };
+    za_mailbox_make_room(&mailbox, 10);
+    cr_assert(za_mailbox_admit_block(&mailbox, 8) == 8, "room for all");
+    cr_assert(za_mailbox_admit_block(&mailbox, 8) == 2, "what is left");
+    cr_assert(za_mailbox_admit_block(&mailbox, 8) == 0, "full");
+    cr_assert(!za_mailbox_admit(&mailbox), "full for one, too");
+    za_mailbox_unadmit(&mailbox, 3);
+    cr_assert(za_mailbox_admit_block(&mailbox, 8) == 3, "what was given back");
+    cr_assert(za_mailbox_count(&mailbox, 10) == 10, "counted");
 }
