@@ -36,11 +36,22 @@ void za_pools_init(za_pools_t *pools, uint64_t bytes_max)
     pools->bytes_max = bytes_max;
 }
 
+void za_pools_set_numa(za_pools_t *pools, const za_numa_t *numa)
+{
+    pools->numa = numa;
+}
+
+void za_pool_place(za_pool_t *pool, uint32_t node)
+{
+    pool->numa_node = node < ZA_NUMA_NODES_MAX ? (uint8_t)node : ZA_NUMA_NODE_NONE;
+}
+
 void za_pool_init(za_pool_t *pool, za_pools_t *pools, uint8_t home)
 {
     ZA_ASSERT(home < ZA_POOLS_MAX);
     pool->pools = pools;
     pool->home = home;
+    pool->numa_node = ZA_NUMA_NODE_NONE;
     atomic_store_explicit(&pools->homes[home], pool, memory_order_release); // pairs: pool-home
 }
 
@@ -193,6 +204,11 @@ static bool grow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound)
         // relaxed: a counter
         atomic_fetch_sub_explicit(&pool->pools->bytes, bytes, memory_order_relaxed);
         return false;
+    }
+    // Before the first touch: that one decides where a page lies.
+    if (za_numa_bind(pool->pools->numa, chunk, bytes, pool->numa_node) != ZA_OK) {
+        // relaxed: a counter
+        atomic_fetch_add_explicit(&pool->pools->bytes_unplaced, bytes, memory_order_relaxed);
     }
     chunk->next = pool->chunks;
     chunk->bytes = bytes;

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/limits.h"
+#include "base/numa.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ZA_POOL_POISONS 1
@@ -73,6 +74,8 @@ typedef struct za_pool za_pool_t;
 typedef struct za_pools {
     uint64_t bytes_max;
     _Atomic uint64_t bytes;
+    const za_numa_t *numa;           // NULL: chunks lie where they are touched first
+    _Atomic uint64_t bytes_unplaced; // of chunks that the system did not put where they belong
     _Atomic(za_pool_t *) homes[ZA_POOLS_MAX];
 } za_pools_t;
 
@@ -88,6 +91,7 @@ struct za_pool {
     za_magazine_t *away[ZA_POOLS_MAX]; // blocks of other homes; NULL: none yet
     uint32_t away_count;               // magazines that are not NULL
     uint8_t home;
+    uint8_t numa_node; // new chunks come from there; ZA_NUMA_NODE_NONE: from anywhere
     void *chunks;
     za_pools_t *pools;
     // Others.
@@ -95,6 +99,10 @@ struct za_pool {
 };
 
 void za_pools_init(za_pools_t *pools, uint64_t bytes_max);
+/** From now on chunks are bound to memory nodes of `numa`, which outlives the pools. */
+void za_pools_set_numa(za_pools_t *pools, const za_numa_t *numa);
+/** The owner stays near memory node `node` from now on: so do the chunks it takes later. */
+void za_pool_place(za_pool_t *pool, uint32_t node);
 /** `pool` is zeroed memory and becomes home number `home`. */
 void za_pool_init(za_pool_t *pool, za_pools_t *pools, uint8_t home);
 /** Unmaps every chunk, whoever holds blocks of it. */

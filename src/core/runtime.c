@@ -63,6 +63,7 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
         goto fail_workers;
     }
     za_pools_init(&runtime->pools, config->pool_bytes_max);
+    za_pools_set_numa(&runtime->pools, config->numa);
     for (uint32_t i = 0; i < config->workers; i++) {
         worker_init(runtime, i);
     }
@@ -190,6 +191,11 @@ static void flush_remote(za_worker_t *worker)
             runtime->remote.flush(runtime->config.remote_context, worker);
         }
     }
+}
+
+void za_worker_place(za_worker_t *worker, uint32_t core)
+{
+    za_pool_place(&worker->pool, za_numa_node_of(worker->runtime->config.numa, core));
 }
 
 void za_worker_touch(za_worker_t *worker, uint64_t now_ns)

@@ -13,6 +13,8 @@
 
 #include <zactor/actor.h>
 
+#include "base/numa.h"
+
 typedef struct za_runtime za_runtime_t;
 typedef struct za_worker za_worker_t;
 
@@ -74,7 +76,8 @@ typedef struct za_runtime_config {
     void *remote_context;
     const za_host_t *host;
     void *host_context;
-    za_node_t *node; // for za_ctx_node
+    za_node_t *node;       // for za_ctx_node
+    const za_numa_t *numa; // outlives the runtime; NULL: memory lies where it is touched first
 } za_runtime_config_t;
 
 za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out);
@@ -100,6 +103,11 @@ typedef enum za_turn {
 
 /** Fires due timers, runs a bounded number of actors, flushes. `now_ns` never goes back. */
 za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns);
+/**
+ * The thread of this worker stays on `core` from now on: what the worker takes from the system comes
+ * from the memory near it. On that thread, before its first turn.
+ */
+void za_worker_place(za_worker_t *worker, uint32_t core);
 /** Tells a worker the time between its turns: after a wait, before it delivers what came. */
 void za_worker_touch(za_worker_t *worker, uint64_t now_ns);
 /** When the next timer of this worker is due; UINT64_MAX if none. */
@@ -182,8 +190,9 @@ typedef struct za_counters {
     uint64_t dead_letters;       // all of them; by reason below
     uint64_t dead_by_reason[16]; // indexed by za_Reason
     uint64_t late_replies, timeouts;
-    uint64_t actors;     // alive now
-    uint64_t pool_bytes; // taken from the system
+    uint64_t actors;              // alive now
+    uint64_t pool_bytes;          // taken from the system
+    uint64_t pool_bytes_unplaced; // of them: not on the memory node where they belong
     uint64_t steals, parks, wakes;
 } za_counters_t;
 

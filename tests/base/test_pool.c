@@ -100,3 +100,48 @@ Test(pool, blocks_freed_elsewhere_come_home_in_batches)
     cr_assert(taken() == before, "all came back");
     teardown();
 }
+
+typedef struct placed {
+    uint64_t bytes[ZA_NUMA_NODES_MAX];
+    bool refuse;
+} placed_t;
+
+static za_err_t note_place(void *context, void *pages, size_t bytes, uint32_t node)
+{
+    placed_t *placed = context;
+    cr_assert((uintptr_t)pages % 4096 == 0 && bytes % 4096 == 0, "whole pages");
+    placed->bytes[node] += bytes;
+    return placed->refuse ? ZA_EIO : ZA_OK;
+}
+
+Test(pool, takes_memory_near_its_owner)
+{
+    placed_t placed = { 0 };
+    za_numa_t numa = { .node_count = 2, .bind = note_place, .context = &placed };
+    setup(1 << 20);
+    za_pools_set_numa(&pools, &numa);
+    cr_assert(za_pool_alloc(&here, 100, ZA_POOL_BOUNDED) != NULL, "before it has a place");
+    cr_assert(placed.bytes[0] == 0 && placed.bytes[1] == 0, "from anywhere");
+    za_pool_place(&here, 0);
+    za_pool_place(&there, 1);
+    uint64_t before = taken();
+    cr_assert(za_pool_alloc(&here, 1000, ZA_POOL_BOUNDED) != NULL, "near node 0");
+    cr_assert(placed.bytes[0] == taken() - before && placed.bytes[1] == 0, "all of it");
+    before = taken();
+    cr_assert(za_pool_alloc(&there, 1000, ZA_POOL_BOUNDED) != NULL, "near node 1");
+    cr_assert(placed.bytes[1] == taken() - before, "all of it");
+    teardown();
+}
+
+Test(pool, counts_memory_that_is_not_where_it_belongs)
+{
+    placed_t placed = { .refuse = true };
+    za_numa_t numa = { .node_count = 2, .bind = note_place, .context = &placed };
+    setup(1 << 20);
+    za_pools_set_numa(&pools, &numa);
+    za_pool_place(&here, 1);
+    cr_assert(za_pool_alloc(&here, 100, ZA_POOL_BOUNDED) != NULL, "far is better than none");
+    uint64_t unplaced = atomic_load_explicit(&pools.bytes_unplaced, memory_order_relaxed);
+    cr_assert(unplaced == taken() && unplaced > 0, "%d bytes", (int)unplaced);
+    teardown();
+}
