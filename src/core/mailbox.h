@@ -31,7 +31,10 @@ typedef struct za_mailbox {
 #define ZA_MAILBOX_BUSY ((za_message_t *)1)
 #define ZA_MAILBOX_BOUND_MAX INT32_MAX // half of what `admitted` counts: it can be behind or ahead
 
-/** Appends the chain `first` .. `last`, whose end is NULL, with one exchange. Wait-free. */
+/**
+ * Appends the chain `first` .. `last`, linked by block.next, whose end is NULL, with one exchange.
+ * Nobody else's message comes between them. Wait-free.
+ */
 static inline za_push_t za_mailbox_push_chain(za_mailbox_t *mailbox, za_message_t *first,
                                               za_message_t *last)
 {
@@ -130,7 +133,10 @@ static inline void za_mailbox_unadmit(za_mailbox_t *mailbox, uint32_t count)
     atomic_fetch_sub_explicit(&mailbox->admitted, count, memory_order_relaxed);
 }
 
-/** Counts up to `want` more user messages and answers how many the bound allows, all at once. */
+/**
+ * Counts up to `want` more user messages and answers how many the bound allows, all at once. What is
+ * not pushed is given back with za_mailbox_unadmit; until then others find that room taken.
+ */
 static inline uint32_t za_mailbox_admit_block(za_mailbox_t *mailbox, uint32_t want)
 {
     // relaxed: a bound orders nothing; the messages themselves are published by push
@@ -141,6 +147,7 @@ static inline uint32_t za_mailbox_admit_block(za_mailbox_t *mailbox, uint32_t wa
     if (__builtin_expect(room >= (int32_t)want, 1)) {
         return want;
     }
+    // It takes all the room there is, so whoever is refused before this is refused rightly.
     uint32_t granted = room > 0 ? (uint32_t)room : 0;
     za_mailbox_unadmit(mailbox, want - granted);
     return granted;

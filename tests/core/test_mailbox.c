@@ -115,3 +115,34 @@ Test(mailbox, admits_a_block_up_to_the_bound)
     cr_assert(za_mailbox_admit_block(&mailbox, 8) == 3, "what was given back");
     cr_assert(za_mailbox_count(&mailbox, 10) == 10, "counted");
 }
+
+Test(mailbox, a_chain_to_a_claimed_mailbox_begins_with_its_first)
+{
+    cr_assert(za_mailbox_claim(&mailbox), "idle");
+    atomic_store_explicit(&messages[0].block.next, &messages[1].block, memory_order_relaxed);
+    cr_assert(za_mailbox_push_chain(&mailbox, &messages[0], &messages[1]) == ZA_PUSH_QUEUED,
+              "claimed");
+    cr_assert(za_mailbox_head(&mailbox) == &messages[0], "the first");
+    cr_assert(za_mailbox_advance(&mailbox, &messages[0], NULL) == ZA_ADVANCED, "more");
+    cr_assert(za_mailbox_advance(&mailbox, &messages[1], NULL) == ZA_ADVANCED_LAST, "the last");
+}
+
+Test(mailbox, admits_no_block_over_a_bound_that_shrank)
+{
+    za_mailbox_make_room(&mailbox, 6);
+    cr_assert(za_mailbox_admit_block(&mailbox, 6) == 6, "all");
+    za_mailbox_make_room(&mailbox, 2u - 6u);
+    cr_assert(za_mailbox_admit_block(&mailbox, 5) == 0, "four too many wait");
+    za_mailbox_make_room(&mailbox, 5);
+    cr_assert(za_mailbox_admit_block(&mailbox, 5) == 1, "room");
+}
+
+Test(mailbox, admits_blocks_beyond_the_end_of_its_counters)
+{
+    atomic_store_explicit(&mailbox.admitted, UINT32_MAX - 1, memory_order_relaxed);
+    atomic_store_explicit(&mailbox.limit, UINT32_MAX - 1, memory_order_relaxed);
+    za_mailbox_make_room(&mailbox, 5);
+    cr_assert(za_mailbox_admit_block(&mailbox, 3) == 3, "across the end");
+    cr_assert(za_mailbox_admit_block(&mailbox, 3) == 2, "the rest");
+    cr_assert(za_mailbox_admit_block(&mailbox, 3) == 0, "full");
+}
