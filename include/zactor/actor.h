@@ -28,9 +28,10 @@ typedef struct za_node za_node_t;
 
 /** What a handler says of itself when it returns. */
 typedef enum za_verdict {
-    ZA_DONE = 1000, // handled
-    ZA_STOP = 1001, // handled, and the actor stops
-    ZA_FAIL = 1002, // the actor failed: its message becomes a dead letter, its supervisor decides
+    ZA_DONE = 1000,  // handled
+    ZA_STOP = 1001,  // handled, and the actor stops
+    ZA_FAIL = 1002,  // the actor failed: its message becomes a dead letter, its supervisor decides
+    ZA_STASH = 1003, // not now: the message is put aside until za_unstash_all
 } za_verdict_t;
 
 typedef za_verdict_t za_handler_fn(za_ctx_t *ctx, void *self, const void *message);
@@ -88,6 +89,7 @@ typedef struct za_spawn_opts {
     uint64_t tag;                   // returned in za_Spawned and za_SpawnFailed
     const za_type_t *args_type;     // ZA_ARGS: the actor's first message, again at each restart
     const void *args;
+    uint32_t stash; // messages put aside at most; 0: 1000
 } za_spawn_opts_t;
 
 /** Spawn arguments: ZA_ARGS(chat_Config, .limit = 3) among the options. */
@@ -179,6 +181,21 @@ ZA_API void za_reply_kept(za_ctx_t *ctx, za_message_t **kept, const za_type_t *t
                           const void *message);
 /** Frees a held message; an ask in it fails at its sender. An actor that ends releases all. */
 ZA_API void za_release(za_ctx_t *ctx, za_message_t **kept);
+
+/* ---- stashing ----------------------------------------------------------------------------- */
+
+/**
+ * Puts all messages that handlers answered with ZA_STASH in front of the mailbox, in the order in
+ * which they first came; they are handled next. One that is stashed by the handler that calls this
+ * is not among them. Nothing happens in za_Stopping.
+ *
+ * A stashed message keeps its block, sender, ask and deadline; past its deadline it is lost like any
+ * other (REASON_TOO_LATE). At most `stash` of za_spawn_opts_t are put aside: what comes beyond is a
+ * dead letter (REASON_STASH_FULL), and its ask fails at once. A kept message cannot be stashed: the
+ * actor fails. When the actor ends or restarts, what is stashed becomes dead letters; what was
+ * unstashed before a restart and not handled yet is handled after it. (Akka's Stash.)
+ */
+ZA_API void za_unstash_all(za_ctx_t *ctx);
 
 /* ---- time --------------------------------------------------------------------------------- */
 

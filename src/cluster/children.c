@@ -573,6 +573,7 @@ static void host_guest(za_children_t *children, uint64_t uid, const za_SysSpawn 
         .backoff_max_ms = frame->backoff_max_ms,
         .on_limit = frame->on_limit,
         .on_node_down = frame->on_node_down,
+        .stash = frame->stash,
         .args_type_id = frame->args_type,
         .args_bytes = frame->args.size,
     };
@@ -784,6 +785,7 @@ static void write_spawn(const za_children_t *children, const child_t *child, za_
     frame->backoff_max_ms = spec->backoff_max_ms;
     frame->on_limit = spec->on_limit;
     frame->on_node_down = spec->on_node_down;
+    frame->stash = spec->stash;
     frame->args_type = spec->args_type_id;
     frame->args.size = (pb_size_t)spec->args_bytes;
     za_blocks_get(&children->args, child->args, frame->args.bytes, spec->args_bytes);

@@ -90,7 +90,7 @@ typedef struct za_spawn_spec {
     const char *name; // to be registered; NULL: none
     uint64_t parent;  // actor id on the asking node
     uint32_t mailbox, overflow, restart, max_restarts, within_ms, backoff_min_ms, backoff_max_ms;
-    uint32_t on_limit, on_node_down;
+    uint32_t on_limit, on_node_down, stash;
     uint32_t args_type_id;
     const uint8_t *args;
     uint32_t args_bytes;

@@ -219,7 +219,7 @@ static void fail_node(za_worker_t *worker, za_cell_t *cell, uint64_t node, za_Re
     uint32_t left = cell->extra == NULL ? 0 : cell->extra->records.count;
     za_message_t *record = find_ask_to(cell, node);
     za_ask_record_t ask;
-    for (; record != NULL && left > 0 && cell->status == ZA_STATUS_RUNNING; left--) {
+    for (; record != NULL && left > 0 && za_cell_is_running(cell); left--) {
         if (za_ask_end(worker, cell, record->ask, &ask)) {
             tell_down(worker, cell, &ask, reason);
         }

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/table.h"
+#include "core/aside.h"
 #include "core/mailbox.h"
 #include "core/runtime.h"
 
@@ -20,6 +21,7 @@ typedef enum za_status {
     ZA_STATUS_DEAD,     // also of a zero page
     ZA_STATUS_STARTING, // its first message is to be handled
     ZA_STATUS_RUNNING,
+    ZA_STATUS_REPLAYING,  // running, and what was put aside comes before the mailbox
     ZA_STATUS_STOPPING,   // waits for its children, then ends
     ZA_STATUS_RESTARTING, // waits for its children, then restarts
     ZA_STATUS_BACKOFF,    // waits for ZA_KIND_RESUME
@@ -83,6 +85,10 @@ struct za_extra {
     uint32_t backoff_step; // restarts in a row
     uint64_t window_ms;
     uint64_t started_ms;
+    // Messages beside the mailbox.
+    za_aside_t stash;
+    za_aside_t replay;  // ahead of the mailbox
+    uint32_t stash_max; // 0: ZA_STASH_DEFAULT
 };
 
 #define ZA_BOUND_DROPS UINT32_C(0x80000000) // policy bit of `bound`: drop the newest, answer OK
@@ -99,6 +105,12 @@ static inline uint32_t za_id_slot(uint64_t id)
 static inline uint64_t za_id_dead(uint64_t id)
 {
     return id & ~(uint64_t)ZA_SLOT_MASK;
+}
+
+/** True while its handlers are called for messages. */
+static inline bool za_cell_is_running(const za_cell_t *cell)
+{
+    return cell->status == ZA_STATUS_RUNNING || cell->status == ZA_STATUS_REPLAYING;
 }
 
 /** The id of the living actor, or a dead one. */

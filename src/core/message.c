@@ -102,6 +102,9 @@ void za_message_settle_rare(za_worker_t *worker, za_cell_t *cell, za_message_t *
     unsigned flags = message->block.flags;
     if (flags & ZA_FLAG_HELD) {
         return;
+    } else if (flags & ZA_FLAG_ASIDE) {
+        message->block.flags = 0;
+        za_aside_push(&cell->extra->stash, message);
     } else if (flags & ZA_FLAG_REFUSED) {
         za_message_refuse(worker, message);
     } else if (flags & ZA_FLAG_REARM) {

@@ -18,6 +18,7 @@ typedef enum za_kind {
     ZA_KIND_USER,
     ZA_KIND_REPLY,      // answers `ask`
     ZA_KIND_NOTIFY,     // of the runtime to a handler, outside the bound
+    ZA_KIND_AGAIN,      // stashed, and no user's message: for its handler alone; `ask`: the tag
     ZA_KIND_ASK_FAILED, // `ask`, `reason`
     ZA_KIND_FAIL_NODE,  // all asks towards node `ask`, `reason`
     ZA_KIND_WATCH,      // `sender` watches under id `ask`
@@ -36,6 +37,7 @@ enum {
     ZA_FLAG_FAILED = 4,   // an ask in it fails, with the reason in `deadline_ms`
     ZA_FLAG_REARM = 8,    // a za_every that was delivered
     ZA_FLAG_REFUSED = 16, // meant for an actor that is gone
+    ZA_FLAG_ASIDE = 32,   // goes to the stash when it leaves the mailbox
 };
 
 /** Where a timer is; it stands where a message has its sender. */

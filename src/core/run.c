@@ -53,15 +53,35 @@ static void discard_news(za_worker_t *worker)
     }
 }
 
+/** Puts the message aside, or loses it. */
+static za_verdict_t stash(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    if (message != NULL && message->block.flags & ZA_FLAG_HELD) {
+        za_log_line(worker, cell, worker->ctx.id, ZA_ERROR, "a kept message cannot be stashed");
+        return ZA_FAIL;
+    }
+    za_Reason lost = za_stash_put(worker, cell, message);
+    if (lost != za_Reason_REASON_NONE) {
+        lose(worker, message, lost);
+    }
+    return ZA_DONE;
+}
+
 static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
                          za_verdict_t verdict)
 {
     if (worker->ctx.stopping) {
         return; // it ends, whatever it says
     }
+    if (verdict == ZA_STASH) {
+        verdict = stash(worker, cell, message);
+    }
     if (verdict == ZA_STOP || (verdict == ZA_DONE && worker->ctx.stop)) {
         za_cell_quit(worker, cell);
         return;
+    }
+    if (verdict == ZA_DONE) {
+        return; // stashed
     }
     if (verdict != ZA_FAIL) {
         za_log_line(worker, cell, worker->ctx.id, ZA_ERROR, "a handler answered %d: no verdict",
@@ -175,12 +195,23 @@ static void handle_timer(za_worker_t *worker, za_cell_t *cell, za_message_t *tim
     za_handle(worker, cell, NULL, timer->type, za_body(timer), 0);
 }
 
+/** One that was stashed, and is no user's message. */
+static void handle_again(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    uint64_t tag = message->ask;
+    message->ask = 0;
+    za_handle(worker, cell, message, message->type, za_body(message), tag);
+}
+
 /** A message of the runtime itself. */
 static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
     switch ((za_kind_t)message->block.kind) {
     case ZA_KIND_NOTIFY:
         za_handle(worker, cell, message, message->type, za_body(message), 0);
+        break;
+    case ZA_KIND_AGAIN:
+        handle_again(worker, cell, message);
         break;
     case ZA_KIND_TIMER:
         handle_timer(worker, cell, message);
@@ -285,7 +316,8 @@ typedef enum leave {
 static inline leave_t leave_head(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
 {
     // Whoever needs the actor afterwards must not make it idle by leaving.
-    bool needs_cell = (head->block.flags & ZA_FLAG_REARM) || head->block.kind == ZA_KIND_WATCH;
+    bool needs_cell =
+        (head->block.flags & (ZA_FLAG_REARM | ZA_FLAG_ASIDE)) || head->block.kind == ZA_KIND_WATCH;
     bool may_idle = !needs_cell && !is_waiting(cell);
     za_advance_t advance =
         za_mailbox_advance(&cell->mailbox, head, may_idle ? NULL : ZA_MAILBOX_BUSY);
@@ -360,7 +392,23 @@ typedef enum ready {
     READY_GONE, // suspended: no longer ours
 } ready_t;
 
-static ready_t get_ready_slowly(za_worker_t *worker, za_cell_t *cell)
+/** Handles one message of those that go ahead of the mailbox. False: that were enough for a run. */
+static bool replay_one(za_worker_t *worker, za_cell_t *cell, run_t *run)
+{
+    if (run->left == 0) {
+        return false;
+    }
+    run->left--;
+    za_message_t *message = za_aside_pop(&cell->extra->replay);
+    if (cell->extra->replay.count == 0) {
+        cell->status = ZA_STATUS_RUNNING;
+    }
+    handle_message(worker, cell, message);
+    za_message_settle(worker, cell, message);
+    return true;
+}
+
+static ready_t get_ready_slowly(za_worker_t *worker, za_cell_t *cell, run_t *run)
 {
     if (__builtin_expect(cell->head_done, 0)) {
         za_message_t *head = za_mailbox_head(&cell->mailbox);
@@ -377,6 +425,12 @@ static ready_t get_ready_slowly(za_worker_t *worker, za_cell_t *cell)
         if (__builtin_expect(!is_waiting(cell), 1)) {
             return READY;
         }
+        if (cell->status == ZA_STATUS_REPLAYING) {
+            if (!replay_one(worker, cell, run)) {
+                return READY_NOT;
+            }
+            continue;
+        }
         if (!za_cell_step(worker, cell) && suspend(cell)) {
             return READY_GONE;
         }
@@ -385,10 +439,10 @@ static ready_t get_ready_slowly(za_worker_t *worker, za_cell_t *cell)
     }
 }
 
-static inline ready_t get_ready(za_worker_t *worker, za_cell_t *cell)
+static inline ready_t get_ready(za_worker_t *worker, za_cell_t *cell, run_t *run)
 {
     bool plain = !cell->head_done && !is_waiting(cell) && !has_commands(cell);
-    return __builtin_expect(plain, 1) ? READY : get_ready_slowly(worker, cell);
+    return __builtin_expect(plain, 1) ? READY : get_ready_slowly(worker, cell, run);
 }
 
 /** Gives up an actor whose mailbox looks empty. */
@@ -406,7 +460,7 @@ static void run_any(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
 {
     run_t run = run_begin(cell, messages_max);
     for (;;) {
-        ready_t ready = get_ready(worker, cell);
+        ready_t ready = get_ready(worker, cell, &run);
         if (ready == READY_GONE) {
             return; // it counted all it handled before it waited
         }

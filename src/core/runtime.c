@@ -260,8 +260,9 @@ za_ref_t za_self(const za_ctx_t *ctx)
 za_ref_t za_sender(const za_ctx_t *ctx)
 {
     const za_message_t *message = ctx == NULL ? NULL : ctx->message;
-    bool has_sender = message != NULL &&
-                      (message->block.kind == ZA_KIND_USER || message->block.kind == ZA_KIND_REPLY);
+    bool has_sender = message != NULL && (message->block.kind == ZA_KIND_USER ||
+                                          message->block.kind == ZA_KIND_REPLY ||
+                                          message->block.kind == ZA_KIND_AGAIN);
     return has_sender ? message->sender : ZA_REF_NONE;
 }
 

@@ -187,7 +187,7 @@ za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell)
 static bool needs_extra(const za_spawn_opts_t *opts, za_ref_t owner)
 {
     return opts->max_restarts > 0 || opts->on_limit != ZA_LIMIT_STOP || opts->args_type != NULL ||
-           owner.actor != 0;
+           owner.actor != 0 || opts->stash != 0;
 }
 
 static za_err_t fill_extra(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
@@ -202,6 +202,7 @@ static za_err_t fill_extra(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
     extra->on_limit = (uint8_t)opts->on_limit;
     extra->max_restarts = opts->max_restarts;
     extra->within_ms = opts->within_ms != 0 ? opts->within_ms : 5000;
+    extra->stash_max = opts->stash;
     extra->backoff_min_ms = opts->backoff_min_ms;
     extra->backoff_max_ms = opts->backoff_max_ms != 0 ? opts->backoff_max_ms : 30000;
     if (opts->args_type == NULL) {

@@ -32,7 +32,8 @@ void za_cell_start(za_worker_t *worker, za_cell_t *cell)
     // relaxed, both: the owner's
     const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
     uint32_t restarts = atomic_load_explicit(&cell->restarts, memory_order_relaxed);
-    cell->status = ZA_STATUS_RUNNING;
+    bool replays = cell->extra != NULL && cell->extra->replay.count > 0;
+    cell->status = replays ? ZA_STATUS_REPLAYING : ZA_STATUS_RUNNING;
     cell->started = 1;
     if (runtime->remote.started != NULL && hears_of_members(class_)) {
         runtime->remote.started(runtime->config.remote_context, worker,
@@ -98,7 +99,7 @@ static void restart_or_end(za_worker_t *worker, za_cell_t *cell, za_Reason reaso
 
 static bool is_up(const za_cell_t *cell)
 {
-    return cell->status == ZA_STATUS_RUNNING || cell->status == ZA_STATUS_STARTING;
+    return za_cell_is_running(cell) || cell->status == ZA_STATUS_STARTING;
 }
 
 void za_cell_fail(za_worker_t *worker, za_cell_t *cell)
@@ -220,9 +221,31 @@ static bool stop_children(za_worker_t *worker, za_cell_t *cell)
     return true;
 }
 
-/** All that is in the mailbox goes to the dead letters. */
+/** Takes what the ending actor did not handle. */
+static void drain_one(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    if (message->block.kind == ZA_KIND_WATCH && message->actor == worker->ctx.id) {
+        za_watcher_add(cell, message); // it watched us in time: told with the others
+    } else {
+        za_message_refuse(worker, message);
+    }
+}
+
+static void drain_aside(za_worker_t *worker, za_cell_t *cell, za_aside_t *list)
+{
+    za_message_t *message;
+    while ((message = za_aside_pop(list)) != NULL) {
+        drain_one(worker, cell, message);
+    }
+}
+
+/** All that waits, in its order, goes to the dead letters. */
 static void drain(za_worker_t *worker, za_cell_t *cell)
 {
+    if (cell->extra != NULL) {
+        drain_aside(worker, cell, &cell->extra->stash);
+        drain_aside(worker, cell, &cell->extra->replay);
+    }
     for (;;) {
         za_message_t *head = za_mailbox_head(&cell->mailbox);
         if (head == NULL ||
@@ -232,11 +255,7 @@ static void drain(za_worker_t *worker, za_cell_t *cell)
         if (head->block.kind == ZA_KIND_USER) {
             za_mailbox_make_room(&cell->mailbox, 1);
         }
-        if (head->block.kind == ZA_KIND_WATCH && head->actor == worker->ctx.id) {
-            za_watcher_add(cell, head); // it watched us in time: told with the others
-        } else {
-            za_message_refuse(worker, head);
-        }
+        drain_one(worker, cell, head);
     }
 }
 
@@ -330,6 +349,7 @@ static bool back_off(za_worker_t *worker, za_cell_t *cell)
 /** A new life in the same cell: same reference, same mailbox, nothing else. */
 static void restart(za_worker_t *worker, za_cell_t *cell)
 {
+    za_stash_reset(worker, cell);
     za_records_clear(worker, cell);
     // relaxed, both: the owner's
     const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
@@ -365,6 +385,7 @@ bool za_cell_step(za_worker_t *worker, za_cell_t *cell)
         return false;
     case ZA_STATUS_DEAD:
     case ZA_STATUS_RUNNING:
+    case ZA_STATUS_REPLAYING: // see run.c
         break;
     }
     return true;

@@ -286,6 +286,21 @@ void za_cell_obey(za_worker_t *worker, za_cell_t *cell);
 /** Goes on with an actor that is not running. False: it waits for a command. */
 bool za_cell_step(za_worker_t *worker, za_cell_t *cell);
 
+/* ---- stash.c ------------------------------------------------------------------------------ */
+
+/**
+ * Stashes what is handled; `message` NULL: a copy of the notification. REASON_NONE, or why it is
+ * lost: then nothing was done.
+ */
+za_Reason za_stash_put(za_worker_t *worker, za_cell_t *cell, za_message_t *message);
+/** What is stashed becomes dead letters. */
+void za_stash_reset(za_worker_t *worker, za_cell_t *cell);
+/**
+ * Puts all of `older` ahead of what is replayed already, and that ahead of the mailbox: handled as if
+ * they just left it. The actor has an extra record.
+ */
+void za_cell_replay(za_cell_t *cell, za_aside_t *older);
+
 /* ---- ask.c, watch.c, time.c --------------------------------------------------------------- */
 
 /** A timer or ask record of the actor, under its id; NULL if it was given up. */

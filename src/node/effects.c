@@ -181,6 +181,7 @@ static za_err_t spawn_local(za_node_t *node, const za_effect_t *effect, za_ref_t
         .within_ms = spec->within_ms,
         .backoff_min_ms = spec->backoff_min_ms,
         .backoff_max_ms = spec->backoff_max_ms,
+        .stash = spec->stash,
         .on_limit = ZA_LIMIT_STOP, // an escalation reaches the parent as za_SpawnFailed
     };
     za_message_t *args = NULL;

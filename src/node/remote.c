@@ -211,6 +211,7 @@ static za_err_t fill_spawn(za_request_t *request, const za_class_t *class_,
         .backoff_max_ms = opts->backoff_max_ms,
         .on_limit = opts->on_limit,
         .on_node_down = opts->on_node_down,
+        .stash = opts->stash,
     };
     size_t class_bytes = strlen(class_->name) + 1;
     memcpy(at, class_->name, class_bytes);
