@@ -90,6 +90,7 @@ typedef struct za_spawn_opts {
     const za_type_t *args_type;     // ZA_ARGS: the actor's first message, again at each restart
     const void *args;
     uint32_t stash; // messages put aside at most; 0: 1000
+    uint32_t worker; // 1 + index of the worker that alone runs it; 0: any. Not for za_spawn_on
 } za_spawn_opts_t;
 
 /** Spawn arguments: ZA_ARGS(chat_Config, .limit = 3) among the options. */
@@ -124,6 +125,8 @@ ZA_API uint64_t za_now_ms(const za_ctx_t *ctx);
 /** A random number; seeded under simulation. */
 ZA_API uint64_t za_random(za_ctx_t *ctx);
 ZA_API za_node_t *za_ctx_node(const za_ctx_t *ctx);
+/** Workers of this node: what za_spawn_opts_t.worker counts to. */
+ZA_API uint32_t za_worker_count(const za_ctx_t *ctx);
 
 /* ---- sending ------------------------------------------------------------------------------ */
 
@@ -210,7 +213,7 @@ ZA_API void za_cancel(za_ctx_t *ctx, za_timer_t *timer);
 
 /* ---- spawning and supervision ------------------------------------------------------------- */
 
-/** A child of this actor, on this node. ZA_ENOBUFS at the actor limit, ZA_ETYPE for wrong args. */
+/** A child of this actor, on this node. ZA_ENOBUFS at the actor limit, ZA_ETYPE for wrong args, ZA_EINVAL for a worker that is not there. */
 ZA_MUST_USE ZA_API za_err_t za_spawn_with(za_ctx_t *ctx, const za_class_t *class_, za_ref_t *out,
                                           const za_spawn_opts_t *opts);
 /** za_spawn(ctx, greeter, &ref, .mailbox = 64) */

@@ -35,7 +35,7 @@ typedef struct za_cell {
     za_mailbox_t mailbox;
     _Atomic uint64_t id;            // of the living actor, or its generation with slot 0: dead
     _Atomic(struct za_cell *) link; // of the run queue it is in
-    _Atomic uint32_t bound;         // of the mailbox, and ZA_BOUND_DROPS
+    _Atomic uint32_t bound;         // of the mailbox, and ZA_BOUND_ bits
     uint32_t ended_next;            // slot; stack link in the parent's `ended`
     za_extra_t *extra;              // the owner's: what few actors need; NULL: none
     za_message_t *watchers;         // the owner's: ZA_KIND_WATCH blocks, linked by block.next
@@ -74,6 +74,7 @@ struct za_extra {
     za_message_t *args;
     za_message_t *resume; // the armed ZA_KIND_RESUME
     za_ref_t owner;       // parent on another node
+    uint32_t home;        // 1 + index of the worker it is placed on; 0: any
     // Supervision, as in za_spawn_opts_t.
     uint8_t restart;
     uint8_t on_limit;
@@ -91,7 +92,9 @@ struct za_extra {
     uint32_t stash_max; // 0: ZA_STASH_DEFAULT
 };
 
-#define ZA_BOUND_DROPS UINT32_C(0x80000000) // policy bit of `bound`: drop the newest, answer OK
+#define ZA_BOUND_DROPS UINT32_C(0x80000000)  // policy bit of `bound`: drop the newest, answer OK
+#define ZA_BOUND_PLACED UINT32_C(0x20000000) // in `bound`: it runs on za_extra_t.home alone
+#define ZA_BOUND_COUNT UINT32_C(0x1fffffff)  // the bound itself
 
 enum { ZA_SLOT_MASK = (1 << ZA_ACTOR_SLOT_BITS) - 1 };
 

@@ -268,7 +268,7 @@ void za_runtime_each_actor(za_runtime_t *runtime, uint64_t *cursor,
         // relaxed, all of them: published by the id, or numbers that change while we look
         const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
         uint32_t parent = atomic_load_explicit(&cell->parent, memory_order_relaxed);
-        uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ~ZA_BOUND_DROPS;
+        uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_COUNT;
         za_actor_info_t info = {
             .ref = { 0, id },
             .parent = { 0, parent == 0 ? 0 : za_cell_id(za_cell_at(runtime, parent)) },

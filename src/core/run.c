@@ -302,7 +302,7 @@ static run_t run_begin(const za_cell_t *cell, uint32_t messages_max)
         .last = atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed),
         .left = messages_max,
         // In a small mailbox the count is exact, so that a handler finds the place it made.
-        .forget_max = (bound & ~ZA_BOUND_DROPS) >= 4 * FORGET_BATCH ? FORGET_BATCH : 1,
+        .forget_max = (bound & ZA_BOUND_COUNT) >= 4 * FORGET_BATCH ? FORGET_BATCH : 1,
     };
 }
 

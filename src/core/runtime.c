@@ -157,6 +157,7 @@ static void become_busy(za_worker_t *worker)
     za_runtime_t *runtime = worker->runtime;
     if (worker->idle) {
         worker->idle = false;
+        za_inbox_unrest(&worker->inbox);
         atomic_fetch_sub_explicit(&runtime->idle, 1, memory_order_relaxed); // relaxed: a hint
     }
     // Whoever was woken looks now; from here on the next one may be woken.
@@ -174,7 +175,8 @@ static za_turn_t become_idle(za_worker_t *worker)
     worker->idle = true;
     // seq_cst: before the look; see inject in sched.c
     atomic_fetch_add_explicit(&runtime->idle, 1, memory_order_seq_cst);
-    if (atomic_load_explicit(&runtime->injected, memory_order_seq_cst) == NULL) {
+    if (atomic_load_explicit(&runtime->injected, memory_order_seq_cst) == NULL &&
+        za_inbox_rest(&worker->inbox)) {
         return ZA_TURN_IDLE;
     }
     worker->idle = false;
@@ -279,6 +281,11 @@ uint64_t za_now_ms(const za_ctx_t *ctx)
 uint64_t za_random(za_ctx_t *ctx)
 {
     return ctx == NULL ? 0 : za_rng_next(&ctx->worker->rng);
+}
+
+uint32_t za_worker_count(const za_ctx_t *ctx)
+{
+    return ctx == NULL ? 0 : ctx->worker->runtime->config.workers;
 }
 
 za_node_t *za_ctx_node(const za_ctx_t *ctx)

@@ -73,46 +73,6 @@ static bool ring_steal(za_ring_t *ring, za_ring_t *victim)
     }
 }
 
-/* ---- private lists ------------------------------------------------------------------------ */
-
-static void runs_push_last(za_runs_t *runs, za_cell_t *cell)
-{
-    // relaxed: the list is one thread's
-    atomic_store_explicit(&cell->link, NULL, memory_order_relaxed);
-    if (runs->last != NULL) {
-        atomic_store_explicit(&runs->last->link, cell, memory_order_relaxed);
-    } else {
-        runs->first = cell;
-    }
-    runs->last = cell;
-    runs->count++;
-}
-
-static void runs_push_first(za_runs_t *runs, za_cell_t *cell)
-{
-    // relaxed: the list is one thread's
-    atomic_store_explicit(&cell->link, runs->first, memory_order_relaxed);
-    if (runs->first == NULL) {
-        runs->last = cell;
-    }
-    runs->first = cell;
-    runs->count++;
-}
-
-static za_cell_t *runs_pop(za_runs_t *runs)
-{
-    za_cell_t *cell = runs->first;
-    if (cell != NULL) {
-        // relaxed: the list is one thread's
-        runs->first = atomic_load_explicit(&cell->link, memory_order_relaxed);
-        if (runs->first == NULL) {
-            runs->last = NULL;
-        }
-        runs->count--;
-    }
-    return cell;
-}
-
 /* ---- waking ------------------------------------------------------------------------------- */
 
 /** Wakes one idle worker, unless one is on its way. */
@@ -161,17 +121,27 @@ static void enqueue(za_worker_t *worker, za_cell_t *cell)
 {
     // Once there is an overflow, everything goes through it: first in, first out.
     if (worker->overflow.count > 0 || !ring_push(&worker->ring, cell)) {
-        runs_push_last(&worker->overflow, cell);
+        za_runs_push_last(&worker->overflow, cell);
     }
     if (za_ring_count(&worker->ring) >= BACKLOG_RING) {
         wake_for_backlog(worker);
     }
 }
 
+/** One that does not wait in the queues of this worker. */
+static void schedule_elsewhere(za_worker_t *worker, za_cell_t *cell)
+{
+    if (za_cell_is_placed(cell)) {
+        za_place(worker, cell);
+    } else {
+        inject(worker, cell);
+    }
+}
+
 void za_schedule(za_worker_t *worker, za_cell_t *cell)
 {
-    if (worker->guest) {
-        inject(worker, cell);
+    if (__builtin_expect(worker->guest || za_cell_is_placed(cell), 0)) {
+        schedule_elsewhere(worker, cell);
     } else if (worker->run_next == NULL) {
         worker->run_next = cell; // a conversation stays here, and wakes nobody
     } else {
@@ -181,8 +151,8 @@ void za_schedule(za_worker_t *worker, za_cell_t *cell)
 
 void za_schedule_last(za_worker_t *worker, za_cell_t *cell)
 {
-    if (worker->guest) {
-        inject(worker, cell);
+    if (__builtin_expect(worker->guest || za_cell_is_placed(cell), 0)) {
+        schedule_elsewhere(worker, cell);
     } else {
         enqueue(worker, cell);
     }
@@ -190,11 +160,11 @@ void za_schedule_last(za_worker_t *worker, za_cell_t *cell)
 
 void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell)
 {
-    if (worker->guest) {
-        inject(worker, cell);
+    if (worker->guest || za_cell_is_placed(cell)) {
+        schedule_elsewhere(worker, cell);
         return;
     }
-    runs_push_first(&worker->fresh, cell);
+    za_runs_push_first(&worker->fresh, cell);
     if (worker->fresh.count >= BACKLOG_RING) {
         wake_for_backlog(worker);
     }
@@ -279,18 +249,18 @@ static bool steal(za_worker_t *worker)
 static void refill(za_worker_t *worker)
 {
     while (worker->overflow.count > 0 && ring_push(&worker->ring, worker->overflow.first)) {
-        runs_pop(&worker->overflow);
+        za_runs_pop(&worker->overflow);
     }
     // Thieves see the ring only: when it is empty, it gets what was spawned last but one.
     // relaxed: a guess
     if (atomic_load_explicit(&worker->runtime->idle, memory_order_relaxed) > 0 &&
         za_ring_count(&worker->ring) == 0) {
         for (uint32_t i = 0; i < BACKLOG_RING && worker->fresh.count > 1; i++) {
-            za_cell_t *last = runs_pop(&worker->fresh);
-            za_cell_t *before = runs_pop(&worker->fresh);
-            runs_push_first(&worker->fresh, last);
+            za_cell_t *last = za_runs_pop(&worker->fresh);
+            za_cell_t *before = za_runs_pop(&worker->fresh);
+            za_runs_push_first(&worker->fresh, last);
             if (!ring_push(&worker->ring, before)) {
-                runs_push_first(&worker->fresh, before);
+                za_runs_push_first(&worker->fresh, before);
                 return;
             }
         }
@@ -302,7 +272,8 @@ static za_cell_t *pick_own(za_worker_t *worker)
     if (worker->overflow.count > 0 || worker->fresh.count > 1) {
         refill(worker);
     }
-    bool waiting = za_ring_count(&worker->ring) > 0 || worker->fresh.count > 0;
+    bool waiting =
+        za_ring_count(&worker->ring) > 0 || worker->fresh.count > 0 || worker->placed.count > 0;
     za_cell_t *cell = worker->run_next;
     if (cell != NULL) {
         worker->run_next = NULL;
@@ -312,12 +283,18 @@ static za_cell_t *pick_own(za_worker_t *worker)
         enqueue(worker, cell);
     }
     worker->hops = 0;
+    if (worker->placed.count > 0 && worker->runs % 2 != 0) { // odd: FRESH_IN_ROW looks at even ones
+        return za_runs_pop(&worker->placed);
+    }
     if (worker->fresh.count > 0 &&
         (worker->runs % FRESH_IN_ROW != 0 || za_ring_count(&worker->ring) == 0)) {
-        return runs_pop(&worker->fresh);
+        return za_runs_pop(&worker->fresh);
     }
     cell = ring_pop(&worker->ring);
-    return cell != NULL ? cell : runs_pop(&worker->fresh);
+    if (cell == NULL) {
+        cell = za_runs_pop(&worker->fresh);
+    }
+    return cell != NULL ? cell : za_runs_pop(&worker->placed);
 }
 
 za_cell_t *za_pick_any(za_worker_t *worker)
@@ -325,6 +302,7 @@ za_cell_t *za_pick_any(za_worker_t *worker)
     if (++worker->runs % ZA_INJECT_EVERY == 0) {
         take_injected(worker);
     }
+    za_inbox_take(worker);
     za_cell_t *cell = pick_own(worker);
     if (cell == NULL && (take_injected(worker) || steal(worker))) {
         cell = pick_own(worker);
@@ -341,5 +319,5 @@ za_cell_t *za_pick_any(za_worker_t *worker)
 bool za_has_runs(const za_worker_t *worker)
 {
     return worker->run_next != NULL || worker->fresh.count > 0 || worker->overflow.count > 0 ||
-           za_ring_count(&worker->ring) > 0;
+           worker->placed.count > 0 || za_ring_count(&worker->ring) > 0;
 }

@@ -187,7 +187,7 @@ za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell)
 static bool needs_extra(const za_spawn_opts_t *opts, za_ref_t owner)
 {
     return opts->max_restarts > 0 || opts->on_limit != ZA_LIMIT_STOP || opts->args_type != NULL ||
-           owner.actor != 0 || opts->stash != 0;
+           owner.actor != 0 || opts->stash != 0 || opts->worker != 0;
 }
 
 static za_err_t fill_extra(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
@@ -198,6 +198,7 @@ static za_err_t fill_extra(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
         return ZA_ENOBUFS;
     }
     extra->owner = owner;
+    extra->home = opts->worker;
     extra->restart = (uint8_t)opts->restart;
     extra->on_limit = (uint8_t)opts->on_limit;
     extra->max_restarts = opts->max_restarts;
@@ -225,6 +226,9 @@ void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell)
         za_pool_free(&worker->pool, cell->state);
         cell->state = NULL;
     }
+    // What comes later is for whoever drains it. relaxed: the owner's
+    uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
+    atomic_store_explicit(&cell->bound, bound & ~ZA_BOUND_PLACED, memory_order_relaxed);
     if (cell->extra != NULL) {
         if (cell->extra->args != NULL) {
             za_message_drop(worker, cell->extra->args);
@@ -256,11 +260,12 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
 {
     za_runtime_t *runtime = worker->runtime;
     uint32_t bound = opts->mailbox != 0 ? opts->mailbox : runtime->config.mailbox_default;
-    bound = bound < ZA_MAILBOX_BOUND_MAX ? bound : ZA_MAILBOX_BOUND_MAX;
+    bound = bound < ZA_BOUND_COUNT ? bound : ZA_BOUND_COUNT;
     // relaxed, all of them: published by the id
-    uint32_t before = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ~ZA_BOUND_DROPS;
+    uint32_t before = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_COUNT;
     za_mailbox_make_room(&cell->mailbox, bound - before);
     bound |= opts->overflow == ZA_DROP_NEWEST ? ZA_BOUND_DROPS : 0;
+    bound |= opts->worker != 0 ? ZA_BOUND_PLACED : 0;
     atomic_store_explicit(&cell->bound, bound, memory_order_relaxed);
     atomic_store_explicit(&cell->class_, class_, memory_order_relaxed);
     atomic_store_explicit(&cell->handled, 0, memory_order_relaxed);
@@ -295,8 +300,8 @@ static void adopt(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
 /* ---- spawn -------------------------------------------------------------------------------- */
 
 /** A copy with every field, whatever version of the struct the caller has. */
-static za_err_t read_opts(const za_class_t *class_, const za_spawn_opts_t *given,
-                          za_spawn_opts_t *opts)
+static za_err_t read_opts(const za_runtime_t *runtime, const za_class_t *class_,
+                          const za_spawn_opts_t *given, za_spawn_opts_t *opts)
 {
     if (class_ == NULL || given == NULL || given->size < sizeof given->size || given->size > 4096) {
         return ZA_EINVAL;
@@ -304,7 +309,8 @@ static za_err_t read_opts(const za_class_t *class_, const za_spawn_opts_t *given
     *opts = (za_spawn_opts_t){ 0 };
     memcpy(opts, given, given->size < sizeof *opts ? given->size : sizeof *opts);
     if ((opts->args_type != NULL) != (opts->args != NULL) || opts->overflow > ZA_DROP_NEWEST ||
-        opts->restart > ZA_RESTART_NEVER || opts->on_limit > ZA_LIMIT_ESCALATE) {
+        opts->restart > ZA_RESTART_NEVER || opts->on_limit > ZA_LIMIT_ESCALATE ||
+        opts->worker > runtime->config.workers) {
         return ZA_EINVAL;
     }
     if (opts->name != NULL) {
@@ -337,7 +343,7 @@ za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
                        const za_class_t *class_, const za_spawn_opts_t *given, za_ref_t *out)
 {
     za_spawn_opts_t opts;
-    za_err_t err = read_opts(class_, given, &opts);
+    za_err_t err = read_opts(worker->runtime, class_, given, &opts);
     if (err != ZA_OK) {
         return err;
     }

@@ -23,6 +23,7 @@ enum {
     SPIN_MIN = 32,           // looks before resting; doubles when it paid, halves when not
     SPIN_MAX = 2048,         // about 50 us: what a wake would cost
     KEEPER_NS = 1000 * 1000, // the network waits at most so long for user code
+    ANY_SEAT = ZA_WORKERS_MAX,
 };
 
 typedef struct seat {
@@ -47,7 +48,7 @@ struct za_threads {
     _Atomic uint64_t parked;             // bit i: worker i rests on its park
     _Atomic uint32_t stopping;
     _Alignas(64) _Atomic uint32_t owner; // 1: somebody may call poll
-    _Atomic uint32_t waiting;            // 1: the owner waits in poll, or is about to
+    _Atomic uint32_t waiting;            // 1 + seat of the owner that waits in poll, or is about to
     _Atomic uint32_t kicks;              // za_threads_kick_poller so far
     _Atomic uint32_t armed;              // 1: the keeper's alarm is set
 };
@@ -55,6 +56,19 @@ struct za_threads {
 static_assert(ZA_WORKERS_MAX <= 64, "`parked` has a bit for each worker");
 
 /* ---- waking ------------------------------------------------------------------------------- */
+
+/** Wakes this one if it rests on its park. False: it does not. */
+static bool wake_seat(za_threads_t *threads, uint32_t index)
+{
+    uint64_t bit = UINT64_C(1) << index;
+    // seq_cst: after the epoch; whoever clears the bit wakes, and nobody else does
+    if ((atomic_load_explicit(&threads->parked, memory_order_seq_cst) & bit) == 0 ||
+        (atomic_fetch_and_explicit(&threads->parked, ~bit, memory_order_seq_cst) & bit) == 0) {
+        return false;
+    }
+    za_park_wake(&threads->seats[index].park);
+    return true;
+}
 
 /** Wakes one that rests on its park. False: none does. */
 static bool wake_parked(za_threads_t *threads)
@@ -74,11 +88,12 @@ static bool wake_parked(za_threads_t *threads)
     return false;
 }
 
-static void interrupt_poll(za_threads_t *threads)
+/** `seat`: only if that one waits; ANY_SEAT: whoever does. */
+static void interrupt_poll(za_threads_t *threads, uint32_t seat)
 {
     // seq_cst: after epoch or kicks. The exchange leaves one interrupt for each wait.
-    if (threads->poller.interrupt != NULL &&
-        atomic_load_explicit(&threads->waiting, memory_order_seq_cst) != 0 &&
+    uint32_t waiting = atomic_load_explicit(&threads->waiting, memory_order_seq_cst);
+    if (waiting != 0 && (seat == ANY_SEAT || waiting == seat + 1) &&
         atomic_exchange_explicit(&threads->waiting, 0, memory_order_seq_cst) != 0) {
         threads->poller.interrupt(threads->poller.context);
     }
@@ -87,11 +102,17 @@ static void interrupt_poll(za_threads_t *threads)
 static void host_wake(void *context, za_worker_t *worker)
 {
     za_threads_t *threads = context;
-    (void)worker; // whoever comes takes what is there
     atomic_fetch_add_explicit(&threads->epoch, 1,
                               memory_order_seq_cst); // see the head of this file
-    if (!wake_parked(threads)) {
-        interrupt_poll(threads);
+    if (worker == NULL) {                            // whoever comes takes what is there
+        if (!wake_parked(threads)) {
+            interrupt_poll(threads, ANY_SEAT);
+        }
+        return;
+    }
+    uint32_t seat = za_worker_index(worker);
+    if (!wake_seat(threads, seat)) {
+        interrupt_poll(threads, seat);
     }
 }
 
@@ -105,7 +126,7 @@ void za_threads_kick_poller(za_threads_t *threads)
 {
     atomic_fetch_add_explicit(&threads->kicks, 1,
                               memory_order_seq_cst); // see the head of this file
-    interrupt_poll(threads);
+    interrupt_poll(threads, ANY_SEAT);
 }
 
 /* ---- polling ------------------------------------------------------------------------------ */
@@ -162,7 +183,8 @@ static void wait_in_poll(seat_t *seat, uint32_t epoch, uint32_t kicks)
 {
     za_threads_t *threads = seat->threads;
     // seq_cst, all here: see the head of this file
-    atomic_store_explicit(&threads->waiting, 1, memory_order_seq_cst);
+    atomic_store_explicit(&threads->waiting, za_worker_index(seat->worker) + 1,
+                          memory_order_seq_cst);
     uint64_t timeout_ns = time_left(seat->worker);
     if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) != epoch ||
         atomic_load_explicit(&threads->kicks, memory_order_seq_cst) != kicks) {
@@ -353,7 +375,7 @@ void za_threads_stop(za_threads_t *threads)
     atomic_fetch_add_explicit(&threads->epoch, 1, memory_order_seq_cst);
     while (threads->count > 0 && wake_parked(threads)) {
     }
-    interrupt_poll(threads);
+    interrupt_poll(threads, ANY_SEAT);
     for (uint32_t i = 0; i < threads->count; i++) {
         pthread_join(threads->seats[i].thread, NULL);
     }

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "core/cell.h"
 #include "core/ctx.h"
+#include "core/placed.h"
 #include "core/timers.h"
 
 enum {
@@ -43,13 +44,6 @@ typedef struct za_ring {
     _Atomic(za_cell_t *) cells[ZA_RING_RUNS];
 } za_ring_t;
 
-/** A private list of runnable actors, linked by za_cell_t.link. */
-typedef struct za_runs {
-    za_cell_t *first;
-    za_cell_t *last;
-    uint32_t count;
-} za_runs_t;
-
 /** Counters of one worker: written by its thread, read by any. Same names as in za_counters_t. */
 typedef struct za_tally {
     _Atomic uint64_t handled, sent, spawned, stopped, failed, restarted;
@@ -72,6 +66,7 @@ struct za_worker {
     za_cell_t *run_next;
     za_runs_t fresh;    // spawned, last in first out
     za_runs_t overflow; // what the ring had no room for
+    za_runs_t placed;   // no thief sees them
     za_ctx_t ctx;
     za_rng_t rng;
     za_cell_t *slots; // free cells, linked by `next`
@@ -82,6 +77,7 @@ struct za_worker {
     za_pool_t pool;
     _Alignas(64) za_tally_t tally;
     za_ring_t ring;
+    za_inbox_t inbox;
 };
 
 struct za_runtime {
@@ -225,8 +221,9 @@ static inline za_cell_t *za_pick(za_worker_t *worker)
 {
     // A conversation and nobody else: the short way.
     za_cell_t *next = worker->run_next;
-    if (next != NULL && worker->fresh.count == 0 && worker->overflow.count == 0 &&
-        (worker->runs + 1) % ZA_INJECT_EVERY != 0 && za_ring_count(&worker->ring) == 0) {
+    uint32_t waiting = worker->fresh.count | worker->overflow.count | worker->placed.count;
+    if (next != NULL && waiting == 0 && (worker->runs + 1) % ZA_INJECT_EVERY != 0 &&
+        za_ring_count(&worker->ring) == 0) {
         worker->runs++;
         worker->run_next = NULL;
         worker->backlog = 0;

@@ -147,12 +147,14 @@ typedef struct world {
     uint32_t workers;
     uint64_t now_ns;
     uint32_t wakes;
+    za_worker_t *woken; // whom the last wake was for; NULL: any
 } world_t;
 
 static inline void world_wake(void *context, za_worker_t *worker)
 {
-    (void)worker;
-    ((world_t *)context)->wakes++;
+    world_t *world = context;
+    world->wakes++;
+    world->woken = worker;
 }
 
 static const za_host_t world_host = { .wake = world_wake };

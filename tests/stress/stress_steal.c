@@ -1,7 +1,11 @@
-/** Many actors, tokens that hop at random, timers and asks in between: no token is lost. */
+/**
+ * Many actors, half of them placed, tokens that hop at random, timers and asks in between: no token is
+ * lost, and no placed actor is stolen.
+ */
+#include "core/ctx.h"
 #include "stress_world.h"
 
-enum { ACTORS = 64, TOKENS = 200 };
+enum { ACTORS = 64, TOKENS = 200, WORKERS = 3 };
 
 static za_ref_t actors[ACTORS];
 static _Atomic uint64_t finished;
@@ -11,6 +15,7 @@ static _Atomic uint64_t asked;
 typedef struct hop {
     uint64_t seen;
     za_timer_t timer;
+    uint32_t worker; // of the last message; 0: none yet
 } hop_t;
 
 static void ask_somebody(za_ctx_t *ctx)
@@ -68,16 +73,34 @@ static za_verdict_t on_timeout(za_ctx_t *ctx, hop_t *self, const za_Timeout *m)
     return ZA_DONE;
 }
 
+static za_verdict_t on_num_placed(za_ctx_t *ctx, hop_t *self, const s_Num *m)
+{
+    uint32_t worker = 1 + za_worker_index(za_ctx_worker(ctx));
+    MUST(self->worker == 0 || self->worker == worker);
+    self->worker = worker;
+    return on_num(ctx, self, m);
+}
+
 ZA_ACTOR(hop, hop_t, (s_Num, on_num), (za_Down, on_down), (za_Timeout, on_timeout));
+ZA_ACTOR(placed, hop_t, (s_Num, on_num_placed), (za_Down, on_down), (za_Timeout, on_timeout));
+
+static za_ref_t spawn_placed(za_worker_t *guest, uint32_t worker)
+{
+    za_ref_t ref;
+    const za_spawn_opts_t opts = { .size = sizeof opts, .worker = worker };
+    MUST(za_runtime_spawn(guest, &placed_class, &opts, ZA_REF_NONE, &ref) == ZA_OK);
+    return ref;
+}
 
 int main(int argc, char **argv)
 {
     uint64_t hops = stress_rounds(argc, argv, 10000);
     stress_t stress;
-    stress_start(&stress, 3, 100000);
+    stress_start(&stress, WORKERS, 100000);
     za_worker_t *guest = za_runtime_guest(stress.runtime);
-    for (int i = 0; i < ACTORS; i++) {
-        actors[i] = stress_spawn(guest, &hop_class);
+    for (uint32_t i = 0; i < ACTORS; i++) {
+        actors[i] =
+            i % 2 == 0 ? stress_spawn(guest, &hop_class) : spawn_placed(guest, 1 + i / 2 % WORKERS);
     }
     for (int i = 0; i < TOKENS; i++) {
         MUST(stress_tell(guest, actors[i % ACTORS], (s_Num){ .n = hops }) == ZA_OK);
