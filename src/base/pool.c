@@ -10,6 +10,7 @@ enum {
     CHUNK_BYTES_MIN = 16 * 1024,   // a class that is hardly used costs little of the bound
     CHUNK_BYTES_MAX = 1024 * 1024, // few system calls when much is used; pages come when touched
     CHUNK_HEAD_BYTES = 64,         // keeps blocks on cache lines
+    NO_HOME = UINT8_MAX,           // of a guarded pool: nothing that is freed is its own
 };
 
 typedef struct chunk {
@@ -30,10 +31,62 @@ size_t za_pool_class_bytes(unsigned size_class)
     return ((size_t)1 << exponent) + (step + 1) * ((size_t)1 << (exponent - 2));
 }
 
-void za_pools_init(za_pools_t *pools, uint64_t bytes_max)
+void za_pools_init(za_pools_t *pools, uint64_t bytes_max, uint64_t class_bytes_max)
 {
     memset(pools, 0, sizeof *pools);
     pools->bytes_max = bytes_max;
+    pools->class_bytes_max = class_bytes_max != 0 ? class_bytes_max : bytes_max - bytes_max / 8;
+}
+
+/** Blocks of a chain, free or returned, and those that its magazines note. */
+static uint64_t chain_blocks(const za_block_t *block)
+{
+    uint64_t count = 0;
+    while (block != NULL) {
+        bool magazine = block->kind == ZA_POOL_MAGAZINE;
+        count += 1 + (magazine ? ((const za_magazine_t *)(const void *)block)->count : 0);
+        // relaxed: nobody allocates or frees meanwhile
+        block = atomic_load_explicit(&block->next, memory_order_relaxed);
+    }
+    return count;
+}
+
+static uint64_t free_blocks(const za_pool_t *pool)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < ZA_POOL_CLASSES; i++) {
+        count += chain_blocks(pool->classes[i].free);
+    }
+    for (unsigned home = 0; home < ZA_POOLS_MAX; home++) {
+        count += pool->away[home] != NULL ? 1 + pool->away[home]->count : 0;
+    }
+    // Acquire: read by another thread than the owner's. pairs: pool-returned
+    return count + chain_blocks(atomic_load_explicit(&pool->returned, memory_order_acquire));
+}
+
+uint64_t za_pools_blocks_in_use(const za_pools_t *pools)
+{
+    uint64_t count = 0;
+    for (unsigned home = 0; home < ZA_POOLS_MAX; home++) {
+        const za_pool_t *pool =
+            atomic_load_explicit(&pools->homes[home], memory_order_acquire); // pairs: pool-home
+        count += pool != NULL ? pool->carved - free_blocks(pool) : 0;
+    }
+    return count;
+}
+
+void za_pools_guard(za_pools_t *pools, za_pool_guard_fn *guard, void *context)
+{
+    pools->guard = guard;
+    pools->guard_context = context;
+    for (unsigned home = 0; home < ZA_POOLS_MAX; home++) {
+        // relaxed: one thread, before all others
+        za_pool_t *pool = atomic_load_explicit(&pools->homes[home], memory_order_relaxed);
+        if (pool != NULL) {
+            ZA_ASSERT(pool->chunks == NULL);
+            pool->home = NO_HOME; // so each allocation takes the long way and asks
+        }
+    }
 }
 
 void za_pools_set_numa(za_pools_t *pools, const za_numa_t *numa)
@@ -50,7 +103,8 @@ void za_pool_init(za_pool_t *pool, za_pools_t *pools, uint8_t home)
 {
     ZA_ASSERT(home < ZA_POOLS_MAX);
     pool->pools = pools;
-    pool->home = home;
+    pool->home = pools->guard != NULL ? NO_HOME : home;
+    pool->index = home;
     pool->numa_node = ZA_NUMA_NODE_NONE;
     atomic_store_explicit(&pools->homes[home], pool, memory_order_release); // pairs: pool-home
 }
@@ -131,6 +185,7 @@ static void put_free(za_pool_t *pool, unsigned size_class, za_block_t *block)
 
 static void empty_magazine(za_pool_t *pool, za_magazine_t *magazine)
 {
+    magazine->block.kind = 0;
     for (uint64_t i = 0; i < magazine->count; i++) {
         uint64_t entry = magazine->blocks[i];
         uintptr_t address = (uintptr_t)(entry & ((UINT64_C(1) << ZA_POOL_CLASS_SHIFT) - 1));
@@ -141,6 +196,7 @@ static void empty_magazine(za_pool_t *pool, za_magazine_t *magazine)
         za_pool_free(pool, &magazine->block);
         return;
     }
+    magazine->block.kind = ZA_POOL_MAGAZINE;
     magazine->count = 0; // goes back with what we free of its home
     pool->away[home] = magazine;
     pool->away_count++;
@@ -167,15 +223,27 @@ static void collect(za_pool_t *pool)
     }
 }
 
-/** Counts `bytes` against the bound of all pools. */
-static bool take_bytes(za_pools_t *pools, uint64_t bytes, za_pool_bound_t bound)
+static void give_bytes_back(za_pools_t *pools, unsigned size_class, uint64_t bytes)
 {
-    // relaxed: a counter, nothing is published by it
+    // relaxed: see take_bytes
+    atomic_fetch_sub_explicit(&pools->class_bytes[size_class], bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&pools->bytes, bytes, memory_order_relaxed);
+}
+
+/** Counts `bytes` against the bounds: of all pools, and of the size class in all of them. */
+static bool take_bytes(za_pools_t *pools, unsigned size_class, uint64_t bytes,
+                       za_pool_bound_t bound)
+{
+    // relaxed: counters, nothing is published by them
     uint64_t taken = atomic_fetch_add_explicit(&pools->bytes, bytes, memory_order_relaxed) + bytes;
-    if (taken <= pools->bytes_max || bound == ZA_POOL_BEYOND) {
+    uint64_t class_taken =
+        atomic_fetch_add_explicit(&pools->class_bytes[size_class], bytes, memory_order_relaxed) +
+        bytes;
+    if (bound == ZA_POOL_BEYOND ||
+        (taken <= pools->bytes_max && class_taken <= pools->class_bytes_max)) {
         return true;
     }
-    atomic_fetch_sub_explicit(&pools->bytes, bytes, memory_order_relaxed);
+    give_bytes_back(pools, size_class, bytes);
     return false;
 }
 
@@ -192,17 +260,16 @@ static bool grow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound)
     bytes = bytes < CHUNK_BYTES_MIN ? CHUNK_BYTES_MIN : bytes;
     bytes = bytes > CHUNK_BYTES_MAX ? CHUNK_BYTES_MAX : bytes;
     bytes = bytes < least ? least : bytes;
-    if (!take_bytes(pool->pools, bytes, ZA_POOL_BOUNDED)) {
+    if (!take_bytes(pool->pools, size_class, bytes, ZA_POOL_BOUNDED)) {
         bytes = least;
-        if (!take_bytes(pool->pools, bytes, bound)) {
+        if (!take_bytes(pool->pools, size_class, bytes, bound)) {
             return false;
         }
     }
     chunk_t *chunk = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (chunk == MAP_FAILED) {
-        // relaxed: a counter
-        atomic_fetch_sub_explicit(&pool->pools->bytes, bytes, memory_order_relaxed);
+        give_bytes_back(pool->pools, size_class, bytes);
         return false;
     }
     // Before the first touch: that one decides where a page lies.
@@ -219,11 +286,31 @@ static bool grow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound)
     return true;
 }
 
+/** A block that nobody had before; NULL: none is left. */
+static za_block_t *carve(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound)
+{
+    size_t bytes = za_pool_class_bytes(size_class);
+    size_t left = (size_t)(pool->classes[size_class].end - pool->classes[size_class].fresh);
+    if (left < bytes && !grow(pool, size_class, bound)) {
+        return NULL;
+    }
+    za_block_t *block = (za_block_t *)(void *)pool->classes[size_class].fresh;
+    pool->classes[size_class].fresh += bytes;
+    pool->carved++;
+    block->home = pool->index;
+    block->size_class = (uint8_t)size_class;
+    return block;
+}
+
 za_block_t *za_pool_alloc_slow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound)
 {
     ZA_ASSERT(size_class < ZA_POOL_CLASSES);
+    za_pools_t *pools = pool->pools;
     size_t bytes = za_pool_class_bytes(size_class);
-    collect(pool);
+    bool allowed = pools->guard == NULL || pools->guard(pools->guard_context, bytes, bound);
+    if (pools->guard == NULL) {
+        collect(pool);
+    }
     za_block_t *block = pool->classes[size_class].free;
     if (block != NULL) {
         // relaxed: this thread's list
@@ -231,13 +318,10 @@ za_block_t *za_pool_alloc_slow(za_pool_t *pool, unsigned size_class, za_pool_bou
         ZA_UNPOISON(block + 1, bytes - sizeof(za_block_t));
         return block;
     }
-    size_t left = (size_t)(pool->classes[size_class].end - pool->classes[size_class].fresh);
-    if (left < bytes && !grow(pool, size_class, bound)) {
-        return NULL;
+    block = allowed ? carve(pool, size_class, bound) : NULL;
+    if (block == NULL) {
+        // relaxed: a counter
+        atomic_fetch_add_explicit(&pools->refused[size_class], 1, memory_order_relaxed);
     }
-    block = (za_block_t *)(void *)pool->classes[size_class].fresh;
-    pool->classes[size_class].fresh += bytes;
-    block->home = pool->home;
-    block->size_class = (uint8_t)size_class;
     return block;
 }

@@ -6,10 +6,11 @@
  * hot path touches no shared line, and the home learns from a few lines where all the blocks are
  * instead of walking from one to the next, each a miss.
  *
- * Memory   Chunks come from the system by mmap, counted against `bytes_max` of all pools together,
- *          and go back in deinit. A free block keeps its class. Reuse is last in, first out.
+ * Memory   Chunks come from the system by mmap, counted against `bytes_max` of all pools together
+ *          and against `class_bytes_max` of their size class, so that one size cannot eat all. They
+ *          go back in deinit. A free block keeps its class. Reuse is last in, first out.
  * Threads  Each pool has one owner; `returned` alone is written by others.
- * Errors   An empty pool answers NULL, never malloc.
+ * Errors   An empty pool answers NULL, never malloc, and counts it.
  */
 #pragma once
 
@@ -70,10 +71,23 @@ enum { ZA_POOL_CLASS_SHIFT = 56 }; // addresses of user space end below
 
 typedef struct za_pool za_pool_t;
 
+typedef enum za_pool_bound {
+    ZA_POOL_BOUNDED,
+    ZA_POOL_BEYOND, // may exceed the bounds: notifications, bounded by what they are notices of
+} za_pool_bound_t;
+
+/** Answers whether an allocation may succeed; see za_pools_guard. */
+typedef bool za_pool_guard_fn(void *context, size_t bytes, za_pool_bound_t bound);
+
 /** What all pools of one runtime share. Complete because its owner embeds it. */
 typedef struct za_pools {
     uint64_t bytes_max;
+    uint64_t class_bytes_max;
     _Atomic uint64_t bytes;
+    _Atomic uint64_t class_bytes[ZA_POOL_CLASSES]; // of `bytes`, by size class
+    _Atomic uint64_t refused[ZA_POOL_CLASSES];     // answers of NULL
+    za_pool_guard_fn *guard;                       // NULL but in tests
+    void *guard_context;
     const za_numa_t *numa;           // NULL: chunks lie where they are touched first
     _Atomic uint64_t bytes_unplaced; // of chunks that the system did not put where they belong
     _Atomic(za_pool_t *) homes[ZA_POOLS_MAX];
@@ -90,15 +104,18 @@ struct za_pool {
     } classes[ZA_POOL_CLASSES];
     za_magazine_t *away[ZA_POOLS_MAX]; // blocks of other homes; NULL: none yet
     uint32_t away_count;               // magazines that are not NULL
-    uint8_t home;
+    uint8_t home;                      // whose blocks come back to `free`
+    uint8_t index;                     // of the pool: the home of its blocks
     uint8_t numa_node; // new chunks come from there; ZA_NUMA_NODE_NONE: from anywhere
     void *chunks;
+    uint64_t carved; // blocks that left the fresh part of a chunk
     za_pools_t *pools;
     // Others.
     _Alignas(64) _Atomic(za_block_t *) returned; // magazines, and single blocks
 };
 
-void za_pools_init(za_pools_t *pools, uint64_t bytes_max);
+/** `class_bytes_max` 0: seven eighths of `bytes_max`, which leaves something for the other sizes. */
+void za_pools_init(za_pools_t *pools, uint64_t bytes_max, uint64_t class_bytes_max);
 /** From now on chunks are bound to memory nodes of `numa`, which outlives the pools. */
 void za_pools_set_numa(za_pools_t *pools, const za_numa_t *numa);
 /** The owner stays near memory node `node` from now on: so do the chunks it takes later. */
@@ -108,13 +125,16 @@ void za_pool_init(za_pool_t *pool, za_pools_t *pools, uint8_t home);
 /** Unmaps every chunk, whoever holds blocks of it. */
 void za_pool_deinit(za_pool_t *pool);
 
+/** Blocks that have a user now. Exact while no thread allocates or frees. */
+uint64_t za_pools_blocks_in_use(const za_pools_t *pools);
+/**
+ * For tests of error paths: from now on `guard` is asked before every allocation, and a false is an
+ * empty pool. Nothing that was freed is used again. Before the first allocation.
+ */
+void za_pools_guard(za_pools_t *pools, za_pool_guard_fn *guard, void *context);
+
 /** Sends blocks of other homes there; for a thread that is about to rest. */
 void za_pool_flush(za_pool_t *pool);
-
-typedef enum za_pool_bound {
-    ZA_POOL_BOUNDED,
-    ZA_POOL_BEYOND, // may exceed bytes_max: notifications, bounded by what they are notices of
-} za_pool_bound_t;
 
 za_block_t *za_pool_alloc_slow(za_pool_t *pool, unsigned size_class, za_pool_bound_t bound);
 /** Notes a block of another home; sends the magazine when it is full. */

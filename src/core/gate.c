@@ -317,8 +317,11 @@ void za_runtime_counters(const za_runtime_t *runtime, za_counters_t *out)
         out->dead_letters += out->dead_by_reason[i];
     }
     out->actors = out->spawned - out->stopped;
-    // relaxed, both: numbers that go on
+    // relaxed, all: numbers that go on
     out->pool_bytes = atomic_load_explicit(&runtime->pools.bytes, memory_order_relaxed);
+    for (unsigned i = 0; i < ZA_POOL_CLASSES; i++) {
+        out->pool_refused += atomic_load_explicit(&runtime->pools.refused[i], memory_order_relaxed);
+    }
     out->pool_bytes_unplaced =
         atomic_load_explicit(&runtime->pools.bytes_unplaced, memory_order_relaxed);
 }

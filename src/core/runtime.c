@@ -62,7 +62,7 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     if (runtime->workers == NULL) {
         goto fail_workers;
     }
-    za_pools_init(&runtime->pools, config->pool_bytes_max);
+    za_pools_init(&runtime->pools, config->pool_bytes_max, config->pool_class_bytes_max);
     za_pools_set_numa(&runtime->pools, config->numa);
     for (uint32_t i = 0; i < config->workers; i++) {
         worker_init(runtime, i);

@@ -67,10 +67,11 @@ typedef struct za_host {
 } za_host_t;
 
 typedef struct za_runtime_config {
-    uint32_t workers;         // 1..ZA_WORKERS_MAX
-    uint32_t actors_max;      // cells reserved; address space only until used
-    uint64_t pool_bytes_max;  // messages, states and records together
-    uint32_t mailbox_default; // user messages
+    uint32_t workers;              // 1..ZA_WORKERS_MAX
+    uint32_t actors_max;           // cells reserved; address space only until used
+    uint64_t pool_bytes_max;       // messages, states and records together
+    uint64_t pool_class_bytes_max; // of them in blocks of one size; 0: seven eighths
+    uint32_t mailbox_default;      // user messages
     uint64_t seed;
     const za_remote_t *remote; // NULL: references to other nodes answer ZA_ENOROUTE
     void *remote_context;
@@ -192,6 +193,7 @@ typedef struct za_counters {
     uint64_t late_replies, timeouts;
     uint64_t actors;              // alive now
     uint64_t pool_bytes;          // taken from the system
+    uint64_t pool_refused;        // allocations that found the pool at a bound
     uint64_t pool_bytes_unplaced; // of them: not on the memory node where they belong
     uint64_t steals, parks, wakes;
 } za_counters_t;

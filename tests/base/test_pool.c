@@ -6,7 +6,7 @@ static za_pool_t here, there;
 
 static void setup(uint64_t bytes_max)
 {
-    za_pools_init(&pools, bytes_max);
+    za_pools_init(&pools, bytes_max, 0);
     memset(&here, 0, sizeof here);
     memset(&there, 0, sizeof there);
     za_pool_init(&here, &pools, 0);
@@ -72,6 +72,83 @@ Test(pool, holds_its_bound_and_lets_notices_beyond)
     cr_assert(count >= 32 && taken() <= 64 * 1024, "%d blocks", (int)count);
     cr_assert(za_pool_alloc(&here, 1000, ZA_POOL_BEYOND) != NULL, "a notice");
     cr_assert(za_pool_alloc(&here, 100000000, ZA_POOL_BEYOND) == NULL, "no such class");
+    teardown();
+}
+
+static uint32_t take_all(za_pool_t *pool, size_t bytes)
+{
+    uint32_t count = 0;
+    while (za_pool_alloc(pool, bytes, ZA_POOL_BOUNDED) != NULL) {
+        count++;
+    }
+    return count;
+}
+
+Test(pool, one_size_cannot_eat_all)
+{
+    setup(1 << 20);
+    uint32_t many = take_all(&here, 1000);
+    cr_assert(many >= 700 && taken() <= (1 << 20) / 8 * 7, "%d blocks", (int)many);
+    cr_assert(take_all(&there, 1000) == 0, "nor through another pool");
+    cr_assert(take_all(&here, 100) > 100, "what is left is for the other sizes");
+    cr_assert(taken() <= 1 << 20, "and it has a bound as well");
+    teardown();
+}
+
+Test(pool, counts_what_it_refuses)
+{
+    setup(64 * 1024);
+    take_all(&here, 1000);
+    unsigned size_class = za_pool_class(1000);
+    uint64_t before = atomic_load_explicit(&pools.refused[size_class], memory_order_relaxed);
+    cr_assert(before == 1, "once at the end");
+    cr_assert(za_pool_alloc(&here, 1000, ZA_POOL_BOUNDED) == NULL, "once more");
+    cr_assert(za_pool_alloc(&here, 1000, ZA_POOL_BEYOND) != NULL, "a notice is not refused");
+    cr_assert(atomic_load_explicit(&pools.refused[size_class], memory_order_relaxed) == before + 1,
+              "twice");
+    teardown();
+}
+
+Test(pool, knows_how_many_blocks_have_a_user)
+{
+    setup(1 << 20);
+    za_block_t *blocks[100];
+    for (size_t i = 0; i < 100; i++) {
+        blocks[i] = za_pool_alloc(&here, 10 + 20 * i, ZA_POOL_BOUNDED);
+    }
+    cr_assert(za_pools_blocks_in_use(&pools) == 100, "all");
+    for (size_t i = 0; i < 100; i++) {
+        za_pool_free(i % 3 == 0 ? &there : &here, blocks[i]);
+        cr_assert(za_pools_blocks_in_use(&pools) == 99 - i, "after %d", (int)i);
+    }
+    za_pool_flush(&there);
+    cr_assert(za_pools_blocks_in_use(&pools) == 0, "on their way home");
+    blocks[0] = za_pool_alloc(&here, 10, ZA_POOL_BOUNDED);
+    cr_assert(za_pools_blocks_in_use(&pools) == 1, "used again");
+    teardown();
+}
+
+static bool every_third_fails(void *context, size_t bytes, za_pool_bound_t bound)
+{
+    (void)bytes;
+    return bound == ZA_POOL_BEYOND || ++*(uint32_t *)context % 3 != 0;
+}
+
+Test(pool, asks_its_guard_before_every_allocation)
+{
+    uint32_t asked = 0;
+    setup(1 << 20);
+    za_pools_guard(&pools, every_third_fails, &asked);
+    for (uint32_t i = 1; i <= 300; i++) {
+        za_block_t *block = za_pool_alloc(&here, 100, ZA_POOL_BOUNDED);
+        cr_assert(asked == i && (block == NULL) == (i % 3 == 0), "number %d", (int)i);
+        if (block != NULL) {
+            za_pool_free(i % 2 == 0 ? &here : &there, block);
+        }
+    }
+    za_pool_flush(&here);
+    cr_assert(za_pools_blocks_in_use(&pools) == 0, "all came back");
+    cr_assert(za_pool_alloc(&here, 100, ZA_POOL_BEYOND) != NULL && asked == 300, "a notice");
     teardown();
 }
 

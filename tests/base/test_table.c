@@ -8,7 +8,7 @@ static int values[512];
 
 static void setup(uint64_t bytes_max)
 {
-    za_pools_init(&pools, bytes_max);
+    za_pools_init(&pools, bytes_max, 0);
     memset(&pool, 0, sizeof pool);
     za_pool_init(&pool, &pools, 0);
 }

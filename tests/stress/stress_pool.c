@@ -50,7 +50,7 @@ static void *churn(void *argument)
 int main(int argc, char **argv)
 {
     rounds = stress_rounds(argc, argv, 300000);
-    za_pools_init(&pools, 64u << 20);
+    za_pools_init(&pools, 64u << 20, 0);
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
         za_pool_init(&thread_pools[i], &pools, (uint8_t)i);
