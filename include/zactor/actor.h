@@ -47,6 +47,7 @@ typedef struct za_class {
     size_t state_bytes;
     const za_handler_t *handlers;
     size_t handler_count;
+    const char *state_type; // its name, which must agree for za_become; NULL: none is known
 } za_class_t;
 
 /** What happens to a message that finds the mailbox full. */
@@ -185,6 +186,24 @@ ZA_API void za_reply_kept(za_ctx_t *ctx, za_message_t **kept, const za_type_t *t
 /** Frees a held message; an ask in it fails at its sender. An actor that ends releases all. */
 ZA_API void za_release(za_ctx_t *ctx, za_message_t **kept);
 
+/* ---- becoming ----------------------------------------------------------------------------- */
+
+/**
+ * The actor's next message is handled by the handlers of `class_`; the one being handled is not
+ * affected. State, mailbox, timers and all else stay. A restart goes back to the class it was spawned
+ * with. To inspection it keeps that one's name, and that one decides whether it hears of members.
+ *
+ * ZA_ETYPE if the state of `class_` is of another type than this actor's. ZA_ENOBUFS if the pool is
+ * empty, or if the node knows too many pairs of classes that become each other (512). Nothing
+ * changed then. (Hewitt's become, Akka's, the states of gen_statem.)
+ */
+ZA_MUST_USE ZA_API za_err_t za_become_with(za_ctx_t *ctx, const za_class_t *class_);
+/**
+ * za_become(ctx, open). A class that is defined further down is declared by
+ * `extern const za_class_t open_class;`.
+ */
+#define za_become(ctx, cls) za_become_with(ctx, &cls##_class)
+
 /* ---- stashing ----------------------------------------------------------------------------- */
 
 /**
@@ -274,7 +293,7 @@ ZA_API void za_log(za_ctx_t *ctx, int level, const char *format, ...) ZA_PRINTF(
     ZA__EACH(ZA__CALL, cls, state, __VA_ARGS__)                                                    \
     static const za_handler_t cls##__handlers[] = { ZA__EACH(ZA__ROW, cls, state, __VA_ARGS__) };  \
     const za_class_t cls##_class = { #cls, sizeof(state), cls##__handlers,                         \
-                                     sizeof cls##__handlers / sizeof *cls##__handlers }
+                                     sizeof cls##__handlers / sizeof *cls##__handlers, #state }
 
 // clang-format off
 #define ZA__CALL(...) ZA__CALL_(__VA_ARGS__)

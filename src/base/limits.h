@@ -29,6 +29,7 @@ enum {
     ZA_UIDS_MAX = 64,            // own uids, present and former; the oldest is forgotten
     ZA_TIMERS_MAX = 1024 * 1024, // of one worker: address space of its heap
     ZA_RUN_MESSAGES_MAX = 100,   // per actor run: long enough to amortise, short enough to be fair
+    ZA_BEHAVIOURS_MAX = 512,     // pairs of classes: spawned as one, become another
     ZA_STASH_DEFAULT = 1000,     // messages of an actor: as many as a mailbox holds by default
     ZA_TURN_RUNS_MAX = 64,       // per turn, so that the host gets to poll
 };

@@ -86,6 +86,7 @@ struct za_extra {
     uint32_t backoff_step; // restarts in a row
     uint64_t window_ms;
     uint64_t started_ms;
+    const za_class_t *spawned; // its class before it became another; NULL: it did not
     // Messages beside the mailbox.
     za_aside_t stash;
     za_aside_t replay;  // ahead of the mailbox

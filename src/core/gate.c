@@ -265,8 +265,9 @@ void za_runtime_each_actor(za_runtime_t *runtime, uint64_t *cursor,
         if (za_id_slot(id) == 0) {
             continue;
         }
+        const za_class_t *class_ =
+            atomic_load_explicit(&cell->class_, memory_order_acquire); // pairs: class
         // relaxed, all of them: published by the id, or numbers that change while we look
-        const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
         uint32_t parent = atomic_load_explicit(&cell->parent, memory_order_relaxed);
         uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_COUNT;
         za_actor_info_t info = {

@@ -350,6 +350,7 @@ static bool back_off(za_worker_t *worker, za_cell_t *cell)
 static void restart(za_worker_t *worker, za_cell_t *cell)
 {
     za_stash_reset(worker, cell);
+    za_become_reset(cell);
     za_records_clear(worker, cell);
     // relaxed, both: the owner's
     const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);

@@ -80,6 +80,20 @@ struct za_worker {
     za_inbox_t inbox;
 };
 
+/** What actors of one class are after they became another; see become.c. */
+typedef struct za_behaviour {
+    _Atomic uint32_t state; // za_behaviour_state_t
+    const za_class_t *spawned;
+    const za_class_t *now;
+    za_class_t made; // name of the one, handlers of the other
+} za_behaviour_t;
+
+typedef enum za_behaviour_state {
+    ZA_BEHAVIOUR_FREE,
+    ZA_BEHAVIOUR_CLAIMED, // being made by some worker
+    ZA_BEHAVIOUR_READY,   // constant from now on
+} za_behaviour_state_t;
+
 struct za_runtime {
     za_runtime_config_t config;
     za_remote_t remote; // all NULL without a node
@@ -101,6 +115,7 @@ struct za_runtime {
     _Alignas(64) _Atomic(za_cell_t *) injected; // stack of runnable actors from guests
     _Alignas(64) _Atomic uint32_t idle;         // workers whose last turn said so
     _Atomic uint32_t wake_pending;              // 1: somebody was woken and did not look yet
+    _Alignas(64) za_behaviour_t behaviours[ZA_BEHAVIOURS_MAX];
 };
 
 /** Adds to a counter of the own worker. */
@@ -282,6 +297,11 @@ void za_cell_quit(za_worker_t *worker, za_cell_t *cell);
 void za_cell_obey(za_worker_t *worker, za_cell_t *cell);
 /** Goes on with an actor that is not running. False: it waits for a command. */
 bool za_cell_step(za_worker_t *worker, za_cell_t *cell);
+
+/* ---- become.c ----------------------------------------------------------------------------- */
+
+/** A restart: the handlers are those it was spawned with. */
+void za_become_reset(za_cell_t *cell);
 
 /* ---- stash.c ------------------------------------------------------------------------------ */
 
