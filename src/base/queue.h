@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/container.h"
+
 typedef struct za_queue_node {
     struct za_queue_node *_Atomic next;
 } za_queue_node_t;
@@ -76,5 +78,3 @@ static inline za_queue_node_t *za_queue_peek(za_queue_t *queue)
     }
     return oldest;
 }
-
-#define ZA_CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))

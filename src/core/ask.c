@@ -108,6 +108,8 @@ void za_records_clear(za_worker_t *worker, za_cell_t *cell)
         }
     }
     za_table_clear(&extra->records, &worker->pool);
+    za_list_init(&extra->far_asks);
+    za_list_init(&extra->lost_asks);
     if (extra->resume != NULL) {
         za_record_cancel(worker, extra->resume);
         extra->resume = NULL;
@@ -145,8 +147,9 @@ za_err_t za_ask_open(za_ctx_t *ctx, za_ref_t to, uint32_t timeout_ms, uint64_t t
         // relaxed: the broadcast of a lost node finds it set, or the ask was sent after the loss
         atomic_store_explicit(&ctx->cell->asks_out, 1, memory_order_relaxed);
     }
-    *(za_ask_record_t *)za_body(record) =
-        (za_ask_record_t){ .timeout = { .tag = tag }, .target = to };
+    za_ask_record_t *ask = za_body(record);
+    *ask = (za_ask_record_t){ .timeout = { .tag = tag }, .target = to };
+    za_list_init(&ask->far);
     record->type = &za_Timeout_type;
     record->actor = ctx->id;
     record->ask = za_worker_next_id(worker);
@@ -154,6 +157,9 @@ za_err_t za_ask_open(za_ctx_t *ctx, za_ref_t to, uint32_t timeout_ms, uint64_t t
     record->due_ns = worker->now_ns + shorten(ctx, timeout_ms) * NS_PER_MS;
     za_err_t err = record_begin(worker, ctx->cell, record);
     if (err == ZA_OK) {
+        if (to.node != 0) {
+            za_list_append(&ctx->cell->extra->far_asks, &ask->far);
+        }
         *out = record;
     }
     return err;
@@ -171,9 +177,17 @@ za_outgoing_t za_ask_outgoing(const za_ctx_t *ctx, const za_message_t *record)
     };
 }
 
+/** Its answer is no longer waited for. */
+static void close_ask(za_cell_t *cell, za_message_t *record)
+{
+    za_ask_record_t *ask = za_body(record);
+    za_list_remove(&ask->far);
+    za_record_forget(cell, record->ask);
+}
+
 void za_ask_undo(za_ctx_t *ctx, za_message_t *record)
 {
-    za_record_forget(ctx->cell, record->ask);
+    close_ask(ctx->cell, record);
     za_record_cancel(ctx->worker, record);
 }
 
@@ -184,7 +198,7 @@ bool za_ask_end(za_worker_t *worker, za_cell_t *cell, uint64_t id, za_ask_record
         return false; // answered, timed out, or a peer's invention
     }
     *out = *(za_ask_record_t *)za_body(record);
-    za_record_forget(cell, id);
+    close_ask(cell, record);
     za_record_cancel(worker, record);
     return true;
 }
@@ -196,34 +210,37 @@ static void tell_down(za_worker_t *worker, za_cell_t *cell, const za_ask_record_
     za_handle(worker, cell, NULL, &za_Down_type, &down, ask->timeout.tag);
 }
 
-/** The oldest open ask towards `node`; NULL: none. */
-static za_message_t *find_ask_to(const za_cell_t *cell, uint64_t node)
+/** Sets apart the open asks towards `node`, in their order: each is looked at once. */
+static void set_lost_apart(za_worker_t *worker, za_extra_t *extra, uint64_t node)
 {
-    uint32_t index = 0;
-    const za_table_entry_t *entry;
-    za_message_t *oldest = NULL;
-    while (cell->extra != NULL && (entry = za_table_next(&cell->extra->records, &index)) != NULL) {
-        za_message_t *record = entry->value;
-        if (entry->b == 0 && record->block.kind == ZA_KIND_TIMEOUT &&
-            ((za_ask_record_t *)za_body(record))->target.node == node &&
-            (oldest == NULL || record->ask < oldest->ask)) {
-            oldest = record;
+    za_list_t *item = extra->far_asks.next;
+    while (item != &extra->far_asks) {
+        za_list_t *next = item->next;
+        za_ask_record_t *ask = ZA_CONTAINER(item, za_ask_record_t, far);
+        worker->looks++;
+        if (ask->target.node == node) {
+            za_list_remove(item);
+            za_list_append(&extra->lost_asks, item);
         }
+        item = next;
     }
-    return oldest;
 }
 
 /** One ask at a time: the handler that hears of it may open and close others. */
 static void fail_node(za_worker_t *worker, za_cell_t *cell, uint64_t node, za_Reason reason)
 {
-    uint32_t left = cell->extra == NULL ? 0 : cell->extra->records.count;
-    za_message_t *record = find_ask_to(cell, node);
-    za_ask_record_t ask;
-    for (; record != NULL && left > 0 && za_cell_is_running(cell); left--) {
-        if (za_ask_end(worker, cell, record->ask, &ask)) {
-            tell_down(worker, cell, &ask, reason);
-        }
-        record = find_ask_to(cell, node);
+    za_extra_t *extra = cell->extra;
+    if (extra == NULL) {
+        return;
+    }
+    set_lost_apart(worker, extra, node);
+    // An actor that fails meanwhile forgets the rest with its other records.
+    while (!za_list_is_empty(&extra->lost_asks) && za_cell_is_running(cell)) {
+        za_ask_record_t *lost = ZA_CONTAINER(extra->lost_asks.next, za_ask_record_t, far);
+        za_ask_record_t ask;
+        bool open = za_ask_end(worker, cell, za_message_of(lost)->ask, &ask);
+        ZA_ASSERT(open);
+        tell_down(worker, cell, &ask, reason);
     }
 }
 
@@ -244,7 +261,7 @@ void za_ask_timed_out(za_worker_t *worker, za_cell_t *cell, za_message_t *record
     if (za_record_get(cell, record->ask) != record) {
         return; // it was answered while this was queued
     }
-    za_record_forget(cell, record->ask);
+    close_ask(cell, record);
     ZA_TALLY(worker, timeouts);
     const za_ask_record_t *ask = za_body(record);
     za_handle(worker, cell, NULL, &za_Timeout_type, &ask->timeout, ask->timeout.tag);

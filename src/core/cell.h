@@ -16,6 +16,7 @@
 #include "core/aside.h"
 #include "core/mailbox.h"
 #include "core/runtime.h"
+#include "core/watchers.h"
 
 typedef enum za_status {
     ZA_STATUS_DEAD,     // also of a zero page
@@ -38,7 +39,7 @@ typedef struct za_cell {
     _Atomic uint32_t bound;         // of the mailbox, and ZA_BOUND_ bits
     uint32_t ended_next;            // slot; stack link in the parent's `ended`
     za_extra_t *extra;              // the owner's: what few actors need; NULL: none
-    za_message_t *watchers;         // the owner's: ZA_KIND_WATCH blocks, linked by block.next
+    za_message_t *watchers;         // the owner's: see watchers.h
 
     // The owner, and seldom others.
     _Atomic(za_message_t *) commands; // stack; taken ahead of messages
@@ -66,8 +67,11 @@ static_assert(sizeof(za_cell_t) == 128, "two cache lines");
 /** What few actors need. From the pool, on demand. */
 struct za_extra {
     za_block_t block;
-    za_table_t records; // (id, 0): timers and asks; (address, 1): kept messages
-    za_table_t watches; // (actor, node) of the target: a block with the watch id as `ask`
+    za_table_t records;  // (id, 0): timers and asks; (address, 1): kept messages
+    za_table_t watches;  // (actor, node) of the target: a block with the watch id as `ask`
+    za_list_t far_asks;  // open ones to other nodes, in the order they were made
+    za_list_t lost_asks; // those of them that are about to fail: their node was lost
+    za_watchers_t watchers;
     uint32_t child_first;
     uint32_t child_last;
     uint32_t child_told; // the last child, if it was told to stop

@@ -110,7 +110,7 @@ void za_message_settle_rare(za_worker_t *worker, za_cell_t *cell, za_message_t *
     } else if (flags & ZA_FLAG_REARM) {
         rearm(worker, cell, message);
     } else if (message->block.kind == ZA_KIND_WATCH) {
-        za_watcher_add(cell, message);
+        za_watcher_add(worker, cell, message);
     } else {
         za_message_fail(worker, message,
                         flags & ZA_FLAG_FAILED ? (za_Reason)message->deadline_ms

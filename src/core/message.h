@@ -9,6 +9,7 @@
 
 #include <zactor/actor.h>
 
+#include "base/list.h"
 #include "base/pool.h"
 
 /** za_block_t.kind of a message. */
@@ -74,6 +75,7 @@ static_assert(sizeof(za_message_t) == 64, "the head of a message is one cache li
 typedef struct za_ask_record {
     za_Timeout timeout; // with the tag; first: it is the message
     za_ref_t target;
+    za_list_t far; // among the actor's asks to other nodes; in no list if the target is here
 } za_ask_record_t;
 
 enum {

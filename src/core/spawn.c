@@ -180,6 +180,8 @@ za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell)
         }
         memset((char *)block + sizeof *block, 0, sizeof(za_extra_t) - sizeof *block);
         cell->extra = (za_extra_t *)(void *)block;
+        za_list_init(&cell->extra->far_asks);
+        za_list_init(&cell->extra->lost_asks);
     }
     return cell->extra;
 }

@@ -225,7 +225,7 @@ static bool stop_children(za_worker_t *worker, za_cell_t *cell)
 static void drain_one(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
     if (message->block.kind == ZA_KIND_WATCH && message->actor == worker->ctx.id) {
-        za_watcher_add(cell, message); // it watched us in time: told with the others
+        za_watcher_add(worker, cell, message); // it watched us in time: told with the others
     } else {
         za_message_refuse(worker, message);
     }

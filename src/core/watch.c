@@ -38,46 +38,6 @@ void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason)
     za_cell_push(worker, cell, watch);
 }
 
-void za_watcher_add(za_cell_t *cell, za_message_t *message)
-{
-    // relaxed: the list is the owner's
-    atomic_store_explicit(&message->block.next, (za_block_t *)cell->watchers, memory_order_relaxed);
-    cell->watchers = message;
-}
-
-void za_watcher_remove(za_worker_t *worker, za_cell_t *cell, za_ref_t watcher, uint64_t watch_id)
-{
-    za_message_t *before = NULL;
-    za_message_t *watch = cell->watchers;
-    while (watch != NULL && (watch->ask != watch_id || !za_ref_equal(watch->sender, watcher))) {
-        before = watch;
-        // relaxed, all here: the list is the owner's
-        watch = (za_message_t *)atomic_load_explicit(&watch->block.next, memory_order_relaxed);
-    }
-    if (watch == NULL) {
-        return;
-    }
-    za_block_t *next = atomic_load_explicit(&watch->block.next, memory_order_relaxed);
-    if (before == NULL) {
-        cell->watchers = (za_message_t *)next;
-    } else {
-        atomic_store_explicit(&before->block.next, next, memory_order_relaxed);
-    }
-    za_message_drop(worker, watch);
-}
-
-void za_watchers_tell(za_worker_t *worker, za_cell_t *cell, za_ref_t self, za_Reason reason)
-{
-    while (cell->watchers != NULL) {
-        za_message_t *watch = cell->watchers;
-        // relaxed: the list is the owner's
-        cell->watchers =
-            (za_message_t *)atomic_load_explicit(&watch->block.next, memory_order_relaxed);
-        watch->actor = self.actor;
-        za_watch_answer(worker, watch, reason);
-    }
-}
-
 /* ---- the watcher -------------------------------------------------------------------------- */
 
 void za_watch_fired(za_worker_t *worker, za_cell_t *cell, const za_message_t *down)

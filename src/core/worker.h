@@ -60,6 +60,7 @@ struct za_worker {
     uint64_t now_ns;
     _Atomic uint64_t now_ms; // of the turn; guests read the newest of the workers
     uint64_t next_id;        // of asks, timers, watches
+    uint64_t looks;          // at entries on the way to the one wanted: tests hold it to a bound
     uint32_t runs;           // for ZA_INJECT_EVERY
     uint32_t hops;           // run-next in a row
     uint32_t backlog;        // picks in a row that left somebody waiting
@@ -342,13 +343,8 @@ void za_ask_timed_out(za_worker_t *worker, za_cell_t *cell, za_message_t *record
 /** Delivers what is due. */
 void za_timers_fire(za_worker_t *worker);
 
-/** A watch came to its target, which lives: `message` is taken. Not for a queued one. */
-void za_watcher_add(za_cell_t *cell, za_message_t *message);
-void za_watcher_remove(za_worker_t *worker, za_cell_t *cell, za_ref_t watcher, uint64_t watch_id);
 /** Answers a watch: its block becomes the za_Down. Takes it. */
 void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason);
-/** Tells all watchers of an actor that ends. */
-void za_watchers_tell(za_worker_t *worker, za_cell_t *cell, za_ref_t self, za_Reason reason);
 /** A za_Down came to the watcher. */
 void za_watch_fired(za_worker_t *worker, za_cell_t *cell, const za_message_t *down);
 void za_watches_clear(za_worker_t *worker, za_cell_t *cell);

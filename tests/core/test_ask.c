@@ -1,3 +1,4 @@
+#include "core/worker.h"
 #include "world.h"
 
 static world_t world;
@@ -288,5 +289,83 @@ Test(ask, is_answered_from_another_node)
     const event_t *event = only_outcome();
     cr_assert(event->kind == 'N' && event->n == 33 && event->tag == 7, "the reply");
     cr_assert(world_counters(&world).late_replies == 1, "the mistake is counted");
+    za_runtime_destroy(world.runtime);
+}
+
+/* ---- many asks to a node that is lost ------------------------------------------------------ */
+
+enum { MANY = 500 };
+
+static uint64_t asked_again;
+static uint64_t fail_at; // the tag whose za_Down fails the actor; 0: none
+
+static za_verdict_t ask_many(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind == 'G') { // in turns to nodes 8 and 9
+        for (uint64_t i = 1; i <= 2 * MANY; i++) {
+            za_ref_t far = { 8 + i % 2, 1000 };
+            za_err_t err = za_ask(ctx, far, ZA_MSG(t_Num, .n = 1), .timeout_ms = 50, .tag = i);
+            cr_assert(err == ZA_OK, "ask: %s", za_err_name(err));
+        }
+    } else if (event->kind == 'D' && event->n == 0 && asked_again == 0) {
+        za_err_t err = za_ask(ctx, event->ref, ZA_MSG(t_Num, .n = 1), .timeout_ms = 50, .tag = 1);
+        cr_assert(err == ZA_OK, "again: %s", za_err_name(err));
+        asked_again++;
+    }
+    return event->kind == 'D' && event->tag == fail_at ? ZA_FAIL : ZA_DONE;
+}
+
+static void setup_many(za_spawn_opts_t opts)
+{
+    const za_remote_t remote = { .send = send_out };
+    world_init(&world, (za_runtime_config_t){ .remote = &remote });
+    world_behave = ask_many;
+    a = world_spawn_opts(&world, opts);
+    world_go(&world, a, 0, ZA_REF_NONE);
+    world_run(&world);
+}
+
+// Thousands of asks may be open to a node that is lost: each is looked at once, and fails in its turn.
+Test(ask, many_to_a_lost_node_fail_in_one_pass)
+{
+    setup_many((za_spawn_opts_t){ 0 });
+    uint64_t before = za_runtime_worker(world.runtime, 0)->looks;
+    za_runtime_fail_asks(world.guest, 9, za_Reason_REASON_NODE_DOWN);
+    world_run(&world);
+    uint64_t looks = za_runtime_worker(world.runtime, 0)->looks - before;
+    cr_assert(looks == 2 * MANY, "%llu looks", (unsigned long long)looks);
+    cr_assert(world_count('D', 0) == MANY, "%zu failed", world_count('D', 0));
+    for (size_t i = 0; i < MANY; i++) {
+        cr_assert(world_nth('D', 0, i)->tag == 2 * i + 1, "in the order they were made");
+    }
+    za_runtime_destroy(world.runtime);
+}
+
+// A new ask may go to the node's next life, or wait for the next link: it is not lost with the old.
+Test(ask, made_while_others_fail_stays_open)
+{
+    setup_many((za_spawn_opts_t){ 0 });
+    za_runtime_fail_asks(world.guest, 9, za_Reason_REASON_LINK_LOST);
+    world_run(&world);
+    cr_assert(asked_again == 1 && world_count('D', 0) == MANY, "only the old ones fail");
+    world_advance(&world, 60);
+    cr_assert(world_count('D', 0) == MANY, "each once");
+    cr_assert(world_count('T', 0) == MANY + 1, "the other node's and the new one time out");
+    za_runtime_destroy(world.runtime);
+}
+
+Test(ask, lost_with_others_is_forgotten_by_an_actor_that_fails)
+{
+    fail_at = 5;
+    setup_many((za_spawn_opts_t){ .max_restarts = 1 });
+    za_runtime_fail_asks(world.guest, 9, za_Reason_REASON_NODE_DOWN);
+    world_run(&world);
+    cr_assert(world_count('D', 0) == 3, "tags 1, 3 and 5");
+    cr_assert(world_count('S', 0) == 2, "and a new life");
+    za_runtime_fail_asks(world.guest, 9, za_Reason_REASON_NODE_DOWN);
+    za_runtime_fail_asks(world.guest, 8, za_Reason_REASON_NODE_DOWN);
+    world_advance(&world, 60);
+    cr_assert(world_count('D', 0) == 3 && world_count('T', 0) == 0, "without the old asks");
     za_runtime_destroy(world.runtime);
 }

@@ -1,3 +1,4 @@
+#include "core/worker.h"
 #include "world.h"
 
 static world_t world;
@@ -242,5 +243,104 @@ Test(watch, of_another_node_fires_once)
     world_go(&world, a, STOP, ZA_REF_NONE);
     world_run(&world);
     cr_assert(watches == 2 && unwatches == 1, "an ending watcher takes its watch back");
+    za_runtime_destroy(world.runtime);
+}
+
+/* ---- many watchers ------------------------------------------------------------------------ */
+
+enum { CROWD = 2000 };
+
+static za_ref_t crowd[CROWD];
+
+static void setup_crowd(uint64_t pool_bytes_max)
+{
+    world_init(&world, (za_runtime_config_t){ .pool_bytes_max = pool_bytes_max });
+    world_behave = behave;
+    b = world_spawn(&world);
+    for (size_t i = 0; i < CROWD; i++) {
+        crowd[i] = world_spawn(&world);
+        world_go(&world, crowd[i], WATCH, b);
+        world_run(&world);
+    }
+}
+
+static uint64_t looks(void)
+{
+    return za_runtime_worker(world.runtime, 0)->looks;
+}
+
+static void unwatch_first(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        world_go(&world, crowd[i], UNWATCH, b);
+        world_run(&world);
+    }
+}
+
+/** The target ends: who hears of it, once each. */
+static void expect_downs_from(size_t first)
+{
+    world_go(&world, b, STOP, ZA_REF_NONE);
+    world_run(&world);
+    for (size_t i = 0; i < CROWD; i++) {
+        cr_assert(world_count('D', crowd[i].actor) == (i >= first), "watcher %zu", i);
+    }
+}
+
+// The oldest first: in one chain, each would pass all the others.
+Test(watch, taken_back_among_thousands_is_found_in_a_few_looks)
+{
+    setup_crowd(0);
+    world_log_count = 0;
+    uint64_t before = looks();
+    unwatch_first(CROWD / 2);
+    uint64_t per_watch = (looks() - before) / (CROWD / 2);
+    cr_assert(per_watch <= 4, "%llu looks for each", (unsigned long long)per_watch);
+    world_log_count = 0;
+    expect_downs_from(CROWD / 2);
+    za_runtime_destroy(world.runtime);
+}
+
+Test(watch, of_one_that_all_left_gives_no_down)
+{
+    setup_crowd(0);
+    world_log_count = 0;
+    unwatch_first(CROWD);
+    world_go(&world, crowd[7], WATCH, b); // and one comes back
+    world_run(&world);
+    world_log_count = 0;
+    world_go(&world, b, STOP, ZA_REF_NONE);
+    world_run(&world);
+    cr_assert(world_count('D', 0) == 1 && world_count('D', crowd[7].actor) == 1, "one down");
+    za_runtime_destroy(world.runtime);
+}
+
+// A watch that was accepted is kept, whatever memory is left for finding it soon.
+Test(watch, of_many_needs_no_memory_to_be_kept)
+{
+    setup_crowd(0);
+    za_watchers_t *table = &za_cell_find(world.runtime, b.actor)->extra->watchers;
+    uint32_t chains = table->mask + 1;
+    cr_assert(table->count == CROWD && chains >= CROWD / 2, "%u chains", (unsigned)chains);
+    za_pool_t *pool = &za_runtime_worker(world.runtime, 0)->pool;
+    while (za_pool_alloc(pool, sizeof(za_block_t) + 2 * sizeof(void *) * chains, ZA_POOL_BOUNDED)) {
+    }
+    while (za_pool_alloc(&world.guest->pool, 4096, ZA_POOL_BOUNDED)) {
+    }
+    uint32_t kept = table->count;
+    for (uint64_t id = 1; kept + id <= 3 * chains; id++) {
+        za_message_t *watch = za_message_make(za_runtime_worker(world.runtime, 0), ZA_KIND_WATCH,
+                                              sizeof(za_Down), ZA_POOL_BEYOND);
+        watch->type = NULL;
+        watch->actor = b.actor;
+        watch->sender = (za_ref_t){ 0, crowd[id % CROWD].actor };
+        watch->ask = id;
+        za_watcher_add(za_runtime_worker(world.runtime, 0), za_cell_find(world.runtime, b.actor),
+                       watch);
+    }
+    cr_assert(table->mask + 1 == chains && table->count == 3 * chains,
+              "all are in the same chains");
+    world_log_count = 0;
+    expect_downs_from(0);
     za_runtime_destroy(world.runtime);
 }
