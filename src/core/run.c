@@ -113,8 +113,10 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     ctx->body = body;
     ctx->tag = tag;
     ctx->stop = false;
+    ctx->told = 0;
     ctx->kept_copy = false;
     za_verdict_t verdict = handler->call(ctx, cell->state != NULL ? cell->state + 1 : NULL, body);
+    za_batch_close(worker);
     ZA_TALLY(worker, handled);
     // relaxed: one writer at a time; inspectors want a number
     uint64_t handled = atomic_load_explicit(&cell->handled, memory_order_relaxed);

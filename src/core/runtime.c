@@ -64,6 +64,7 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     }
     za_pools_init(&runtime->pools, config->pool_bytes_max, config->pool_class_bytes_max);
     za_pools_set_numa(&runtime->pools, config->numa);
+    za_spread_init(&runtime->spread, config->workers);
     for (uint32_t i = 0; i < config->workers; i++) {
         worker_init(runtime, i);
     }
@@ -168,15 +169,19 @@ static void become_busy(za_worker_t *worker)
     }
 }
 
-/** Says that there is nothing to do, and looks once more: a guest that saw us busy woke nobody. */
-static za_turn_t become_idle(za_worker_t *worker)
+/**
+ * Says that there is nothing to do, and looks once more: a guest that saw us busy woke nobody.
+ * `steps_back`: what was left is for those that are busy; the last of them looks in its turn.
+ */
+static za_turn_t become_idle(za_worker_t *worker, bool steps_back)
 {
     za_runtime_t *runtime = worker->runtime;
     worker->idle = true;
     // seq_cst: before the look; see inject in sched.c
-    atomic_fetch_add_explicit(&runtime->idle, 1, memory_order_seq_cst);
-    if (atomic_load_explicit(&runtime->injected, memory_order_seq_cst) == NULL &&
-        za_inbox_rest(&worker->inbox)) {
+    uint32_t idle = atomic_fetch_add_explicit(&runtime->idle, 1, memory_order_seq_cst) + 1;
+    bool left = (steps_back && idle < runtime->config.workers) ||
+                atomic_load_explicit(&runtime->injected, memory_order_seq_cst) == NULL;
+    if (left && za_inbox_rest(&worker->inbox)) {
         return ZA_TURN_IDLE;
     }
     worker->idle = false;
@@ -205,11 +210,38 @@ void za_worker_touch(za_worker_t *worker, uint64_t now_ns)
     set_now(worker, now_ns);
 }
 
+/** At the end of a period: says how many workers take part, and steps back if they are too many. */
+static void spread(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    uint64_t handled = 0;
+    for (uint32_t i = 0; i < runtime->config.workers; i++) {
+        // relaxed: counters that go on
+        handled += atomic_load_explicit(&runtime->workers[i].tally.handled, memory_order_relaxed);
+    }
+    za_spread_decide(&runtime->spread, handled, worker->now_ns);
+}
+
+/** More are busy than pay: one of them hands over what it has, and rests. */
+static bool steps_back(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    if (za_busy_count(runtime) <= za_spread_allowed(&runtime->spread) || worker->placed.count > 0 ||
+        !za_spread_retires(&runtime->spread)) {
+        return false;
+    }
+    za_hand_over(worker);
+    return true;
+}
+
 za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
 {
     ZA_ASSERT(!worker->guest);
     set_now(worker, now_ns);
     become_busy(worker);
+    if (worker->runtime->config.workers > 1 && za_spread_is_due(&worker->runtime->spread, now_ns)) {
+        spread(worker);
+    }
     za_timers_fire(worker);
     uint32_t runs = 0;
     for (; runs < ZA_TURN_RUNS_MAX; runs++) {
@@ -220,12 +252,16 @@ za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
         za_cell_run(worker, cell);
     }
     flush_remote(worker);
+    if (__builtin_expect(steps_back(worker), 0)) {
+        za_pool_flush(&worker->pool);
+        return become_idle(worker, true);
+    }
     if (runs == ZA_TURN_RUNS_MAX || za_has_runs(worker) ||
         za_worker_deadline_ns(worker) <= now_ns) {
         return ZA_TURN_MORE;
     }
     za_pool_flush(&worker->pool);
-    return become_idle(worker);
+    return become_idle(worker, false);
 }
 
 uint64_t za_worker_deadline_ns(const za_worker_t *worker)

@@ -89,19 +89,30 @@ static void wake_one(za_worker_t *worker)
     }
 }
 
+uint32_t za_busy_count(const za_runtime_t *runtime)
+{
+    // relaxed: a guess
+    return runtime->config.workers - atomic_load_explicit(&runtime->idle, memory_order_relaxed);
+}
+
 static void wake_for_backlog(za_worker_t *worker)
 {
+    za_runtime_t *runtime = worker->runtime;
     // relaxed: a missed wake costs parallelism until the next pick, never work: we run it ourselves
-    if (atomic_load_explicit(&worker->runtime->idle, memory_order_relaxed) > 0 &&
-        atomic_load_explicit(&worker->runtime->wake_pending, memory_order_relaxed) == 0) {
+    if (atomic_load_explicit(&runtime->idle, memory_order_relaxed) == 0 ||
+        atomic_load_explicit(&runtime->wake_pending, memory_order_relaxed) != 0) {
+        return;
+    }
+    if (za_busy_count(runtime) < za_spread_allowed(&runtime->spread)) {
         wake_one(worker);
+    } else {
+        za_spread_want(&runtime->spread);
     }
 }
 
-/** From a thread that runs no actors. */
-static void inject(za_worker_t *worker, za_cell_t *cell)
+/** Leaves a runnable actor to whoever looks next. */
+static void leave_to_all(za_runtime_t *runtime, za_cell_t *cell)
 {
-    za_runtime_t *runtime = worker->runtime;
     // relaxed: the exchange checks it
     za_cell_t *top = atomic_load_explicit(&runtime->injected, memory_order_relaxed);
     do {
@@ -110,6 +121,13 @@ static void inject(za_worker_t *worker, za_cell_t *cell)
     } while (!atomic_compare_exchange_weak_explicit(&runtime->injected, &top, cell,
                                                     memory_order_seq_cst, // pairs: inject
                                                     memory_order_relaxed));
+}
+
+/** From a thread that runs no actors. */
+static void inject(za_worker_t *worker, za_cell_t *cell)
+{
+    za_runtime_t *runtime = worker->runtime;
+    leave_to_all(runtime, cell);
     if (atomic_load_explicit(&runtime->idle, memory_order_seq_cst) > 0) {
         wake_one(worker);
     }
@@ -231,8 +249,9 @@ static bool take_injected(za_worker_t *worker)
 
 static bool steal(za_worker_t *worker)
 {
-    uint32_t count = worker->runtime->config.workers;
-    if (count == 1) {
+    za_runtime_t *runtime = worker->runtime;
+    uint32_t count = runtime->config.workers;
+    if (count == 1 || za_busy_count(runtime) > za_spread_allowed(&runtime->spread)) {
         return false;
     }
     uint32_t start = (uint32_t)za_rng_below(&worker->rng, count);
@@ -314,6 +333,19 @@ za_cell_t *za_pick_any(za_worker_t *worker)
         wake_for_backlog(worker);
     }
     return cell;
+}
+
+void za_hand_over(za_worker_t *worker)
+{
+    za_runtime_t *runtime = worker->runtime;
+    za_cell_t *cell = worker->run_next;
+    worker->run_next = NULL;
+    while (cell != NULL || (cell = ring_pop(&worker->ring)) != NULL ||
+           (cell = runs_pop(&worker->overflow)) != NULL ||
+           (cell = runs_pop(&worker->fresh)) != NULL) {
+        leave_to_all(runtime, cell);
+        cell = NULL;
+    }
 }
 
 bool za_has_runs(const za_worker_t *worker)

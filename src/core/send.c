@@ -186,6 +186,88 @@ static __attribute__((noinline)) za_err_t tell_slowly(za_ctx_t *ctx, za_ref_t to
     return za_send_any(ctx->worker, &out);
 }
 
+/* ---- batches ------------------------------------------------------------------------------ */
+
+void za_batch_push(za_worker_t *worker)
+{
+    za_batch_t batch = worker->batch;
+    worker->batch = (za_batch_t){ 0 };
+    if (batch.first != NULL) {
+        ZA_TALLY_ADD(worker, sent, batch.count);
+        if (za_mailbox_push_chain(&batch.cell->mailbox, batch.first, batch.last) == ZA_PUSH_WOKE) {
+            za_schedule(worker, batch.cell);
+        }
+    }
+    if (batch.credit > 0) {
+        za_mailbox_unadmit(&batch.cell->mailbox, batch.credit);
+    }
+}
+
+/** Opens a batch to a living actor with room for many. False: it has none. */
+static bool batch_open(za_worker_t *worker, uint64_t actor)
+{
+    za_batch_close(worker);
+    za_cell_t *cell = find_live(worker->runtime, actor);
+    if (cell == NULL) {
+        return false;
+    }
+    // relaxed: constant while the actor lives. One that drops is told one by one.
+    uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
+    uint32_t want = (bound & ZA_BOUND_DROPS) != 0 ? 0 : bound / ZA_BATCH_SHARE;
+    want = want < ZA_BATCH_MAX ? want : ZA_BATCH_MAX;
+    uint32_t credit = want < 2 ? 0 : za_mailbox_admit_block(&cell->mailbox, want);
+    if (credit == 0) {
+        return false;
+    }
+    worker->batch = (za_batch_t){ .actor = actor, .cell = cell, .credit = credit };
+    return true;
+}
+
+static inline void fill_told(za_message_t *told, const za_ctx_t *ctx, uint64_t to,
+                             const za_type_t *type, const void *message)
+{
+    told->type = type;
+    told->actor = to;
+    told->sender.node = 0;
+    told->sender.actor = ctx->id;
+    told->ask = 0;
+    told->deadline_ms = 0;
+    copy_words(za_body(told), message, type->size);
+}
+
+/** Adds to the open batch, which has credit; the pool has a block. */
+static inline za_err_t batch_add(za_ctx_t *ctx, const za_type_t *type, const void *message)
+{
+    za_batch_t *batch = &ctx->worker->batch;
+    za_block_t *block = za_pool_take(&ctx->worker->pool, sizeof(za_message_t) + type->size);
+    za_message_t *told = za_message_begin(block, ZA_KIND_USER, type->size);
+    fill_told(told, ctx, batch->actor, type, message);
+    // relaxed, both: published by the push
+    atomic_store_explicit(&block->next, NULL, memory_order_relaxed);
+    if (batch->first == NULL) {
+        batch->first = told;
+    } else {
+        atomic_store_explicit(&batch->last->block.next, block, memory_order_relaxed);
+    }
+    batch->last = told;
+    batch->count++;
+    batch->credit--;
+    return ZA_OK;
+}
+
+/** The third and later messages in a row to one actor. */
+static __attribute__((noinline)) za_err_t tell_again(za_ctx_t *ctx, za_ref_t to,
+                                                     const za_type_t *type, const void *message)
+{
+    bool usual = za_pool_has(&ctx->worker->pool, sizeof(za_message_t) + type->size);
+    if (!usual || !batch_open(ctx->worker, to.actor)) {
+        return tell_slowly(ctx, to, type, message);
+    }
+    return batch_add(ctx, type, message);
+}
+
+enum { TOLD_SINGLY = 2 }; // messages in a row before a batch begins to pay
+
 /**
  * The usual case stands here whole: a small message to a local actor with room, from a pool with
  * blocks. It calls nothing, so it saves no registers. All else starts anew in tell_slowly.
@@ -196,25 +278,34 @@ za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *
         return ZA_EINVAL;
     }
     za_worker_t *worker = ctx->worker;
-    za_cell_t *cell = find_live(worker->runtime, to.actor);
     size_t size = type->size;
-    if (__builtin_expect(to.node != 0 || cell == NULL || type->extent != NULL || !is_words(size) ||
-                             !za_pool_has(&worker->pool, sizeof(za_message_t) + size) ||
-                             !za_mailbox_admit(&cell->mailbox),
+    if (__builtin_expect(to.node != 0 || type->extent != NULL || !is_words(size) ||
+                             !za_pool_has(&worker->pool, sizeof(za_message_t) + size),
                          0)) {
+        return tell_slowly(ctx, to, type, message);
+    }
+    if (to.actor == ctx->told) {
+        if (worker->batch.actor == to.actor && worker->batch.credit > 0) {
+            return batch_add(ctx, type, message);
+        }
+        if (++ctx->told_more >= TOLD_SINGLY) {
+            return tell_again(ctx, to, type, message);
+        }
+    } else {
+        ctx->told = to.actor;
+        ctx->told_more = 0;
+    }
+    za_cell_t *cell = find_live(worker->runtime, to.actor);
+    if (__builtin_expect(cell == NULL || !za_mailbox_admit(&cell->mailbox), 0)) {
         return tell_slowly(ctx, to, type, message);
     }
     za_block_t *block = za_pool_take(&worker->pool, sizeof(za_message_t) + size);
     za_message_t *told = za_message_begin(block, ZA_KIND_USER, size);
-    told->type = type;
-    told->actor = to.actor;
-    told->sender.node = 0;
-    told->sender.actor = ctx->id;
-    told->ask = 0;
-    told->deadline_ms = 0;
-    copy_words(za_body(told), message, size);
+    fill_told(told, ctx, to.actor, type, message);
     ZA_TALLY(worker, sent);
-    za_cell_push(worker, cell, told);
+    if (za_mailbox_push(&cell->mailbox, told) == ZA_PUSH_WOKE) {
+        za_schedule(worker, cell);
+    }
     return ZA_OK;
 }
 

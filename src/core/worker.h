@@ -11,6 +11,7 @@
 #include "core/cell.h"
 #include "core/ctx.h"
 #include "core/placed.h"
+#include "core/spread.h"
 #include "core/timers.h"
 
 enum {
@@ -20,7 +21,23 @@ enum {
     ZA_INJECT_EVERY = 61, // runs between looks at the injected: prime, so that no pattern locks in
     ZA_SLOT_BLOCK = 64,   // cells a worker takes at once: two pages
     ZA_SLOT_SPARE_MAX = 1024, // free cells a worker keeps; more are shared
+    ZA_BATCH_MAX = 64,        // messages pushed at once
+    ZA_BATCH_SHARE = 32,      // a batch reserves at most one such part of a mailbox
 };
+
+/**
+ * Messages of the running handler to one actor, not pushed yet. A handler that tells the same actor
+ * again and again pays for the mailbox once for many; they are pushed when the handler returns, when
+ * the batch is full, and before anything else that is sent by another way than za_tell.
+ */
+typedef struct za_batch {
+    uint64_t actor; // 0: none is open
+    za_cell_t *cell;
+    za_message_t *first; // NULL: empty
+    za_message_t *last;
+    uint32_t count;
+    uint32_t credit; // admitted to the mailbox and not used yet
+} za_batch_t;
 
 /** What a handler call knows of itself. */
 struct za_ctx {
@@ -32,9 +49,11 @@ struct za_ctx {
     za_message_t *news; // made by za_new and not sent yet
     uint64_t id;        // of the actor
     uint64_t tag;
-    bool kept_copy; // of a notification that has no block
-    bool stop;      // za_stop of itself
-    bool stopping;  // za_Stopping is handled
+    uint64_t told;      // whom the last za_tell was for
+    uint32_t told_more; // as many before it were for the same
+    bool kept_copy;     // of a notification that has no block
+    bool stop;          // za_stop of itself
+    bool stopping;      // za_Stopping is handled
 };
 
 /** A ring of runnable actors: the owner pushes, everybody pops. */
@@ -69,6 +88,7 @@ struct za_worker {
     za_runs_t overflow; // what the ring had no room for
     za_runs_t placed;   // no thief sees them
     za_ctx_t ctx;
+    za_batch_t batch;
     za_rng_t rng;
     za_cell_t *slots; // free cells, linked by `next`
     uint32_t slot_count;
@@ -117,6 +137,7 @@ struct za_runtime {
     _Alignas(64) _Atomic uint32_t idle;         // workers whose last turn said so
     _Atomic uint32_t wake_pending;              // 1: somebody was woken and did not look yet
     _Alignas(64) za_behaviour_t behaviours[ZA_BEHAVIOURS_MAX];
+    za_spread_t spread;
 };
 
 /** Adds to a counter of the own worker. */
@@ -249,10 +270,26 @@ static inline za_cell_t *za_pick(za_worker_t *worker)
 }
 
 bool za_has_runs(const za_worker_t *worker);
+/** Workers in a turn, the caller's included. A guess. */
+uint32_t za_busy_count(const za_runtime_t *runtime);
+/** Leaves all that waits here to the other workers. */
+void za_hand_over(za_worker_t *worker);
+
+/** Pushes what the batch holds, and closes it. */
+void za_batch_push(za_worker_t *worker);
+
+/** To be called when a handler returned, and before what must not overtake its messages. */
+static inline void za_batch_close(za_worker_t *worker)
+{
+    if (__builtin_expect(worker->batch.actor != 0, 0)) {
+        za_batch_push(worker);
+    }
+}
 
 /** Pushes a message of any kind and schedules. Any thread of a worker. */
 static inline void za_cell_push(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
+    za_batch_close(worker);
     if (za_mailbox_push(&cell->mailbox, message) == ZA_PUSH_WOKE) {
         za_schedule(worker, cell);
     }

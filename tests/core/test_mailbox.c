@@ -83,8 +83,6 @@ Test(mailbox, a_bound_may_shrink)
 
 Test(mailbox, a_chain_goes_in_with_one_push_and_comes_out_in_order)
 {
-    za_mailbox_t mailbox = { 0 };
-    za_message_t messages[4] = { 0 };
     cr_assert(za_mailbox_push(&mailbox, &messages[0]) == ZA_PUSH_WOKE, "idle before");
     for (int i = 1; i < 3; i++) {
         atomic_store_explicit(&messages[i].block.next, &messages[i + 1].block,
@@ -105,7 +103,6 @@ Test(mailbox, a_chain_goes_in_with_one_push_and_comes_out_in_order)
 
 Test(mailbox, admits_a_block_up_to_the_bound)
 {
-    za_mailbox_t mailbox = { 0 };
     za_mailbox_make_room(&mailbox, 10);
     cr_assert(za_mailbox_admit_block(&mailbox, 8) == 8, "room for all");
     cr_assert(za_mailbox_admit_block(&mailbox, 8) == 2, "what is left");
