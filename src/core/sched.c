@@ -341,8 +341,8 @@ void za_hand_over(za_worker_t *worker)
     za_cell_t *cell = worker->run_next;
     worker->run_next = NULL;
     while (cell != NULL || (cell = ring_pop(&worker->ring)) != NULL ||
-           (cell = runs_pop(&worker->overflow)) != NULL ||
-           (cell = runs_pop(&worker->fresh)) != NULL) {
+           (cell = za_runs_pop(&worker->overflow)) != NULL ||
+           (cell = za_runs_pop(&worker->fresh)) != NULL) {
         leave_to_all(runtime, cell);
         cell = NULL;
     }
