@@ -74,7 +74,9 @@ static inline uint32_t za_pb_extent_part(uint32_t extent, const void *message, c
 static inline uint32_t za_pb_extent_bytes(uint32_t extent, const void *message,
                                           const za_bytes_t *field)
 {
-    uint64_t bytes = field->size == 0 ? 0 : (uint64_t)field->offset + field->size;
+    uint64_t bytes = (uint64_t)(field->offset & ~ZA_BYTES_BLOB) +
+                     (field->offset & ZA_BYTES_BLOB ? sizeof(za_blob_slot_t) : field->size);
+    bytes = field->size == 0 ? 0 : bytes;
     return za_pb_extent_part(extent, message, field, bytes);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zactor/actor.h>
+#include <zactor/blob.h>
 #include <zactor/err.h>
 #include <zactor/node.h>
 #include <zactor/ref.h>

@@ -13,6 +13,12 @@ _Noreturn void za_assert_failed(const char *expression, const char *file, int li
     abort();
 }
 
+_Noreturn void za_misuse(const char *text)
+{
+    fprintf(stderr, "zactor: misuse: %s\n", text);
+    abort();
+}
+
 const char *za_err_name(za_err_t err)
 {
     switch (err) {

@@ -21,6 +21,10 @@ enum {
     ZA_NAMES_PER_NODE_MAX = 4096,
     ZA_PEERS_MAX = 256, // links of one node
 
+    // Blobs.
+    ZA_BLOB_BYTES_MAX = 1 << 30,      // of one: its size fits a za_bytes_t with the sign to spare
+    ZA_BLOBS_BYTES_DEFAULT = 1 << 30, // of all of a node; pages come when they are written
+
     // Runtime.
     ZA_WORKERS_MAX = 64, // one to each core
     ZA_GUESTS_MAX = 32,  // threads that send and are no workers

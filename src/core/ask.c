@@ -287,8 +287,7 @@ static za_err_t start_timer(za_ctx_t *ctx, uint32_t delay_ms, uint32_t period_ms
     if (record == NULL) {
         return ZA_ENOBUFS;
     }
-    memcpy(za_body(record), message, bytes);
-    record->type = type;
+    za_message_fill(record, type, message, bytes);
     record->actor = ctx->id;
     record->ask = za_worker_next_id(worker);
     record->timer.period_ms = period_ms;

@@ -301,6 +301,7 @@ static void add_tally(za_counters_t *out, const za_tally_t *tally)
     ADD(steals);
     ADD(parks);
     ADD(wakes);
+    ADD(blobs_refused);
     for (int i = 0; i < 16; i++) {
         ADD(dead_by_reason[i]);
     }
@@ -320,6 +321,7 @@ void za_runtime_counters(const za_runtime_t *runtime, za_counters_t *out)
     out->actors = out->spawned - out->stopped;
     // relaxed, all: numbers that go on
     out->pool_bytes = atomic_load_explicit(&runtime->pools.bytes, memory_order_relaxed);
+    out->blob_bytes = atomic_load_explicit(&runtime->blobs.bytes, memory_order_relaxed);
     for (unsigned i = 0; i < ZA_POOL_CLASSES; i++) {
         out->pool_refused += atomic_load_explicit(&runtime->pools.refused[i], memory_order_relaxed);
     }

@@ -44,6 +44,7 @@ void za_message_fail(za_worker_t *worker, za_message_t *message, za_Reason reaso
         za_message_drop(worker, message);
         return;
     }
+    za_message_unshare(worker, message);
     message->block.kind = ZA_KIND_ASK_FAILED;
     message->block.flags = 0;
     message->reason = reason;
@@ -89,7 +90,7 @@ static void rearm(za_worker_t *worker, za_cell_t *cell, za_message_t *timer)
         due_ns = worker->now_ns + period_ns - (worker->now_ns - timer->due_ns) % period_ns;
     }
     timer->due_ns = due_ns;
-    timer->block.flags = 0;
+    timer->block.flags &= ZA_FLAG_SHARES;
     if (za_timers_arm(&worker->timers, timer) != ZA_OK) {
         za_record_forget(cell, timer->ask);
         za_log_line(worker, cell, timer->actor, ZA_ERROR, "a periodic timer ends: too many timers");
@@ -103,7 +104,7 @@ void za_message_settle_rare(za_worker_t *worker, za_cell_t *cell, za_message_t *
     if (flags & ZA_FLAG_HELD) {
         return;
     } else if (flags & ZA_FLAG_ASIDE) {
-        message->block.flags = 0;
+        message->block.flags &= ZA_FLAG_SHARES;
         za_aside_push(&cell->extra->stash, message);
     } else if (flags & ZA_FLAG_REFUSED) {
         za_message_refuse(worker, message);

@@ -39,6 +39,7 @@ enum {
     ZA_FLAG_REARM = 8,    // a za_every that was delivered
     ZA_FLAG_REFUSED = 16, // meant for an actor that is gone
     ZA_FLAG_ASIDE = 32,   // goes to the stash when it leaves the mailbox
+    ZA_FLAG_SHARES = 64,  // refers to memory that others use, too: blobs
 };
 
 /** Where a timer is; it stands where a message has its sender. */

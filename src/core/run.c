@@ -192,7 +192,7 @@ static void handle_timer(za_worker_t *worker, za_cell_t *cell, za_message_t *tim
     if (timer->timer.period_ms == 0) {
         za_record_forget(cell, timer->ask);
     } else {
-        timer->block.flags = ZA_FLAG_REARM;
+        timer->block.flags |= ZA_FLAG_REARM;
     }
     za_handle(worker, cell, NULL, timer->type, za_body(timer), 0);
 }

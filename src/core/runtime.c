@@ -40,9 +40,10 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     if (config == NULL || out == NULL || !is_valid(config)) {
         return ZA_EINVAL;
     }
+    za_err_t err = ZA_ENOMEM;
     za_runtime_t *runtime = map_pages(sizeof *runtime);
     if (runtime == NULL) {
-        return ZA_ENOMEM;
+        return err;
     }
     runtime->config = *config;
     runtime->host = *config->host;
@@ -62,6 +63,10 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     if (runtime->workers == NULL) {
         goto fail_workers;
     }
+    err = za_blobs_init(&runtime->blobs, config->blob_bytes_max, config->blob_map_bytes);
+    if (err != ZA_OK) {
+        goto fail_blobs;
+    }
     za_pools_init(&runtime->pools, config->pool_bytes_max, config->pool_class_bytes_max);
     za_pools_set_numa(&runtime->pools, config->numa);
     za_spread_init(&runtime->spread, config->workers);
@@ -71,11 +76,13 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     *out = runtime;
     return ZA_OK;
 
+fail_blobs:
+    munmap(runtime->workers, runtime->workers_bytes);
 fail_workers:
     munmap(runtime->cells, runtime->cells_bytes);
 fail_cells:
     munmap(runtime, sizeof *runtime);
-    return ZA_ENOMEM;
+    return err;
 }
 
 static uint32_t guest_count(const za_runtime_t *runtime)
@@ -90,6 +97,7 @@ void za_runtime_destroy(za_runtime_t *runtime)
         return;
     }
     uint32_t count = runtime->config.workers + guest_count(runtime);
+    za_blobs_deinit(&runtime->blobs); // their heads are blocks of the pools
     for (uint32_t i = 0; i < count; i++) {
         za_timers_deinit(&runtime->workers[i].timers);
         za_pool_deinit(&runtime->workers[i].pool);

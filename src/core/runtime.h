@@ -71,6 +71,8 @@ typedef struct za_runtime_config {
     uint32_t actors_max;           // cells reserved; address space only until used
     uint64_t pool_bytes_max;       // messages, states and records together
     uint64_t pool_class_bytes_max; // of them in blocks of one size; 0: seven eighths
+    uint64_t blob_bytes_max;       // of all blobs; 0: ZA_BLOBS_BYTES_DEFAULT
+    uint64_t blob_map_bytes;       // blobs from so many on have pages of their own; 0: 256 KiB
     uint32_t mailbox_default;      // user messages
     uint64_t seed;
     const za_remote_t *remote; // NULL: references to other nodes answer ZA_ENOROUTE
@@ -193,6 +195,8 @@ typedef struct za_counters {
     uint64_t late_replies, timeouts;
     uint64_t actors;              // alive now
     uint64_t pool_bytes;          // taken from the system
+    uint64_t blob_bytes;          // of all blobs now
+    uint64_t blobs_refused;       // at the bound of all blobs
     uint64_t pool_refused;        // allocations that found the pool at a bound
     uint64_t pool_bytes_unplaced; // of them: not on the memory node where they belong
     uint64_t steals, parks, wakes;

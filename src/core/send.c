@@ -146,12 +146,11 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
         }
         return ZA_ENOBUFS;
     }
-    message->type = out->type;
     message->actor = out->to.actor;
     message->sender = out->sender;
     message->ask = out->ask;
     message->deadline_ms = out->deadline_ms;
-    memcpy(za_body(message), out->body, bytes);
+    za_message_fill(message, out->type, out->body, bytes);
     ZA_TALLY(worker, sent);
     za_cell_push(worker, cell, message);
     return ZA_OK;
@@ -378,7 +377,8 @@ za_err_t za_bytes_put(void *message, za_bytes_t *field, const void *data, size_t
     }
     za_message_t *mine = za_message_of(message);
     uintptr_t at = (uintptr_t)field - (uintptr_t)message;
-    if (mine->block.kind != ZA_KIND_NEW || at > mine->type->size - sizeof *field) {
+    if (mine->block.kind != ZA_KIND_NEW || at > mine->type->size - sizeof *field ||
+        field->offset & ZA_BYTES_BLOB) {
         return ZA_EINVAL;
     }
     if (size > mine->block.bytes - mine->used) {
@@ -552,12 +552,11 @@ static za_message_t *copy_for_keeping(za_ctx_t *ctx)
     uint32_t bytes = za_type_extent(ctx->type, ctx->body);
     za_message_t *copy = za_message_make(ctx->worker, ZA_KIND_NOTIFY, bytes, ZA_POOL_BOUNDED);
     if (copy != NULL) {
-        copy->type = ctx->type;
         copy->actor = ctx->id;
         copy->sender = ZA_REF_NONE;
         copy->ask = 0;
         copy->deadline_ms = 0;
-        memcpy(za_body(copy), ctx->body, bytes);
+        za_message_fill(copy, ctx->type, ctx->body, bytes);
     }
     return copy;
 }

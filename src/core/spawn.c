@@ -216,9 +216,8 @@ static za_err_t fill_extra(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
     if (extra->args == NULL) {
         return ZA_ENOBUFS;
     }
-    extra->args->type = opts->args_type;
     extra->args->ask = 0;
-    memcpy(za_body(extra->args), opts->args, bytes);
+    za_message_fill(extra->args, opts->args_type, opts->args, bytes);
     return ZA_OK;
 }
 

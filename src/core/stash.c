@@ -13,12 +13,11 @@ static za_message_t *copy_notice(za_worker_t *worker)
     uint32_t bytes = za_type_extent(ctx->type, ctx->body);
     za_message_t *copy = za_message_make(worker, ZA_KIND_AGAIN, bytes, ZA_POOL_BEYOND);
     if (copy != NULL) {
-        copy->type = ctx->type;
         copy->actor = ctx->id;
         copy->sender = ZA_REF_NONE;
         copy->ask = ctx->tag;
         copy->deadline_ms = 0;
-        memcpy(za_body(copy), ctx->body, bytes);
+        za_message_fill(copy, ctx->type, ctx->body, bytes);
     }
     return copy;
 }

@@ -6,8 +6,11 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/rng.h"
+#include "core/blob.h"
 #include "core/cell.h"
 #include "core/ctx.h"
 #include "core/placed.h"
@@ -67,6 +70,7 @@ typedef struct za_ring {
 typedef struct za_tally {
     _Atomic uint64_t handled, sent, spawned, stopped, failed, restarted;
     _Atomic uint64_t rejected, late_replies, timeouts, steals, parks, wakes;
+    _Atomic uint64_t blobs_refused;
     _Atomic uint64_t dead_by_reason[16];
 } za_tally_t;
 
@@ -125,6 +129,7 @@ struct za_runtime {
     size_t workers_bytes;
     za_worker_t *workers; // config.workers of them, then the guests
     za_pools_t pools;
+    za_blobs_t blobs;
 
     _Alignas(64) _Atomic uint32_t slot_next; // high-water mark
     _Atomic(za_cell_t *) slots_spare;        // chains of free cells
@@ -204,8 +209,28 @@ static inline za_message_t *za_message_make(za_worker_t *worker, za_kind_t kind,
     return __builtin_expect(block == NULL, 0) ? NULL : za_message_begin(block, kind, bytes);
 }
 
+/** `body`, of that type and so many bytes: both refer to its blobs then. */
+static inline void za_message_fill(za_message_t *message, const za_type_t *type, const void *body,
+                                   size_t bytes)
+{
+    message->type = type;
+    memcpy(za_body(message), body, bytes);
+    if (__builtin_expect(type->bytes != NULL, 0)) {
+        za_blobs_retain(message);
+    }
+}
+
+/** Gives up what it refers to; for a message that stays, and becomes another. */
+static inline void za_message_unshare(za_worker_t *worker, za_message_t *message)
+{
+    if (__builtin_expect(message->block.flags & ZA_FLAG_SHARES, 0)) {
+        za_blobs_release(worker, message);
+    }
+}
+
 static inline void za_message_drop(za_worker_t *worker, za_message_t *message)
 {
+    za_message_unshare(worker, message);
     za_pool_free(&worker->pool, &message->block);
 }
 

@@ -75,6 +75,8 @@ typedef enum za_config_kind {
       "actors on this node at most")                                                               \
     X(limits_pool_mb, "limits.pool_mb", ZA_CONFIG_NUMBER, "256", 8, 1 << 20, "",                   \
       "memory of messages, MiB")                                                                   \
+    X(limits_blob_mb, "limits.blob_mb", ZA_CONFIG_NUMBER, "1024", 1, 1 << 20, "",                  \
+      "memory of blobs, MiB; large ones lie beside the memory of messages")                        \
     X(limits_mailbox, "limits.mailbox", ZA_CONFIG_NUMBER, "1024", 1, 1 << 24, "",                  \
       "messages in a mailbox at most, unless the actor says otherwise")                            \
     X(drain_ms, "drain_ms", ZA_CONFIG_NUMBER, "10000", 0, 3600 * 1000, "",                         \
@@ -138,6 +140,7 @@ typedef struct za_settings {
     za_log_format_t log_format;
     uint32_t limits_actors;
     uint64_t limits_pool_bytes;
+    uint64_t limits_blob_bytes;
     uint32_t limits_mailbox;
     uint32_t drain_ms;
 } za_settings_t;

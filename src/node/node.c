@@ -42,6 +42,7 @@ static za_err_t create_runtime(za_node_t *node, const za_node_params_t *params)
         .workers = params->workers,
         .actors_max = params->actors_max,
         .pool_bytes_max = params->pool_bytes_max,
+        .blob_bytes_max = params->blob_bytes_max,
         .mailbox_default = params->mailbox_default,
         .seed = params->random_seed,
         .remote = &za_node_remote,

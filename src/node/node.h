@@ -26,6 +26,7 @@ typedef struct za_node_params {
     uint32_t workers;
     uint32_t actors_max;
     uint64_t pool_bytes_max;
+    uint64_t blob_bytes_max; // 0: ZA_BLOBS_BYTES_DEFAULT
     uint32_t mailbox_default;
     uint64_t random_seed;
     const za_class_t *const *classes; // NULL-terminated, may be NULL; must outlive the node

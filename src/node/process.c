@@ -180,6 +180,7 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
         .workers = settings->node_workers,
         .actors_max = settings->limits_actors,
         .pool_bytes_max = settings->limits_pool_bytes,
+        .blob_bytes_max = settings->limits_blob_bytes,
         .mailbox_default = settings->limits_mailbox,
         .random_seed = random_seed(),
         .classes = classes,

@@ -113,6 +113,7 @@ static void copy_values(const za_config_t *config, za_settings_t *out)
     out->log_level = (za_level_t)(ZA_DEBUG + choice_of(config, ZA_KEY_log_level));
     out->log_format = (za_log_format_t)choice_of(config, ZA_KEY_log_format);
     out->limits_actors = (uint32_t)number_of(config, ZA_KEY_limits_actors);
+    out->limits_blob_bytes = number_of(config, ZA_KEY_limits_blob_mb) << 20;
     out->limits_pool_bytes = number_of(config, ZA_KEY_limits_pool_mb) << 20;
     out->limits_mailbox = (uint32_t)number_of(config, ZA_KEY_limits_mailbox);
     out->drain_ms = (uint32_t)number_of(config, ZA_KEY_drain_ms);

@@ -250,6 +250,7 @@ Test(settings, fills_in_what_is_derived)
     set_insecure();
     cr_assert(set("log.level", "warn") == ZA_OK && set("cluster.timing", "local") == ZA_OK);
     cr_assert(set("cluster.id", "0x10") == ZA_OK && set("limits.pool_mb", "8192") == ZA_OK);
+    cr_assert(set("limits.blob_mb", "4096") == ZA_OK);
     za_settings_t settings;
     cr_assert(za_settings_from_config(config, &settings, problem, PROBLEM_BYTES) == ZA_OK);
     cr_expect(settings.node_name[0] != '\0');
@@ -259,6 +260,7 @@ Test(settings, fills_in_what_is_derived)
     cr_expect(settings.cluster_timing == ZA_TIMING_LOCAL);
     cr_expect(settings.cluster_id == 16);
     cr_expect(settings.limits_pool_bytes == UINT64_C(8192) << 20);
+    cr_expect(settings.limits_blob_bytes == UINT64_C(4096) << 20);
     teardown();
 }
 

@@ -5,6 +5,7 @@
 #include <zactor/system.za.h>
 
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/rng.h"
 #include "part.za.h"
 #include "probe.za.h"
@@ -182,8 +183,10 @@ Test(messages, open_fields_lie_behind_the_struct)
 
 Test(messages, extent_of_a_broken_field_is_over_every_limit)
 {
-    probe_Open message = { .text = { UINT32_MAX, UINT32_MAX } };
+    probe_Open message = { .text = { UINT32_MAX & ~ZA_BYTES_BLOB, UINT32_MAX } };
     cr_assert(za_type_extent(&probe_Open_type, &message) == UINT32_MAX);
+    message.text.offset = UINT32_MAX; // as if a blob
+    cr_assert(za_type_extent(&probe_Open_type, &message) > ZA_MESSAGE_BYTES_MAX);
 }
 
 static void collect(za_ref_t *ref, void *context)
