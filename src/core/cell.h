@@ -17,7 +17,6 @@
 #include "core/mailbox.h"
 #include "core/runtime.h"
 #include "core/watchers.h"
-#include "core/window.h"
 
 typedef enum za_status {
     ZA_STATUS_DEAD,     // also of a zero page
@@ -87,8 +86,9 @@ struct za_extra {
     uint32_t within_ms;
     uint32_t backoff_min_ms;
     uint32_t backoff_max_ms;
+    uint32_t window_count; // restarts since window_ms
     uint32_t backoff_step; // restarts in a row
-    za_window_t restarts;
+    uint64_t window_ms;
     uint64_t started_ms;
     const za_class_t *spawned; // its class before it became another; NULL: it did not
     // Messages beside the mailbox.

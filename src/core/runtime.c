@@ -272,6 +272,31 @@ za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
     return become_idle(worker, false);
 }
 
+void za_worker_attend(za_worker_t *worker)
+{
+    za_inbox_unrest(&worker->inbox);
+}
+
+bool za_worker_has_mail(const za_worker_t *worker)
+{
+    return za_inbox_some(&worker->inbox);
+}
+
+bool za_worker_run_mail(za_worker_t *worker)
+{
+    za_inbox_take(worker);
+    for (uint32_t runs = 0; runs < ZA_TURN_RUNS_MAX && worker->placed.count > 0; runs++) {
+        za_cell_run(worker, za_runs_pop(&worker->placed));
+    }
+    return worker->sent_remote || za_has_runs(worker);
+}
+
+bool za_worker_await(za_worker_t *worker)
+{
+    za_pool_flush(&worker->pool); // run_mail has freed blocks of others
+    return za_inbox_rest(&worker->inbox);
+}
+
 uint64_t za_worker_deadline_ns(const za_worker_t *worker)
 {
     // relaxed: exact for the worker itself

@@ -111,6 +111,19 @@ za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns);
  * from the memory near it. On that thread, before its first turn.
  */
 void za_worker_place(za_worker_t *worker, uint32_t core);
+/**
+ * Between turns: the host looks at za_worker_has_mail until za_worker_await, and needs no wake for
+ * what is handed to this worker alone.
+ */
+void za_worker_attend(za_worker_t *worker);
+bool za_worker_has_mail(const za_worker_t *worker);
+/**
+ * Runs what was handed in, at the time of the last turn or touch: what a host that looks all the
+ * time does instead of a turn. True: there is more to do, in a turn.
+ */
+bool za_worker_run_mail(za_worker_t *worker);
+/** Ends za_worker_attend. False: something came; it needs a turn. */
+bool za_worker_await(za_worker_t *worker);
 /** Tells a worker the time between its turns: after a wait, before it delivers what came. */
 void za_worker_touch(za_worker_t *worker, uint64_t now_ns);
 /** When the next timer of this worker is due; UINT64_MAX if none. */

@@ -10,6 +10,7 @@
  */
 #include "core/threads.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@ enum {
     POLL_EVERY = 61,         // turns of a busy worker between looks at the network
     SPIN_MIN = 32,           // looks before resting; doubles when it paid, halves when not
     SPIN_MAX = 2048,         // about 50 us: what a wake would cost
+    SPIN_BUSY = 256,         // busy waiting: looks for work between looks at network and clock
     KEEPER_NS = 1000 * 1000, // the network waits at most so long for user code
     ANY_SEAT = ZA_WORKERS_MAX,
 };
@@ -37,6 +39,7 @@ typedef struct seat {
 
 struct za_threads {
     za_poller_t poller; // poll is NULL without one
+    za_threads_opts_t opts;
     za_runtime_t *runtime;
     uint32_t count; // started
     seat_t *seats;
@@ -204,18 +207,50 @@ static bool epoch_changed(const za_threads_t *threads, uint32_t epoch)
     return atomic_load_explicit(&threads->epoch, memory_order_relaxed) != epoch;
 }
 
-/** Looks around for a while. True: something came. Spins longer where it pays. */
-static bool spin(seat_t *seat, uint32_t epoch)
+/** Runs what is handed in, looks around so often afterwards. True: there is work for a turn. */
+static bool look(seat_t *seat, uint32_t epoch, uint32_t times)
 {
-    for (uint32_t i = 0; i < seat->spin; i++) {
+    uint32_t letters = 0;
+    for (uint32_t i = 0; i < times; i++) {
+        if (za_worker_has_mail(seat->worker)) {
+            if (za_worker_run_mail(seat->worker)) {
+                return true;
+            }
+            if (++letters == ZA_TURN_RUNS_MAX) {
+                return true; // a turn looks at timers, too
+            }
+            i = 0;
+        }
         if (epoch_changed(seat->threads, epoch)) {
-            seat->spin = seat->spin * 2 < SPIN_MAX ? seat->spin * 2 : SPIN_MAX;
             return true;
         }
         za_park_relax();
     }
-    seat->spin = seat->spin / 2 > SPIN_MIN ? seat->spin / 2 : SPIN_MIN;
     return false;
+}
+
+/** Looks around for a while. True: something came. Spins longer where it pays. */
+static bool spin(seat_t *seat, uint32_t epoch)
+{
+    za_worker_attend(seat->worker);
+    bool came = look(seat, epoch, seat->spin) || !za_worker_await(seat->worker);
+    uint32_t next = came ? seat->spin * 2 : seat->spin / 2;
+    seat->spin = next > SPIN_MAX ? SPIN_MAX : next < SPIN_MIN ? SPIN_MIN : next;
+    return came;
+}
+
+/** Never rests: until something came, or a timer is due. */
+static void wait_busily(seat_t *seat, uint32_t epoch)
+{
+    za_threads_t *threads = seat->threads;
+    za_worker_attend(seat->worker);
+    while (!look(seat, epoch, SPIN_BUSY) && !is_stopping(threads)) {
+        za_worker_touch(seat->worker, za_clock_ns());
+        try_poll(threads, seat->worker);
+        if (za_has_runs(seat->worker) || time_left(seat->worker) == 0) {
+            return;
+        }
+    }
 }
 
 static void rest_parked(seat_t *seat, uint32_t epoch)
@@ -257,6 +292,9 @@ static void *run_worker(void *argument)
 {
     seat_t *seat = argument;
     za_threads_t *threads = seat->threads;
+    if (threads->opts.pin.count > 0) {
+        za_worker_place(seat->worker, threads->opts.pin.cores[za_worker_index(seat->worker)]);
+    }
     while (!is_stopping(threads)) {
         // seq_cst: before the turn; see the head of this file
         uint32_t epoch = atomic_load_explicit(&threads->epoch, memory_order_seq_cst);
@@ -267,7 +305,9 @@ static void *run_worker(void *argument)
             }
             continue;
         }
-        if (!is_stopping(threads)) {
+        if (threads->opts.busy_wait) {
+            wait_busily(seat, epoch);
+        } else if (!is_stopping(threads)) {
             rest(seat, epoch);
         }
     }
@@ -338,12 +378,38 @@ za_err_t za_threads_create(const za_poller_t *poller, za_threads_t **out)
     return ZA_OK;
 }
 
+void za_threads_configure(za_threads_t *threads, const za_threads_opts_t *opts)
+{
+    ZA_ASSERT(threads->seats == NULL);
+    threads->opts = *opts;
+}
+
+static za_err_t start_worker(za_threads_t *threads, uint32_t index)
+{
+    seat_t *seat = &threads->seats[index];
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0) {
+        return ZA_ENOMEM;
+    }
+    bool pinned = threads->opts.pin.count > 0;
+    za_err_t err = pinned ? za_pin_attributes(&attributes, threads->opts.pin.cores[index]) : ZA_OK;
+    if (err == ZA_OK) {
+        int result = pthread_create(&seat->thread, &attributes, run_worker, seat);
+        err = result == 0 ? ZA_OK : result == EINVAL ? ZA_EINVAL : ZA_ENOMEM;
+    }
+    pthread_attr_destroy(&attributes);
+    return err;
+}
+
 za_err_t za_threads_start(za_threads_t *threads, za_runtime_t *runtime)
 {
     if (threads == NULL || runtime == NULL || threads->seats != NULL) {
         return ZA_EINVAL;
     }
     uint32_t workers = runtime->config.workers;
+    if (threads->opts.pin.count > 0 && threads->opts.pin.count < workers) {
+        return ZA_EINVAL;
+    }
     threads->runtime = runtime;
     threads->seats = aligned_alloc(64, workers * sizeof *threads->seats);
     if (threads->seats == NULL) {
@@ -356,11 +422,8 @@ za_err_t za_threads_start(za_threads_t *threads, za_runtime_t *runtime)
     }
     za_err_t err = start_keeper(threads);
     for (uint32_t i = 0; err == ZA_OK && i < workers; i++) {
-        if (pthread_create(&threads->seats[i].thread, NULL, run_worker, &threads->seats[i]) != 0) {
-            err = ZA_ENOMEM;
-            break;
-        }
-        threads->count++;
+        err = start_worker(threads, i);
+        threads->count += err == ZA_OK;
     }
     if (err != ZA_OK) {
         za_threads_stop(threads);

@@ -168,6 +168,9 @@ void za_config_accepted(const za_config_info_t *info, char *out, size_t out_byte
     case ZA_CONFIG_CHOICE:
         snprintf(out, out_bytes, "one of %s", info->choices);
         break;
+    case ZA_CONFIG_CORES:
+        snprintf(out, out_bytes, "none, auto, or a list of cores as 0,2,4-7");
+        break;
     }
 }
 
@@ -249,6 +252,13 @@ static bool choice_is_valid(const za_config_info_t *info, const char *value)
     return false;
 }
 
+static bool cores_are_valid(const char *value)
+{
+    za_cores_t cores;
+    return strcmp(value, "none") == 0 || strcmp(value, "auto") == 0 ||
+           za_cores_parse(value, &cores) == ZA_OK;
+}
+
 /** An empty value is valid where the default is empty: it takes an earlier one back. */
 static bool value_is_valid(const za_config_info_t *info, const char *value)
 {
@@ -271,6 +281,8 @@ static bool value_is_valid(const za_config_info_t *info, const char *value)
         return strcmp(value, "true") == 0 || strcmp(value, "false") == 0;
     case ZA_CONFIG_CHOICE:
         return choice_is_valid(info, value);
+    case ZA_CONFIG_CORES:
+        return cores_are_valid(value);
     }
     return false;
 }

@@ -17,6 +17,7 @@
 
 #include "base/address.h"
 #include "base/limits.h"
+#include "core/pin.h"
 
 enum {
     ZA_CONFIG_VALUE_BYTES_MAX = 1280, // the seeds: ZA_SEEDS_MAX addresses and commas
@@ -35,6 +36,7 @@ typedef enum za_config_kind {
     ZA_CONFIG_ID,      // 64 bits, decimal or 0x
     ZA_CONFIG_BOOL,    // true or false
     ZA_CONFIG_CHOICE,  // one of choices
+    ZA_CONFIG_CORES,   // none, auto, or a list: 0,2,4-7
 } za_config_kind_t;
 
 /** X(name, key, kind, default, low, high, choices, help); `name` is the field of za_settings_t. */
@@ -51,6 +53,8 @@ typedef enum za_config_kind {
       "unix socket for zactorctl; default: none")                                                  \
     X(node_busy_poll, "node.busy_poll", ZA_CONFIG_BOOL, "false", 0, 0, "",                         \
       "idle workers spin instead of sleeping: lower latency, full cores")                          \
+    X(node_pin, "node.pin", ZA_CONFIG_CORES, "none", 0, ZA_CORES_MAX, "",                          \
+      "cores the workers stay on: none, auto (spread over the memory nodes), or one for each")     \
     X(cluster_name, "cluster.name", ZA_CONFIG_TEXT, "zactor", 1, ZA_CLUSTER_NAME_BYTES_MAX, "",    \
       "the same on every member, as in the certificates")                                          \
     X(cluster_id, "cluster.id", ZA_CONFIG_ID, "0", 0, 0, "",                                       \
@@ -127,6 +131,7 @@ typedef struct za_settings {
     uint32_t node_workers; // >= 1
     char node_socket[ZA_SOCKET_PATH_BYTES_MAX + 1];
     bool node_busy_poll;
+    za_cores_t node_pin; // empty: no worker is pinned; else a core for each
     char cluster_name[ZA_CLUSTER_NAME_BYTES_MAX + 1];
     uint64_t cluster_id;
     char cluster_seeds[ZA_SEEDS_MAX][ZA_ADDRESS_BYTES_MAX + 1];
@@ -147,7 +152,7 @@ typedef struct za_settings {
 
 /**
  * Fills `out` and checks what concerns several keys: TLS files or the insecure mode on loopback, an
- * address that others can reach. ZA_ECONFIG; `out` is then of no use.
+ * address that others can reach, cores that this process may use. ZA_ECONFIG; `out` is then of no use.
  */
 za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, char *problem,
                                  size_t problem_bytes);

@@ -40,6 +40,7 @@ static za_err_t create_runtime(za_node_t *node, const za_node_params_t *params)
 {
     za_runtime_config_t config = {
         .workers = params->workers,
+        .numa = params->numa,
         .actors_max = params->actors_max,
         .pool_bytes_max = params->pool_bytes_max,
         .blob_bytes_max = params->blob_bytes_max,

@@ -24,6 +24,7 @@ typedef struct za_node_params {
     uint32_t seed_count;
     za_cluster_timing_t timing;
     uint32_t workers;
+    const za_numa_t *numa; // as in za_runtime_config_t; may be NULL
     uint32_t actors_max;
     uint64_t pool_bytes_max;
     uint64_t blob_bytes_max; // 0: ZA_BLOBS_BYTES_DEFAULT

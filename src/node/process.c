@@ -25,6 +25,7 @@ enum {
 
 typedef struct process {
     za_settings_t settings;
+    za_numa_t numa; // of this machine; for pinned workers
     za_log_sink_t log;
     za_threads_t *threads;
     za_loop_t *loop;
@@ -178,6 +179,7 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
         .timing = settings->cluster_timing == ZA_TIMING_LOCAL ? za_cluster_timing_local
                                                               : za_cluster_timing_lan,
         .workers = settings->node_workers,
+        .numa = &process->numa,
         .actors_max = settings->limits_actors,
         .pool_bytes_max = settings->limits_pool_bytes,
         .blob_bytes_max = settings->limits_blob_bytes,
@@ -231,6 +233,7 @@ za_err_t za_node_create(const za_config_t *config, const za_class_t *const *clas
         return ZA_ENOMEM;
     }
     pthread_mutex_init(&process->foreign_lock, NULL);
+    za_numa_read(&process->numa, NULL);
     process->log = (za_log_sink_t){ .fd = STDERR_FILENO, .level = ZA_INFO };
     za_err_t err =
         za_settings_from_config(config, &process->settings, process->problem, PROBLEM_BYTES);
@@ -242,6 +245,12 @@ za_err_t za_node_create(const za_config_t *config, const za_class_t *const *clas
                                .poll = poll_network,
                                .interrupt = interrupt_network };
         err = za_threads_create(&poller, &process->threads);
+    }
+    if (err == ZA_OK) {
+        za_threads_configure(process->threads, &(za_threads_opts_t){
+                                                   .busy_wait = process->settings.node_busy_poll,
+                                                   .pin = process->settings.node_pin,
+                                               });
     }
     if (err == ZA_OK) {
         err = create_loop(process);

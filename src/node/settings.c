@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,13 +85,13 @@ static void default_name(char name[ZA_NODE_NAME_BYTES_MAX + 1])
     name[strcspn(name, ".")] = '\0';
 }
 
-static uint32_t default_workers(void)
+/** One for each core: of those to be pinned to, of those this process may use, of the machine. */
+static uint32_t default_workers(const za_cores_t *pin, const za_cores_t *allowed)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (cores < 1) {
-        return 1;
-    }
-    return cores > ZA_WORKERS_MAX ? ZA_WORKERS_MAX : (uint32_t)cores;
+    long cores = pin->count > 0       ? (long)pin->count
+                 : allowed->count > 0 ? (long)allowed->count
+                                      : sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores > ZA_WORKERS_MAX ? ZA_WORKERS_MAX : (uint32_t)cores;
 }
 
 static void copy_values(const za_config_t *config, za_settings_t *out)
@@ -175,6 +176,61 @@ static za_err_t check_tls(const za_settings_t *settings, char *problem, size_t p
     return err != ZA_OK ? err : check_file("tls.key", settings->tls_key, problem, problem_bytes);
 }
 
+ZA_PRINTF(4, 5)
+static za_err_t refuse_cores(char *problem, size_t problem_bytes, const za_cores_t *cores,
+                             const char *format, ...)
+{
+    char list[64];
+    char text[128];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    za_cores_print(cores, list, sizeof(list));
+    return refuse(problem, problem_bytes, text, list);
+}
+
+/** Workers, and a core for each if they are pinned. */
+static za_err_t fill_workers(const za_config_t *config, za_settings_t *out, char *problem,
+                             size_t problem_bytes)
+{
+    const char *pin = value_of(config, ZA_KEY_node_pin);
+    za_cores_t allowed = { 0 };
+    bool known = za_cores_allowed(&allowed) == ZA_OK; // if not, the start of the threads will tell
+    bool automatic = strcmp(pin, "auto") == 0;
+    if (!automatic && strcmp(pin, "none") != 0) {
+        za_err_t err = za_cores_parse(pin, &out->node_pin);
+        ZA_ASSERT(err == ZA_OK); // checked when it was set
+    }
+    if (out->node_workers == 0) {
+        out->node_workers = default_workers(&out->node_pin, &allowed);
+    }
+    if (automatic) {
+        za_numa_t numa;
+        za_numa_read(&numa, NULL);
+        if (za_cores_spread(&allowed, &numa, out->node_workers, &out->node_pin) != ZA_OK) {
+            return refuse_cores(problem, problem_bytes, &allowed,
+                                "node.pin = auto: %" PRIu32
+                                " workers need a core each, and this process may only use ",
+                                out->node_workers);
+        }
+    }
+    if (out->node_pin.count > 0 && out->node_pin.count < out->node_workers) {
+        return refuse_cores(problem, problem_bytes, &out->node_pin,
+                            "node.pin: %" PRIu32 " workers need a core each, and there are only ",
+                            out->node_workers);
+    }
+    for (uint32_t i = 0; known && i < out->node_pin.count; i++) {
+        if (!za_cores_have(&allowed, out->node_pin.cores[i])) {
+            return refuse_cores(problem, problem_bytes, &allowed,
+                                "node.pin: core %" PRIu16
+                                " is none of those this process may use: ",
+                                out->node_pin.cores[i]);
+        }
+    }
+    return ZA_OK;
+}
+
 za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, char *problem,
                                  size_t problem_bytes)
 {
@@ -183,8 +239,9 @@ za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, 
     if (out->node_name[0] == '\0') {
         default_name(out->node_name);
     }
-    if (out->node_workers == 0) {
-        out->node_workers = default_workers();
+    za_err_t err = fill_workers(config, out, problem, problem_bytes);
+    if (err != ZA_OK) {
+        return err;
     }
     if (out->node_advertise[0] == '\0') {
         if (is_wildcard(out->node_listen)) {

@@ -9,9 +9,10 @@ static za_threads_t *threads;
 static za_runtime_t *runtime;
 static _Atomic uint32_t got;
 
-static void start(const za_poller_t *poller, uint32_t workers)
+static void start_with(const za_poller_t *poller, uint32_t workers, const za_threads_opts_t *opts)
 {
     cr_assert(za_threads_create(poller, &threads) == ZA_OK, "threads");
+    za_threads_configure(threads, opts);
     const za_runtime_config_t config = { .workers = workers,
                                          .actors_max = 1000,
                                          .pool_bytes_max = 16u << 20,
@@ -21,6 +22,11 @@ static void start(const za_poller_t *poller, uint32_t workers)
                                          .host_context = threads };
     cr_assert(za_runtime_create(&config, &runtime) == ZA_OK, "runtime");
     cr_assert(za_threads_start(threads, runtime) == ZA_OK, "start");
+}
+
+static void start(const za_poller_t *poller, uint32_t workers)
+{
+    start_with(poller, workers, &(za_threads_opts_t){ 0 });
 }
 
 static void stop(void)
@@ -87,6 +93,85 @@ Test(threads, a_resting_worker_wakes_for_its_timers)
     tell_num(guest, spawn_counter(guest), 20); // a chain of 20 timers
     wait_for(&got, 1);
     stop();
+}
+
+static uint64_t parks(void)
+{
+    za_counters_t counters;
+    za_runtime_counters(runtime, &counters);
+    return counters.parks;
+}
+
+Test(threads, busy_waiting_workers_never_park)
+{
+    start_with(NULL, 2, &(za_threads_opts_t){ .busy_wait = true });
+    za_worker_t *guest = za_runtime_guest(runtime);
+    tell_num(guest, spawn_counter(guest), 5); // timers, with nothing to do in between
+    wait_for(&got, 1);
+    cr_expect(parks() == 0, "%u parks", (unsigned)parks());
+    stop();
+}
+
+static uint32_t pinned_to;
+
+static za_verdict_t check_core(za_ctx_t *ctx, counter_t *self, const t_Num *m)
+{
+    (void)ctx;
+    (void)self;
+    (void)m;
+    za_cores_t cores; // of this thread
+    cr_expect(za_cores_allowed(&cores) == ZA_OK && cores.count == 1, "one core");
+    cr_expect(cores.cores[0] == pinned_to, "core %u, not %u", cores.cores[0], pinned_to);
+    atomic_fetch_add_explicit(&got, 1, memory_order_release);
+    return ZA_DONE;
+}
+
+ZA_ACTOR(pinned, counter_t, (t_Num, check_core));
+
+Test(threads, a_pinned_worker_stays_on_its_core)
+{
+    za_threads_opts_t opts = { 0 };
+    cr_assert(za_cores_allowed(&opts.pin) == ZA_OK, "cores");
+    pinned_to = opts.pin.cores[opts.pin.count - 1];
+    opts.pin.cores[0] = (uint16_t)pinned_to;
+    opts.pin.count = 1;
+    start_with(NULL, 1, &opts);
+    za_worker_t *guest = za_runtime_guest(runtime);
+    const za_spawn_opts_t spawn = { .size = sizeof spawn };
+    za_ref_t ref;
+    za_err_t err = za_runtime_spawn(guest, &pinned_class, &spawn, ZA_REF_NONE, &ref);
+    cr_assert(err == ZA_OK, "spawn");
+    tell_num(guest, ref, 0);
+    wait_for(&got, 1);
+    stop();
+}
+
+Test(threads, a_core_that_is_not_allowed_stops_the_start)
+{
+    za_threads_opts_t opts = { .pin = { .count = 1 } };
+    za_cores_t allowed;
+    cr_assert(za_cores_allowed(&allowed) == ZA_OK, "cores");
+    while (za_cores_have(&allowed, opts.pin.cores[0])) {
+        opts.pin.cores[0]++;
+    }
+    za_runtime_config_t config = { .workers = 1,
+                                   .actors_max = 10,
+                                   .pool_bytes_max = 16u << 20,
+                                   .mailbox_default = 10,
+                                   .host = za_threads_host() };
+    cr_assert(za_threads_create(NULL, &threads) == ZA_OK, "threads");
+    config.host_context = threads;
+    cr_assert(za_runtime_create(&config, &runtime) == ZA_OK, "runtime");
+    za_threads_configure(threads, &opts);
+    cr_expect(za_threads_start(threads, runtime) == ZA_EINVAL, "no such core");
+    opts.pin.cores[0] = allowed.cores[0];
+    config.workers = 2;
+    za_runtime_destroy(runtime);
+    cr_assert(za_runtime_create(&config, &runtime) == ZA_OK, "runtime");
+    za_threads_configure(threads, &opts);
+    cr_expect(za_threads_start(threads, runtime) == ZA_EINVAL, "one core for two workers");
+    za_runtime_destroy(runtime);
+    za_threads_destroy(threads);
 }
 
 /* ---- the poller --------------------------------------------------------------------------- */

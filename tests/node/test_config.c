@@ -264,6 +264,55 @@ Test(settings, fills_in_what_is_derived)
     teardown();
 }
 
+static za_err_t settings_with_pin(const char *pin, const char *workers, za_settings_t *settings)
+{
+    setup();
+    set_insecure();
+    cr_assert(set("node.pin", pin) == ZA_OK && set("node.workers", workers) == ZA_OK);
+    za_err_t err = za_settings_from_config(config, settings, problem, PROBLEM_BYTES);
+    teardown();
+    return err;
+}
+
+Test(settings, workers_are_pinned_to_cores_that_are_allowed)
+{
+    static za_settings_t settings;
+    za_cores_t allowed;
+    char first[16];
+    cr_assert(za_cores_allowed(&allowed) == ZA_OK);
+    snprintf(first, sizeof first, "%u", allowed.cores[0]);
+    cr_assert(settings_with_pin("none", "3", &settings) == ZA_OK);
+    cr_expect(settings.node_pin.count == 0 && settings.node_workers == 3);
+    cr_assert(settings_with_pin("auto", "0", &settings) == ZA_OK);
+    cr_expect(settings.node_workers == settings.node_pin.count);
+    cr_assert(settings_with_pin(first, "0", &settings) == ZA_OK);
+    cr_expect(settings.node_workers == 1, "a worker for each core of the list");
+    cr_expect(settings.node_pin.cores[0] == allowed.cores[0]);
+}
+
+Test(settings, a_pin_that_cannot_be_kept_says_which_core_or_how_many)
+{
+    static za_settings_t settings;
+    za_cores_t allowed;
+    char other[16];
+    char first[16];
+    cr_assert(za_cores_allowed(&allowed) == ZA_OK);
+    uint32_t absent = 0;
+    while (za_cores_have(&allowed, absent)) {
+        absent++;
+    }
+    snprintf(other, sizeof other, "%u", absent);
+    snprintf(first, sizeof first, "%u", allowed.cores[0]);
+    cr_expect(settings_with_pin(other, "0", &settings) == ZA_ECONFIG);
+    cr_expect(problem_says("is none of those this process may use"), "%s", problem);
+    cr_expect(settings_with_pin(first, "2", &settings) == ZA_ECONFIG);
+    cr_expect(problem_says("node.pin: 2 workers need a core each"), "%s", problem);
+    if (allowed.count < ZA_WORKERS_MAX) {
+        cr_expect(settings_with_pin("auto", "64", &settings) == ZA_ECONFIG);
+        cr_expect(problem_says("node.pin = auto: 64 workers"), "%s", problem);
+    }
+}
+
 Test(settings, knows_loopback_addresses)
 {
     cr_expect(za_address_is_loopback("127.0.0.1:1"));

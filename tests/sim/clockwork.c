@@ -95,9 +95,8 @@ static za_verdict_t on_ring(za_ctx_t *ctx, clockwork_t *self, const work_Ring *r
 static za_verdict_t on_stopping(za_ctx_t *ctx, clockwork_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    if (!stopping->restarts) {
-        world_gone(self->instance);
-    }
+    (void)stopping;
+    world_gone(self->instance);
     return ZA_DONE;
 }
 

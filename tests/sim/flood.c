@@ -52,9 +52,8 @@ static za_verdict_t on_name_lost(za_ctx_t *ctx, small_t *self, const za_NameLost
 static za_verdict_t on_stopping(za_ctx_t *ctx, small_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    if (!stopping->restarts) {
-        world_gone(self->instance);
-    }
+    (void)stopping;
+    world_gone(self->instance);
     return ZA_DONE;
 }
 
@@ -102,9 +101,8 @@ static za_verdict_t flooder_tick(za_ctx_t *ctx, flooder_t *self, const work_Tick
 static za_verdict_t flooder_stopping(za_ctx_t *ctx, flooder_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    if (!stopping->restarts) {
-        world_gone(self->instance);
-    }
+    (void)stopping;
+    world_gone(self->instance);
     return ZA_DONE;
 }
 

@@ -80,9 +80,8 @@ static za_verdict_t on_name_lost(za_ctx_t *ctx, namer_t *self, const za_NameLost
 static za_verdict_t on_stopping(za_ctx_t *ctx, namer_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    if (!stopping->restarts) {
-        world_gone(self->instance);
-    }
+    (void)stopping;
+    world_gone(self->instance);
     return ZA_DONE;
 }
 

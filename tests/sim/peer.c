@@ -198,9 +198,8 @@ static za_verdict_t on_reborn(za_ctx_t *ctx, peer_t *self, const za_Reborn *rebo
 static za_verdict_t on_stopping(za_ctx_t *ctx, peer_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    if (!stopping->restarts) {
-        world_gone(self->instance);
-    }
+    (void)stopping;
+    world_gone(self->instance);
     return ZA_DONE;
 }
 
