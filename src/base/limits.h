@@ -31,7 +31,7 @@ enum {
     ZA_POOLS_MAX = ZA_WORKERS_MAX + ZA_GUESTS_MAX,
     ZA_ACTOR_SLOT_BITS = 28,     // of an actor id; the rest is the generation
     ZA_UIDS_MAX = 64,            // own uids, present and former; the oldest is forgotten
-    ZA_TIMERS_MAX = 1024 * 1024, // of one worker: address space of its heap
+    ZA_TIMERS_MAX = 1024 * 1024, // of one worker: what its wheel is made and measured for
     ZA_RUN_MESSAGES_MAX = 100,   // per actor run: long enough to amortise, short enough to be fair
     ZA_BEHAVIOURS_MAX = 512,     // pairs of classes: spawned as one, become another
     ZA_STASH_DEFAULT = 1000,     // messages of an actor: as many as a mailbox holds by default

@@ -324,34 +324,21 @@ void za_cancel(za_ctx_t *ctx, za_timer_t *timer)
     timer->id = 0;
 }
 
-/** Delivers one timer that is due, or frees it. */
-static void deliver(za_worker_t *worker, za_message_t *timer)
-{
-    za_cell_t *cell = za_cell_find(worker->runtime, timer->actor);
-    // relaxed: we fired or freed it ourselves
-    if (atomic_load_explicit(&timer->timer.state, memory_order_relaxed) == ZA_CANCELLED) {
-        za_message_drop(worker, timer);
-    } else if (timer->block.kind == ZA_KIND_RESUME) {
-        za_cell_command(worker, cell, timer);
-    } else {
-        za_cell_push(worker, cell, timer);
-    }
-}
-
 void za_timers_fire(za_worker_t *worker)
 {
-    enum { FIRE_MAX = 256, SWEEP_MAX = 64 }; // a turn is bounded
+    enum { WORK_MAX = 1024, FREE_MAX = 256 }; // a turn is bounded
     za_message_t *timer;
-    for (int i = 0; i < FIRE_MAX; i++) {
-        timer = za_timers_take(&worker->timers, worker->now_ns);
-        if (timer == NULL) {
-            break;
+    uint32_t work = WORK_MAX;
+    while ((timer = za_timers_take(&worker->timers, worker->now_ns, &work)) != NULL) {
+        za_cell_t *cell = za_cell_find(worker->runtime, timer->actor);
+        if (timer->block.kind == ZA_KIND_RESUME) {
+            za_cell_command(worker, cell, timer);
+        } else {
+            za_cell_push(worker, cell, timer);
         }
-        deliver(worker, timer);
     }
-    za_message_t *given_up[SWEEP_MAX];
-    uint32_t count = za_timers_sweep(&worker->timers, given_up, SWEEP_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        za_message_drop(worker, given_up[i]);
+    for (int i = 0; i < FREE_MAX && (timer = za_timers_take_cancelled(&worker->timers)) != NULL;
+         i++) {
+        za_message_drop(worker, timer);
     }
 }

@@ -1,7 +1,7 @@
 /**
  * Message: one block from a pool, a head of a cache line and the body behind it.
  *
- * A message belongs to one place at a time: the handler that makes it, a mailbox, a timer heap, a
+ * A message belongs to one place at a time: the handler that makes it, a mailbox, a timing wheel, a
  * table of kept ones. What is lost on the way turns into the notice of its loss in the same block,
  * so that the notice cannot fail.
  */
@@ -44,18 +44,20 @@ enum {
 
 /** Where a timer is; it stands where a message has its sender. */
 typedef struct za_timer_state {
-    _Atomic uint32_t state; // za_armed_t
-    uint32_t heap_index;    // of the home's heap
-    uint32_t period_ms;     // 0: once
-    uint32_t worker;        // the home: in whose heap it is
+    struct za_message *previous; // the home's: in its slot; of the first one: the last
+    uint32_t period_ms;          // 0: once
+    uint16_t slot;               // the home's: of its wheel
+    uint8_t worker;              // the home: in whose wheel it is
+    _Atomic uint8_t state;       // za_armed_t
 } za_timer_state_t;
 
 struct za_message {
     za_block_t block; // `bytes`: of the body
     union {
         const za_type_t *type;
-        uint64_t type_id; // ZA_FLAG_RAW
-        uint64_t reason;  // signals
+        uint64_t type_id;       // ZA_FLAG_RAW
+        uint64_t reason;        // signals
+        za_message_t *given_up; // timers cancelled by another worker than the home: the next one
     };
     uint64_t actor; // whom it is for, with the generation
     union {

@@ -99,7 +99,6 @@ void za_runtime_destroy(za_runtime_t *runtime)
     uint32_t count = runtime->config.workers + guest_count(runtime);
     za_blobs_deinit(&runtime->blobs); // their heads are blocks of the pools
     for (uint32_t i = 0; i < count; i++) {
-        za_timers_deinit(&runtime->workers[i].timers);
         za_pool_deinit(&runtime->workers[i].pool);
     }
     munmap(runtime->workers, runtime->workers_bytes);
@@ -260,6 +259,7 @@ za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
         za_cell_run(worker, cell);
     }
     flush_remote(worker);
+    za_timers_settle(&worker->timers);
     if (__builtin_expect(steps_back(worker), 0)) {
         za_pool_flush(&worker->pool);
         return become_idle(worker, true);

@@ -1,168 +1,284 @@
 #include "core/timers.h"
 
-#include <sys/mman.h>
-
 #include "base/assert.h"
 
 enum {
-    ARITY = 4,           // half the levels of a binary heap, and siblings share a cache line
-    SWEEP_COUNT_MIN = 64 // fewer dead timers are not worth a walk
-};
+    SEARCH_MAX = 16
+}; // so few in a slot are searched for the first, which costs less than moves
 
 void za_timers_init(za_timers_t *timers, uint32_t worker)
 {
-    *timers = (za_timers_t){ .worker = worker };
+    ZA_ASSERT(worker < ZA_POOLS_MAX);
+    *timers = (za_timers_t){ .worker = worker, .moving = ZA_WHEEL_NOWHERE };
     atomic_init(&timers->deadline_ns, UINT64_MAX);
 }
 
-void za_timers_deinit(za_timers_t *timers)
+static uint64_t get_deadline(const za_timers_t *timers)
 {
-    if (timers->heap != NULL) {
-        munmap(timers->heap, ZA_TIMERS_MAX * sizeof *timers->heap);
-        timers->heap = NULL;
-    }
+    return atomic_load_explicit(&timers->deadline_ns, memory_order_relaxed); // relaxed: the home's
 }
 
-static bool is_before(const za_timer_entry_t *a, const za_timer_entry_t *b)
+static void set_deadline(za_timers_t *timers, uint64_t due_ns)
 {
-    if (a->due_ns != b->due_ns) {
-        return a->due_ns < b->due_ns;
-    }
-    return a->message->ask < b->message->ask; // ids grow: equal due times fire in the order armed
-}
-
-static void put(za_timers_t *timers, uint32_t index, za_timer_entry_t entry)
-{
-    timers->heap[index] = entry;
-    entry.message->timer.heap_index = index;
-}
-
-static void sift_up(za_timers_t *timers, uint32_t index, za_timer_entry_t entry)
-{
-    while (index > 0) {
-        uint32_t parent = (index - 1) / ARITY;
-        if (!is_before(&entry, &timers->heap[parent])) {
-            break;
-        }
-        put(timers, index, timers->heap[parent]);
-        index = parent;
-    }
-    put(timers, index, entry);
-}
-
-static void sift_down(za_timers_t *timers, uint32_t index, za_timer_entry_t entry)
-{
-    for (;;) {
-        uint32_t first = index * ARITY + 1;
-        if (first >= timers->count) {
-            break;
-        }
-        uint32_t least = first;
-        uint32_t end = first + ARITY < timers->count ? first + ARITY : timers->count;
-        for (uint32_t child = first + 1; child < end; child++) {
-            if (is_before(&timers->heap[child], &timers->heap[least])) {
-                least = child;
-            }
-        }
-        if (!is_before(&timers->heap[least], &entry)) {
-            break;
-        }
-        put(timers, index, timers->heap[least]);
-        index = least;
-    }
-    put(timers, index, entry);
-}
-
-static void publish_deadline(za_timers_t *timers)
-{
-    uint64_t due = timers->count > 0 ? timers->heap[0].due_ns : UINT64_MAX;
+    timers->is_stale = false;
     // relaxed: a hint for others, exact for the home
-    if (due != atomic_load_explicit(&timers->deadline_ns, memory_order_relaxed)) {
-        atomic_store_explicit(&timers->deadline_ns, due, memory_order_relaxed);
+    if (due_ns != get_deadline(timers)) {
+        atomic_store_explicit(&timers->deadline_ns, due_ns, memory_order_relaxed);
     }
 }
 
-static void remove_at(za_timers_t *timers, uint32_t index)
+/* ---- slots: lists whose first knows the last ------------------------------------------------ */
+
+static za_message_t *next_of(const za_message_t *message)
 {
-    ZA_ASSERT(index < timers->count);
-    timers->count--;
-    if (index < timers->count) {
-        za_timer_entry_t moved = timers->heap[timers->count];
-        if (index > 0 && is_before(&moved, &timers->heap[(index - 1) / ARITY])) {
-            sift_up(timers, index, moved);
-        } else {
-            sift_down(timers, index, moved);
-        }
-    }
-    publish_deadline(timers);
+    // relaxed: the list is the home's
+    return (za_message_t *)atomic_load_explicit(&message->block.next, memory_order_relaxed);
 }
+
+static void set_next(za_message_t *message, za_message_t *next)
+{
+    // relaxed: the list is the home's
+    atomic_store_explicit(&message->block.next, (za_block_t *)next, memory_order_relaxed);
+}
+
+static void append(za_timers_t *timers, uint32_t slot, za_message_t *message)
+{
+    za_message_t *first = timers->slots[slot];
+    message->timer.slot = (uint16_t)slot;
+    set_next(message, NULL);
+    if (first == NULL) {
+        uint32_t level = slot / ZA_WHEEL_SLOTS;
+        message->timer.previous = message;
+        timers->slots[slot] = message;
+        timers->occupied[level] |= UINT64_C(1) << slot % ZA_WHEEL_SLOTS;
+        timers->levels |= 1U << level;
+        return;
+    }
+    message->timer.previous = first->timer.previous;
+    set_next(first->timer.previous, message);
+    first->timer.previous = message;
+}
+
+static void take_out(za_timers_t *timers, za_message_t *message)
+{
+    uint32_t slot = message->timer.slot;
+    ZA_ASSERT(slot < ZA_WHEEL_NOWHERE);
+    za_message_t *next = next_of(message);
+    message->timer.slot = ZA_WHEEL_NOWHERE;
+    if (message != timers->slots[slot]) {
+        set_next(message->timer.previous, next);
+        za_message_t *after = next != NULL ? next : timers->slots[slot];
+        after->timer.previous = message->timer.previous;
+        return;
+    }
+    timers->slots[slot] = next;
+    if (next != NULL) {
+        next->timer.previous = message->timer.previous;
+        return;
+    }
+    uint32_t level = slot / ZA_WHEEL_SLOTS;
+    timers->occupied[level] &= ~(UINT64_C(1) << slot % ZA_WHEEL_SLOTS);
+    timers->levels &= ~((uint32_t)(timers->occupied[level] == 0) << level);
+    if (slot == timers->moving) {
+        timers->moving = ZA_WHEEL_NOWHERE;
+    }
+}
+
+/* ---- the wheel ------------------------------------------------------------------------------ */
+
+/** At the highest digit in which it differs from the base. */
+static void place(za_timers_t *timers, za_message_t *message)
+{
+    uint64_t due_ns = message->due_ns > timers->base_ns ? message->due_ns : timers->base_ns;
+    uint64_t difference = due_ns ^ timers->base_ns;
+    // `| 1`: no difference is level 0 as well
+    uint32_t level = (63U - (uint32_t)__builtin_clzll(difference | 1)) / ZA_WHEEL_BITS;
+    uint32_t digit = (uint32_t)(due_ns >> level * ZA_WHEEL_BITS) % ZA_WHEEL_SLOTS;
+    append(timers, level * ZA_WHEEL_SLOTS + digit, message);
+}
+
+/** The slot with the first timer. All its timers are before those of any other. */
+static uint32_t first_slot(const za_timers_t *timers)
+{
+    uint32_t level = (uint32_t)__builtin_ctz(timers->levels);
+    return level * ZA_WHEEL_SLOTS + (uint32_t)__builtin_ctzll(timers->occupied[level]);
+}
+
+/** The least time that has its place in the slot, which is not before the base. */
+static uint64_t slot_start(const za_timers_t *timers, uint32_t slot)
+{
+    uint32_t shift = slot / ZA_WHEEL_SLOTS * ZA_WHEEL_BITS;
+    uint64_t digit = slot % ZA_WHEEL_SLOTS;
+    uint64_t higher = shift + ZA_WHEEL_BITS < 64
+                          ? timers->base_ns >> (shift + ZA_WHEEL_BITS) << (shift + ZA_WHEEL_BITS)
+                          : 0;
+    return higher | digit << shift;
+}
+
+/** The timer of the slot that is due first, of equals the oldest; NULL: too many to search. */
+static za_message_t *first_of(const za_timers_t *timers, uint32_t slot)
+{
+    za_message_t *message = timers->slots[slot];
+    if (slot < ZA_WHEEL_SLOTS) {
+        return message; // all of a nanosecond
+    }
+    za_message_t *first = message;
+    for (int i = 1; i < SEARCH_MAX; i++) {
+        message = next_of(message);
+        if (message == NULL) {
+            return first;
+        }
+        first = message->due_ns < first->due_ns ? message : first;
+    }
+    return next_of(message) == NULL ? first : NULL;
+}
+
+/** Moves one timer of the slot that goes down. In their order: those due together stay in it. */
+static void move_one(za_timers_t *timers)
+{
+    za_message_t *message = timers->slots[timers->moving];
+    take_out(timers, message);
+    place(timers, message);
+}
+
+/** When the first timer is due; if that lies among many, when their slot begins. */
+static void find_deadline(za_timers_t *timers)
+{
+    uint64_t due_ns = UINT64_MAX;
+    if (timers->levels != 0) {
+        uint32_t slot = first_slot(timers);
+        const za_message_t *first = first_of(timers, slot);
+        due_ns = first != NULL ? first->due_ns : slot_start(timers, slot);
+    }
+    set_deadline(timers, due_ns);
+}
+
+void za_timers_settle(za_timers_t *timers)
+{
+    if (timers->is_stale && timers->moving == ZA_WHEEL_NOWHERE) {
+        find_deadline(timers);
+    }
+}
+
+/** Takes out a timer that was cancelled or fires. */
+static void leave(za_timers_t *timers, za_message_t *message)
+{
+    take_out(timers, message);
+    timers->count--;
+    if (timers->count == 0) {
+        set_deadline(timers, UINT64_MAX);
+    } else if (message->due_ns == get_deadline(timers)) {
+        timers->is_stale = true; // who looks for the first each time, looks in vain most times
+    }
+}
+
+/* ---- arming --------------------------------------------------------------------------------- */
 
 za_err_t za_timers_arm(za_timers_t *timers, za_message_t *message)
 {
     if (timers->count >= ZA_TIMERS_MAX) {
         return ZA_ENOBUFS;
     }
-    if (timers->heap == NULL) {
-        void *heap = mmap(NULL, ZA_TIMERS_MAX * sizeof *timers->heap, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (heap == MAP_FAILED) {
-            return ZA_ENOBUFS;
-        }
-        timers->heap = heap;
-    }
-    message->timer.worker = timers->worker;
+    message->timer.worker = (uint8_t)timers->worker;
     // relaxed: whoever cancels on another worker got the actor through a run queue
     atomic_store_explicit(&message->timer.state, ZA_ARMED, memory_order_relaxed);
-    timers->count++;
-    sift_up(timers, timers->count - 1, (za_timer_entry_t){ message->due_ns, message });
-    publish_deadline(timers);
+    if (timers->count++ == 0) {
+        timers->base_ns = timers->now_ns; // nothing is in the way
+    }
+    if (timers->moving == ZA_WHEEL_NOWHERE) {
+        place(timers, message);
+    } else {
+        // Behind the older ones that have not gone down yet. It brings two of them down, so that
+        // the end comes, however many are armed meanwhile.
+        append(timers, timers->moving, message);
+        move_one(timers);
+        if (timers->moving != ZA_WHEEL_NOWHERE) {
+            move_one(timers);
+        }
+    }
+    if (message->due_ns < get_deadline(timers)) {
+        set_deadline(timers, message->due_ns);
+    }
     return ZA_OK;
 }
 
-/** Takes the timer from its actor, unless the actor gave it up. */
-static void fire(za_timers_t *timers, za_message_t *message)
+/* ---- firing --------------------------------------------------------------------------------- */
+
+/** The first timer, after what lies before it went down. NULL: not due, or the work is used up. */
+static za_message_t *find_first(za_timers_t *timers, uint32_t *work)
 {
-    uint32_t armed = ZA_ARMED;
-    // acquire: what the canceller did with it lies before we free it
-    if (!atomic_compare_exchange_strong_explicit(&message->timer.state, &armed, ZA_FIRED,
-                                                 memory_order_acquire, // pairs: timer-cancel
-                                                 memory_order_acquire)) {
-        // relaxed: a counter
-        atomic_fetch_sub_explicit(&timers->cancelled, 1, memory_order_relaxed);
+    for (; *work > 0; --*work) {
+        if (timers->moving != ZA_WHEEL_NOWHERE) {
+            move_one(timers);
+            continue;
+        }
+        if (timers->levels == 0) {
+            break;
+        }
+        uint32_t slot = first_slot(timers);
+        za_message_t *first = first_of(timers, slot);
+        if (first != NULL) {
+            set_deadline(timers, first->due_ns);
+            return first->due_ns <= timers->now_ns ? first : NULL;
+        }
+        uint64_t start_ns = slot_start(timers, slot);
+        if (start_ns > timers->now_ns) {
+            set_deadline(timers, start_ns);
+            break;
+        }
+        // All else is in later slots, which have the same places from the new base.
+        timers->base_ns = start_ns;
+        timers->moving = slot;
     }
+    return NULL;
 }
 
-za_message_t *za_timers_take(za_timers_t *timers, uint64_t now_ns)
+/** Takes the timer from its actor, unless the actor gave it up. */
+static bool try_fire(za_message_t *message)
 {
-    if (timers->count == 0 || timers->heap[0].due_ns > now_ns) {
-        return NULL;
+    uint8_t armed = ZA_ARMED;
+    // relaxed: only one of us and the canceller has it. What was cancelled is freed when it comes
+    // from the stack, which publishes it.
+    return atomic_compare_exchange_strong_explicit(&message->timer.state, &armed, ZA_FIRED,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+za_message_t *za_timers_take(za_timers_t *timers, uint64_t now_ns, uint32_t *work)
+{
+    timers->now_ns = now_ns;
+    while (get_deadline(timers) <= now_ns) {
+        za_message_t *first = find_first(timers, work);
+        if (first == NULL) {
+            return NULL;
+        }
+        --*work;
+        leave(timers, first);
+        if (try_fire(first)) {
+            return first;
+        }
     }
-    za_message_t *message = timers->heap[0].message;
-    remove_at(timers, 0);
-    fire(timers, message);
+    return NULL;
+}
+
+za_message_t *za_timers_take_cancelled(za_timers_t *timers)
+{
+    if (timers->given_up == NULL) {
+        // relaxed: a look that saves the exchange
+        if (atomic_load_explicit(&timers->cancelled, memory_order_relaxed) == NULL) {
+            return NULL;
+        }
+        timers->given_up = atomic_exchange_explicit(&timers->cancelled, NULL,
+                                                    memory_order_acquire); // pairs: timer-cancel
+    }
+    za_message_t *message = timers->given_up;
+    timers->given_up = message->given_up;
+    if (message->timer.slot != ZA_WHEEL_NOWHERE) { // else it was due, and cancelled
+        leave(timers, message);
+    }
     return message;
 }
 
-uint32_t za_timers_sweep(za_timers_t *timers, za_message_t **out, uint32_t max)
-{
-    // relaxed: a counter
-    uint32_t cancelled = atomic_load_explicit(&timers->cancelled, memory_order_relaxed);
-    if (cancelled < SWEEP_COUNT_MIN || cancelled < timers->count / 2) {
-        return 0;
-    }
-    uint32_t found = 0;
-    for (uint32_t i = timers->count; i > 0 && found < max; i--) {
-        za_message_t *message = timers->heap[i - 1].message;
-        if (atomic_load_explicit(&message->timer.state,
-                                 memory_order_acquire) == // pairs: timer-cancel
-            ZA_CANCELLED) {
-            remove_at(timers, i - 1);
-            out[found++] = message;
-        }
-    }
-    atomic_fetch_sub_explicit(&timers->cancelled, found, memory_order_relaxed);
-    return found;
-}
+/* ---- cancelling ----------------------------------------------------------------------------- */
 
 za_cancel_t za_timers_cancel(za_timers_t *timers, za_timers_t *home, za_message_t *message)
 {
@@ -171,17 +287,22 @@ za_cancel_t za_timers_cancel(za_timers_t *timers, za_timers_t *home, za_message_
         if (atomic_load_explicit(&message->timer.state, memory_order_relaxed) != ZA_ARMED) {
             return ZA_CANCEL_FIRED;
         }
-        remove_at(timers, message->timer.heap_index);
+        leave(timers, message);
         return ZA_CANCEL_YOURS;
     }
-    uint32_t armed = ZA_ARMED;
-    // release: the home frees the message after our last use. relaxed on failure: it is queued, and
-    // the mailbox publishes it.
+    uint8_t armed = ZA_ARMED;
+    // relaxed: see try_fire; a timer that fired is queued, and the mailbox publishes it
     if (!atomic_compare_exchange_strong_explicit(&message->timer.state, &armed, ZA_CANCELLED,
-                                                 memory_order_release, // pairs: timer-cancel
-                                                 memory_order_relaxed)) {
+                                                 memory_order_relaxed, memory_order_relaxed)) {
         return ZA_CANCEL_FIRED;
     }
-    atomic_fetch_add_explicit(&home->cancelled, 1, memory_order_relaxed); // relaxed: a counter
+    // relaxed: the exchange checks it
+    za_message_t *top = atomic_load_explicit(&home->cancelled, memory_order_relaxed);
+    do {
+        message->given_up = top;
+        // release: the home frees the message after our last use
+    } while (!atomic_compare_exchange_weak_explicit(&home->cancelled, &top, message,
+                                                    memory_order_release, // pairs: timer-cancel
+                                                    memory_order_relaxed));
     return ZA_CANCEL_HOMES;
 }
