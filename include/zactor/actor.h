@@ -90,7 +90,7 @@ typedef struct za_spawn_opts {
     uint64_t tag;                   // returned in za_Spawned and za_SpawnFailed
     const za_type_t *args_type;     // ZA_ARGS: the actor's first message, again at each restart
     const void *args;
-    uint32_t stash; // messages put aside at most; 0: 1000
+    uint32_t stash;  // messages put aside at most; 0: 1000
     uint32_t worker; // 1 + index of the worker that alone runs it; 0: any. Not for za_spawn_on
 } za_spawn_opts_t;
 
@@ -229,6 +229,14 @@ ZA_MUST_USE ZA_API za_err_t za_every(za_ctx_t *ctx, uint32_t period_ms, const za
                                      const void *message, za_timer_t *out);
 /** A cancelled timer's message is never delivered, even if it was queued. Sets *timer to {0}. */
 ZA_API void za_cancel(za_ctx_t *ctx, za_timer_t *timer);
+
+/**
+ * The actor gets za_ReceiveTimeout when it handled no message of a user (an answer is one, a timer
+ * or another notification is not) for `timeout_ms`, and again after each further such time. Never
+ * early, late by at most an eighth. 0 turns it off; a new call begins anew; a restart turns it off.
+ * Costs nothing per message. ZA_ENOBUFS ZA_ESTOPPING: what was set before stays. (Akka's.)
+ */
+ZA_MUST_USE ZA_API za_err_t za_receive_timeout(za_ctx_t *ctx, uint32_t timeout_ms);
 
 /* ---- spawning and supervision ------------------------------------------------------------- */
 

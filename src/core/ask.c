@@ -30,8 +30,7 @@ void za_record_cancel(za_worker_t *worker, za_message_t *record)
     }
 }
 
-/** Puts the record into the table and arms it; on an error it is freed. */
-static za_err_t record_begin(za_worker_t *worker, za_cell_t *cell, za_message_t *record)
+za_err_t za_record_begin(za_worker_t *worker, za_cell_t *cell, za_message_t *record)
 {
     za_extra_t *extra = za_cell_extra(worker, cell);
     za_err_t err = ZA_ENOBUFS;
@@ -155,7 +154,7 @@ za_err_t za_ask_open(za_ctx_t *ctx, za_ref_t to, uint32_t timeout_ms, uint64_t t
     record->ask = za_worker_next_id(worker);
     record->timer.period_ms = 0;
     record->due_ns = worker->now_ns + shorten(ctx, timeout_ms) * NS_PER_MS;
-    za_err_t err = record_begin(worker, ctx->cell, record);
+    za_err_t err = za_record_begin(worker, ctx->cell, record);
     if (err == ZA_OK) {
         if (to.node != 0) {
             za_list_append(&ctx->cell->extra->far_asks, &ask->far);
@@ -292,7 +291,7 @@ static za_err_t start_timer(za_ctx_t *ctx, uint32_t delay_ms, uint32_t period_ms
     record->ask = za_worker_next_id(worker);
     record->timer.period_ms = period_ms;
     record->due_ns = worker->now_ns + delay_ms * NS_PER_MS;
-    za_err_t err = record_begin(worker, ctx->cell, record);
+    za_err_t err = za_record_begin(worker, ctx->cell, record);
     if (err == ZA_OK && out != NULL) {
         out->id = record->ask;
     }

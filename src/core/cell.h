@@ -90,6 +90,8 @@ struct za_extra {
     uint32_t backoff_step; // restarts in a row
     uint64_t window_ms;
     uint64_t started_ms;
+    uint64_t idle;             // id of the receive timeout's tick; 0: none
+    uint64_t notices;          // handled that no user sent
     const za_class_t *spawned; // its class before it became another; NULL: it did not
     // Messages beside the mailbox.
     za_aside_t stash;

@@ -26,7 +26,9 @@ typedef enum za_kind {
     ZA_KIND_UNWATCH,
     ZA_KIND_DOWN,    // a za_Down for watch `ask`
     ZA_KIND_TIMER,   // of za_after and za_every: id `ask`
+    ZA_KIND_IDLE,    // tick of a receive timeout: id `ask`
     ZA_KIND_TIMEOUT, // of an ask
+                     // of an ask
     ZA_KIND_RESUME,  // command: the backoff is over
     ZA_KIND_STOP,    // command: `reason`
 } za_kind_t;

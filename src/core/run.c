@@ -205,8 +205,7 @@ static void handle_again(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
     za_handle(worker, cell, message, message->type, za_body(message), tag);
 }
 
-/** A message of the runtime itself. */
-static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+static void dispatch_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
     switch ((za_kind_t)message->block.kind) {
     case ZA_KIND_NOTIFY:
@@ -217,6 +216,9 @@ static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *me
         break;
     case ZA_KIND_TIMER:
         handle_timer(worker, cell, message);
+        break;
+    case ZA_KIND_IDLE:
+        za_idle_tick(worker, cell, message);
         break;
     case ZA_KIND_TIMEOUT:
         za_ask_timed_out(worker, cell, message);
@@ -235,6 +237,19 @@ static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *me
         break;
     default:
         ZA_ASSERT(!"a message that no mailbox may have");
+    }
+}
+
+/** A message of the runtime itself. */
+static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    // relaxed, both: the owner's
+    uint64_t before = atomic_load_explicit(&cell->handled, memory_order_relaxed);
+    worker->ctx.signal = true;
+    dispatch_signal(worker, cell, message);
+    worker->ctx.signal = false;
+    if (cell->extra != NULL) {
+        cell->extra->notices += atomic_load_explicit(&cell->handled, memory_order_relaxed) - before;
     }
 }
 

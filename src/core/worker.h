@@ -57,6 +57,7 @@ struct za_ctx {
     bool kept_copy;     // of a notification that has no block
     bool stop;          // za_stop of itself
     bool stopping;      // za_Stopping is handled
+    bool signal;        // what is handled comes from the runtime
 };
 
 /** A ring of runnable actors: the owner pushes, everybody pops. */
@@ -361,6 +362,11 @@ void za_cell_obey(za_worker_t *worker, za_cell_t *cell);
 /** Goes on with an actor that is not running. False: it waits for a command. */
 bool za_cell_step(za_worker_t *worker, za_cell_t *cell);
 
+/* ---- idle.c ------------------------------------------------------------------------------- */
+
+/** A tick of the receive timeout came out of the mailbox. */
+void za_idle_tick(za_worker_t *worker, za_cell_t *cell, za_message_t *tick);
+
 /* ---- become.c ----------------------------------------------------------------------------- */
 
 /** A restart: the handlers are those it was spawned with. */
@@ -386,6 +392,8 @@ void za_cell_replay(za_cell_t *cell, za_aside_t *older);
 /** A timer or ask record of the actor, under its id; NULL if it was given up. */
 za_message_t *za_record_get(const za_cell_t *cell, uint64_t id);
 void za_record_forget(za_cell_t *cell, uint64_t id);
+/** Puts the record into the table under its `ask` and arms it; on an error it is freed. */
+za_err_t za_record_begin(za_worker_t *worker, za_cell_t *cell, za_message_t *record);
 /** Ends all timers, asks, kept messages and watches of an actor. */
 void za_records_clear(za_worker_t *worker, za_cell_t *cell);
 /** Cancels and frees a record that is no longer in the table. */
