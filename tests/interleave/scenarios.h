@@ -1,0 +1,15 @@
+/** All scenarios: one line here and in scenarios.c for each. */
+#pragma once
+
+#include "check.h"
+
+extern const zc_scenario_t zc_mailbox;
+extern const zc_scenario_t zc_mailbox_busy;
+extern const zc_scenario_t zc_mailbox_chain;
+extern const zc_scenario_t zc_mailbox_claim;
+extern const zc_scenario_t zc_mailbox_bound;
+extern const zc_scenario_t zc_ring;
+extern const zc_scenario_t zc_ring_chain;
+extern const zc_scenario_t zc_ring_full;
+extern const zc_scenario_t zc_pool;
+extern const zc_scenario_t zc_pool_pass;
