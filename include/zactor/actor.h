@@ -53,7 +53,8 @@ typedef struct za_class {
 /** What happens to a message that finds the mailbox full. */
 typedef enum za_overflow {
     ZA_REJECT = 0,      // the sender gets ZA_EFULL; from another node: a dead letter
-    ZA_DROP_NEWEST = 1, // ZA_OK, a dead letter
+    ZA_DROP_NEWEST = 1, // ZA_OK, and the message is a dead letter
+    ZA_DROP_OLDEST = 2, // ZA_OK, and the oldest user message that waits is a dead letter
 } za_overflow_t;
 
 typedef enum za_restart {

@@ -35,7 +35,9 @@ enum {
     ZA_RUN_MESSAGES_MAX = 100,   // per actor run: long enough to amortise, short enough to be fair
     ZA_BEHAVIOURS_MAX = 512,     // pairs of classes: spawned as one, become another
     ZA_STASH_DEFAULT = 1000,     // messages of an actor: as many as a mailbox holds by default
-    ZA_TURN_RUNS_MAX = 64,       // per turn, so that the host gets to poll
+    ZA_DROP_SLACK =
+        2 * ZA_POOLS_MAX,  // beyond the bound of a drop-oldest mailbox: see mailbox_drop.h
+    ZA_TURN_RUNS_MAX = 64, // per turn, so that the host gets to poll
 };
 
 static_assert(ZA_CHUNK_BYTES_MAX <= ZA_FRAME_BYTES_MAX, "a chunk is a frame");

@@ -28,6 +28,13 @@ typedef enum za_status {
     ZA_STATUS_BACKOFF,    // waits for ZA_KIND_RESUME
 } za_status_t;
 
+/** What is special about the head of the mailbox. */
+typedef enum za_head {
+    ZA_HEAD_PLAIN,
+    ZA_HEAD_DONE,   // it is handled, its successor not linked yet
+    ZA_HEAD_SHARED, // senders take it as well; see mailbox_drop.h
+} za_head_t;
+
 typedef struct za_extra za_extra_t;
 
 typedef struct za_cell {
@@ -49,7 +56,7 @@ typedef struct za_cell {
     _Atomic uint64_t handled;
     _Atomic uint32_t restarts;
     uint8_t status;    // za_status_t
-    uint8_t head_done; // the head of the mailbox is handled, its successor not linked yet
+    uint8_t head_done; // za_head_t
     uint8_t started;   // its start was handled: za_Stopping is due
     uint8_t why;       // za_Reason of the end
     // The parent; the free list of a worker when dead.
@@ -97,11 +104,15 @@ struct za_extra {
     za_aside_t stash;
     za_aside_t replay;  // ahead of the mailbox
     uint32_t stash_max; // 0: ZA_STASH_DEFAULT
+    za_aside_t passed;  // with the lock of mailbox_drop.h: came before all in the mailbox
 };
 
-#define ZA_BOUND_DROPS UINT32_C(0x80000000)  // policy bit of `bound`: drop the newest, answer OK
-#define ZA_BOUND_PLACED UINT32_C(0x20000000) // in `bound`: it runs on za_extra_t.home alone
-#define ZA_BOUND_COUNT UINT32_C(0x1fffffff)  // the bound itself
+// Bits of `bound`.
+#define ZA_BOUND_DROPS_NEWEST UINT32_C(0x80000000) // what a full mailbox does: else ZA_EFULL
+#define ZA_BOUND_DROPS_OLDEST UINT32_C(0x40000000)
+#define ZA_BOUND_PLACED UINT32_C(0x20000000) // it runs on za_extra_t.home alone
+#define ZA_BOUND_LOCKED UINT32_C(0x10000000) // somebody takes the head; see mailbox_drop.h
+#define ZA_BOUND_COUNT ((uint32_t)ZA_MAILBOX_BOUND_MAX) // the bound itself
 
 enum { ZA_SLOT_MASK = (1 << ZA_ACTOR_SLOT_BITS) - 1 };
 

@@ -1,7 +1,7 @@
 /** The node's side of the runtime: what enters from other nodes and foreign threads. */
 #include <string.h>
 
-#include "core/worker.h"
+#include "core/mailbox_drop.h"
 
 static bool is_stopping(const za_runtime_t *runtime)
 {
@@ -68,11 +68,15 @@ void za_runtime_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_m
         refuse(worker, message, za_Reason_REASON_NO_ACTOR);
         return;
     }
-    if (!incoming->reply && !za_mailbox_admit(&cell->mailbox)) {
+    bool full = !incoming->reply && !za_mailbox_admit(&cell->mailbox);
+    if (full && !za_drop_admit(cell)) {
         refuse(worker, message, za_Reason_REASON_MAILBOX_FULL);
         return;
     }
     za_cell_push(worker, cell, message);
+    if (full) {
+        za_drop_settle(worker, cell);
+    }
 }
 
 za_err_t za_runtime_tell(za_worker_t *worker, const za_outgoing_t *message)

@@ -29,7 +29,7 @@ typedef struct za_mailbox {
 } za_mailbox_t;
 
 #define ZA_MAILBOX_BUSY ((za_message_t *)1)
-#define ZA_MAILBOX_BOUND_MAX INT32_MAX // half of what `admitted` counts: it can be behind or ahead
+#define ZA_MAILBOX_BOUND_MAX 0x0fffffff // `admitted` can be ahead and behind; see ZA_BOUND_COUNT
 
 /**
  * Appends the chain `first` .. `last`, linked by block.next, whose end is NULL, with one exchange.
@@ -41,8 +41,9 @@ static inline za_push_t za_mailbox_push_chain(za_mailbox_t *mailbox, za_message_
     za_message_t *previous = atomic_exchange_explicit(&mailbox->newest, last,
                                                       memory_order_acq_rel); // pairs: mailbox-idle
     if (previous == NULL) {
-        // relaxed: the caller schedules, and the run queue publishes it
-        atomic_store_explicit(&mailbox->oldest, first, memory_order_relaxed);
+        // The run queue publishes it to the owner; release is for senders that drop.
+        atomic_store_explicit(&mailbox->oldest, first,
+                              memory_order_release); // pairs: mailbox-first
         return ZA_PUSH_WOKE;
     }
     if (previous == ZA_MAILBOX_BUSY) {

@@ -1,7 +1,7 @@
 /** Running an actor: its commands, its messages, and going idle without losing one of either. */
 #include <string.h>
 
-#include "core/worker.h"
+#include "core/mailbox_drop.h"
 
 enum { FORGET_BATCH = 16 }; // one write to the producers' line for so many messages
 
@@ -339,7 +339,7 @@ static inline leave_t leave_head(za_worker_t *worker, za_cell_t *cell, za_messag
     za_advance_t advance =
         za_mailbox_advance(&cell->mailbox, head, may_idle ? NULL : ZA_MAILBOX_BUSY);
     if (advance == ZA_ADVANCE_LATER) {
-        cell->head_done = 1;
+        cell->head_done = ZA_HEAD_DONE;
         return LEFT_NOT;
     }
     za_message_settle(worker, cell, head);
@@ -427,12 +427,12 @@ static bool replay_one(za_worker_t *worker, za_cell_t *cell, run_t *run)
 
 static ready_t get_ready_slowly(za_worker_t *worker, za_cell_t *cell, run_t *run)
 {
-    if (__builtin_expect(cell->head_done, 0)) {
+    if (__builtin_expect(cell->head_done == ZA_HEAD_DONE, 0)) {
         za_message_t *head = za_mailbox_head(&cell->mailbox);
         if (za_mailbox_advance(&cell->mailbox, head, ZA_MAILBOX_BUSY) == ZA_ADVANCE_LATER) {
             return READY_NOT;
         }
-        cell->head_done = 0;
+        cell->head_done = ZA_HEAD_PLAIN;
         za_message_settle(worker, cell, head);
     }
     for (;;) {
@@ -511,13 +511,41 @@ static void run_any(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
     za_schedule_last(worker, cell);
 }
 
+/** As run_any, where senders may take the head: a message is taken out before it is handled. */
+static void run_shared(za_worker_t *worker, za_cell_t *cell)
+{
+    run_t run = run_begin(cell, ZA_RUN_MESSAGES_MAX);
+    ready_t ready;
+    while ((ready = get_ready_slowly(worker, cell, &run)) == READY && run.left > 0) {
+        if (cell->head_done != ZA_HEAD_SHARED) {
+            run_any(worker, cell, run.left); // it ended
+            return;
+        }
+        za_message_t *message;
+        za_take_t take = za_drop_take(worker, cell, &message);
+        if (take == ZA_TAKE_LATER) {
+            break;
+        }
+        if (take == ZA_TAKEN) {
+            run.left--;
+            handle_message(worker, cell, message);
+            za_message_settle(worker, cell, message);
+        } else if (run_idle(worker, cell)) {
+            return;
+        }
+    }
+    if (ready != READY_GONE) {
+        za_schedule_last(worker, cell);
+    }
+}
+
 /** True if there is one message of a user, and nothing else to do: so go conversations. */
 static inline bool is_lone(const za_cell_t *cell, const za_message_t *head)
 {
     // relaxed: only compared
     return head != NULL &&
            head == atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed) &&
-           head->block.kind == ZA_KIND_USER && !cell->head_done && is_plain(cell);
+           !cell->head_done && head->block.kind == ZA_KIND_USER && is_plain(cell);
 }
 
 void za_cell_run(za_worker_t *worker, za_cell_t *cell)
@@ -528,7 +556,11 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
     ctx->id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: the owner's
     za_message_t *head = za_mailbox_head(&cell->mailbox);
     if (!is_lone(cell, head)) {
-        run_any(worker, cell, ZA_RUN_MESSAGES_MAX);
+        if (__builtin_expect(cell->head_done == ZA_HEAD_SHARED, 0)) {
+            run_shared(worker, cell);
+        } else {
+            run_any(worker, cell, ZA_RUN_MESSAGES_MAX);
+        }
         return;
     }
     za_mailbox_make_room(&cell->mailbox, 1);

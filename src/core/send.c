@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/worker.h"
+#include "core/mailbox_drop.h"
 
 /* ---- logging ------------------------------------------------------------------------------ */
 
@@ -50,7 +50,7 @@ void za_log(za_ctx_t *ctx, int level, const char *format, ...)
 
 /* ---- one message -------------------------------------------------------------------------- */
 
-/** A drop-newest mailbox was full: accepted and lost. */
+/** The mailbox was full, and its policy is to drop the message: accepted and lost. */
 static void drop_newest(za_worker_t *worker, const za_outgoing_t *out)
 {
     za_dead_letter(worker, za_Reason_REASON_MAILBOX_FULL);
@@ -76,21 +76,44 @@ static inline za_cell_t *find_live(za_runtime_t *runtime, uint64_t id)
 typedef enum admit {
     ADMIT,
     ADMIT_REJECT,
+    ADMIT_OVER, // beyond the bound: the oldest is dropped after the push
     ADMIT_DROP, // accepted and lost
 } admit_t;
 
 /** Counts the message in, or answers why not. */
-static inline admit_t admit(za_worker_t *worker, za_cell_t *cell, za_kind_t kind)
+static inline admit_t admit(za_cell_t *cell, za_kind_t kind)
 {
     if (kind != ZA_KIND_USER || __builtin_expect(za_mailbox_admit(&cell->mailbox), 1)) {
         return ADMIT;
     }
     // relaxed: constant while the actor lives
-    if (atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_DROPS) {
+    uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
+    if (za_drop_admit(cell)) {
+        return ADMIT_OVER;
+    }
+    if (bound & (ZA_BOUND_DROPS_NEWEST | ZA_BOUND_DROPS_OLDEST)) {
         return ADMIT_DROP;
     }
-    ZA_TALLY(worker, rejected);
     return ADMIT_REJECT;
+}
+
+static __attribute__((noinline)) za_err_t reject(za_worker_t *worker, uint64_t id)
+{
+    if (find_live(worker->runtime, id) == NULL) {
+        return ZA_EGONE; // it ended meanwhile, and its policy with it
+    }
+    ZA_TALLY(worker, rejected);
+    return ZA_EFULL;
+}
+
+static inline void push_admitted(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
+                                 admit_t admitted)
+{
+    ZA_TALLY(worker, sent);
+    za_cell_push(worker, cell, message);
+    if (__builtin_expect(admitted == ADMIT_OVER, 0)) {
+        za_drop_settle(worker, cell);
+    }
 }
 
 enum { WORD = 8, WORDS_MAX = 4 };
@@ -131,11 +154,11 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
     if (__builtin_expect(bytes > ZA_MESSAGE_BYTES_MAX, 0)) {
         return ZA_ETOOBIG;
     }
-    admit_t admitted = admit(worker, cell, kind);
-    if (__builtin_expect(admitted != ADMIT, 0)) {
-        if (admitted == ADMIT_REJECT) {
-            return ZA_EFULL;
-        }
+    admit_t admitted = admit(cell, kind);
+    if (__builtin_expect(admitted == ADMIT_REJECT, 0)) {
+        return reject(worker, out->to.actor);
+    }
+    if (__builtin_expect(admitted == ADMIT_DROP, 0)) {
         drop_newest(worker, out);
         return ZA_OK;
     }
@@ -151,8 +174,7 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
     message->ask = out->ask;
     message->deadline_ms = out->deadline_ms;
     za_message_fill(message, out->type, out->body, bytes);
-    ZA_TALLY(worker, sent);
-    za_cell_push(worker, cell, message);
+    push_admitted(worker, cell, message, admitted);
     return ZA_OK;
 }
 
@@ -212,7 +234,8 @@ static bool batch_open(za_worker_t *worker, uint64_t actor)
     }
     // relaxed: constant while the actor lives. One that drops is told one by one.
     uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
-    uint32_t want = (bound & ZA_BOUND_DROPS) != 0 ? 0 : bound / ZA_BATCH_SHARE;
+    bool drops = (bound & (ZA_BOUND_DROPS_NEWEST | ZA_BOUND_DROPS_OLDEST)) != 0;
+    uint32_t want = drops ? 0 : (bound & ZA_BOUND_COUNT) / ZA_BATCH_SHARE;
     want = want < ZA_BATCH_MAX ? want : ZA_BATCH_MAX;
     uint32_t credit = want < 2 ? 0 : za_mailbox_admit_block(&cell->mailbox, want);
     if (credit == 0) {
@@ -401,9 +424,9 @@ static za_err_t move_local(za_worker_t *worker, const za_outgoing_t *out, za_mes
         return ZA_EGONE;
     }
     za_kind_t kind = out->reply ? ZA_KIND_REPLY : ZA_KIND_USER;
-    admit_t admitted = admit(worker, cell, kind);
+    admit_t admitted = admit(cell, kind);
     if (admitted == ADMIT_REJECT) {
-        return ZA_EFULL;
+        return reject(worker, out->to.actor);
     }
     if (admitted == ADMIT_DROP) {
         drop_newest(worker, out);
@@ -415,8 +438,7 @@ static za_err_t move_local(za_worker_t *worker, const za_outgoing_t *out, za_mes
     message->sender = out->sender;
     message->ask = out->ask;
     message->deadline_ms = out->deadline_ms;
-    ZA_TALLY(worker, sent);
-    za_cell_push(worker, cell, message);
+    push_admitted(worker, cell, message, admitted);
     return ZA_OK;
 }
 

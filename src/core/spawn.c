@@ -1,7 +1,7 @@
 /** Spawning: a slot, a state, a place among the children, and the first run. */
 #include <string.h>
 
-#include "core/worker.h"
+#include "core/mailbox_drop.h"
 
 enum { CLAIM_TRIES = 8 }; // free cells with late messages in them are rare
 
@@ -189,7 +189,8 @@ za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell)
 static bool needs_extra(const za_spawn_opts_t *opts, za_ref_t owner)
 {
     return opts->max_restarts > 0 || opts->on_limit != ZA_LIMIT_STOP || opts->args_type != NULL ||
-           owner.actor != 0 || opts->stash != 0 || opts->worker != 0;
+           owner.actor != 0 || opts->stash != 0 || opts->worker != 0 ||
+           opts->overflow == ZA_DROP_OLDEST;
 }
 
 static za_err_t fill_extra(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
@@ -265,7 +266,7 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
     // relaxed, all of them: published by the id
     uint32_t before = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_COUNT;
     za_mailbox_make_room(&cell->mailbox, bound - before);
-    bound |= opts->overflow == ZA_DROP_NEWEST ? ZA_BOUND_DROPS : 0;
+    bound |= opts->overflow == ZA_DROP_NEWEST ? ZA_BOUND_DROPS_NEWEST : 0;
     bound |= opts->worker != 0 ? ZA_BOUND_PLACED : 0;
     atomic_store_explicit(&cell->bound, bound, memory_order_relaxed);
     atomic_store_explicit(&cell->class_, class_, memory_order_relaxed);
@@ -277,12 +278,15 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
                           memory_order_relaxed);
     cell->watchers = NULL;
     cell->status = ZA_STATUS_STARTING;
-    cell->head_done = 0;
+    cell->head_done = ZA_HEAD_PLAIN;
     cell->started = 0;
     cell->why = 0;
     cell->escalates = 0;
     cell->previous = 0;
     cell->next = 0;
+    if (opts->overflow == ZA_DROP_OLDEST) {
+        za_drop_open(cell);
+    }
 }
 
 static void adopt(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
@@ -309,7 +313,7 @@ static za_err_t read_opts(const za_runtime_t *runtime, const za_class_t *class_,
     }
     *opts = (za_spawn_opts_t){ 0 };
     memcpy(opts, given, given->size < sizeof *opts ? given->size : sizeof *opts);
-    if ((opts->args_type != NULL) != (opts->args != NULL) || opts->overflow > ZA_DROP_NEWEST ||
+    if ((opts->args_type != NULL) != (opts->args != NULL) || opts->overflow > ZA_DROP_OLDEST ||
         opts->restart > ZA_RESTART_NEVER || opts->on_limit > ZA_LIMIT_ESCALATE ||
         opts->worker > runtime->config.workers) {
         return ZA_EINVAL;
@@ -383,6 +387,7 @@ za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
     return ZA_OK;
 
 fail_name:
+    za_drop_close(cell);
     atomic_store_explicit(&cell->id, za_id_dead(id), memory_order_release); // pairs: cell-id
     cell->status = ZA_STATUS_DEAD;
 fail_parts:

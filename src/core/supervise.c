@@ -1,7 +1,7 @@
 /** Supervision: how an actor starts, fails, restarts in place, and ends. */
 #include <string.h>
 
-#include "core/worker.h"
+#include "core/mailbox_drop.h"
 
 /* ---- starting ----------------------------------------------------------------------------- */
 
@@ -245,6 +245,7 @@ static void drain(za_worker_t *worker, za_cell_t *cell)
     if (cell->extra != NULL) {
         drain_aside(worker, cell, &cell->extra->stash);
         drain_aside(worker, cell, &cell->extra->replay);
+        drain_aside(worker, cell, &cell->extra->passed);
     }
     for (;;) {
         za_message_t *head = za_mailbox_head(&cell->mailbox);
@@ -301,6 +302,7 @@ static void finish(za_worker_t *worker, za_cell_t *cell)
     }
     atomic_store_explicit(&cell->id, za_id_dead(self.actor),
                           memory_order_release); // pairs: cell-id
+    za_drop_close(cell);
     drain(worker, cell);
     za_watchers_tell(worker, cell, self, reason);
     za_cell_free_parts(worker, cell);

@@ -174,7 +174,7 @@ static za_err_t spawn_local(za_node_t *node, const za_effect_t *effect, za_ref_t
         .size = sizeof opts,
         .name = spec->name,
         .mailbox = spec->mailbox,
-        .overflow = spec->overflow <= ZA_DROP_NEWEST ? (za_overflow_t)spec->overflow : ZA_REJECT,
+        .overflow = spec->overflow <= ZA_DROP_OLDEST ? (za_overflow_t)spec->overflow : ZA_REJECT,
         .restart =
             spec->restart <= ZA_RESTART_NEVER ? (za_restart_t)spec->restart : ZA_RESTART_NEVER,
         .max_restarts = spec->max_restarts,
