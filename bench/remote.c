@@ -5,7 +5,6 @@
 // One JSON object per line. Beside ours runs `limit`: the same TLS over blocking sockets, without
 // actors, in the same run, because only ratios inside one run mean anything on a shared machine.
 
-#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -23,14 +22,13 @@
 #include "counting.h"
 #include "net/pki_file.h"
 #include "net/tls_mbedtls.h"
+#include "report.h"
 #include "remote.za.h"
 
 enum {
-    RUNS_MAX = 9,
     WINDOW = 16384,        // payloads on their way at most
     PROGRESS_EVERY = 1024, // payloads between two answers of the sink
     PAYLOAD_BYTES = 64,
-    LATENCIES_MAX = 200000,
     START_MS = 20000,
 };
 
@@ -52,44 +50,6 @@ _Noreturn static void fail(const char *what)
 {
     fprintf(stderr, "bench-remote: %s\n", what);
     exit(1);
-}
-
-/* ---- results -------------------------------------------------------------------------------------- */
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static void report(const char *id, const char *impl, const char *unit, double *values,
-                   uint32_t count, double p99, const char *params)
-{
-    qsort(values, count, sizeof *values, compare_doubles);
-    printf("{\"id\":\"%s\",\"impl\":\"%s\",\"workers\":1,\"unit\":\"%s\",\"median\":%.4g,"
-           "\"min\":%.4g,\"max\":%.4g,",
-           id, impl, unit, values[count / 2], values[0], values[count - 1]);
-    if (p99 > 0) {
-        printf("\"p99\":%.4g,", p99);
-    }
-    printf("\"runs\":%u,\"params\":{%s}}\n", count, params);
-    fflush(stdout);
-}
-
-static void percentiles(uint64_t *ns, uint32_t count, double *p50_us, double *p99_us)
-{
-    double *sorted = malloc(count * sizeof *sorted);
-    if (sorted == NULL) {
-        fail("out of memory");
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        sorted[i] = (double)ns[i] / 1000;
-    }
-    qsort(sorted, count, sizeof *sorted, compare_doubles);
-    *p50_us = sorted[count / 2];
-    *p99_us = sorted[(uint64_t)count * 99 / 100];
-    free(sorted);
 }
 
 /* ---- the far side: echo and sink -------------------------------------------------------------------- */
@@ -143,8 +103,7 @@ static const za_class_t *const far_classes[] = { &echo_class, &sink_class, NULL 
 /** What the actors of the near side tell the main thread: written before `done` is. */
 typedef struct result {
     settings_t settings;
-    uint64_t *latencies_ns;
-    uint32_t latency_count;
+    bench_latency_t latencies;
     uint64_t stream_ns;
     uint64_t near_allocations, far_allocations;
     uint32_t finished;
@@ -243,8 +202,8 @@ static za_verdict_t on_pong(za_ctx_t *ctx, player_t *self, const bench_Payload *
     if (self->round == warm_up) {
         self->first_allocations = bench_allocations();
     }
-    if (self->round >= warm_up && result.latency_count < LATENCIES_MAX) {
-        result.latencies_ns[result.latency_count++] = took;
+    if (self->round >= warm_up) {
+        bench_latency_add(&result.latencies, took);
     }
     if (++self->round < result.settings.rounds + warm_up) {
         return serve(ctx, self);
@@ -412,9 +371,7 @@ static void run_once(bool stream, const settings_t *settings)
         run_far(listen, until[0]);
     }
     close(until[0]);
-    uint64_t *latencies = result.latencies_ns;
     memset(&result, 0, sizeof result);
-    result.latencies_ns = latencies;
     result.settings = *settings;
     result.stream = stream;
     za_node_t *node = start_node("near", "127.0.0.1:0", listen);
@@ -577,13 +534,13 @@ static void limit_pingpong(const settings_t *settings)
     close(far);
     pipe_end_t end = limit_end("near", ZA_SIDE_CLIENT, near);
     uint8_t bytes[PAYLOAD_BYTES] = { 0 };
-    result.latency_count = 0;
+    memset(&result.latencies, 0, sizeof result.latencies);
     for (uint32_t i = 0; i < settings->rounds + settings->rounds / 10; i++) {
         uint64_t begun = now_ns();
         send_plain(&end, bytes, sizeof bytes);
         receive_plain(&end, bytes, sizeof bytes);
         if (i >= settings->rounds / 10) {
-            result.latencies_ns[result.latency_count++] = now_ns() - begun;
+            bench_latency_add(&result.latencies, now_ns() - begun);
         }
     }
     close(near);
@@ -594,45 +551,55 @@ static void limit_pingpong(const settings_t *settings)
 
 /* ---- benchmarks ------------------------------------------------------------------------------------------ */
 
+static void add_round_trips(bench_report_t *report, uint32_t rounds)
+{
+    bench_report_run(report, bench_latency_at(&result.latencies, 0.5) / 1e3);
+    bench_report_latency(report, &result.latencies, 1e3);
+    bench_report_param(report, "bytes", PAYLOAD_BYTES);
+    bench_report_param(report, "rounds", rounds);
+}
+
 static void bench_pingpong(const settings_t *settings)
 {
-    double ours[RUNS_MAX], limit[RUNS_MAX], ours_p99 = 0, limit_p99 = 0, p99;
-    uint64_t allocations = 0;
+    bench_report_t ours = {
+        .id = "remote-pingpong", .impl = "zactor", .unit = "us", .workers = 1, .what = "mutual TLS"
+    };
+    bench_report_t limit = { .id = "remote-pingpong",
+                             .impl = "limit",
+                             .unit = "us",
+                             .workers = 1,
+                             .what = "mbedTLS over blocking TCP" };
     for (uint32_t run = 0; run < settings->runs; run++) {
         run_once(false, settings);
-        percentiles(result.latencies_ns, result.latency_count, &ours[run], &p99);
-        ours_p99 = p99 > ours_p99 ? p99 : ours_p99;
-        allocations += result.near_allocations;
+        add_round_trips(&ours, settings->rounds);
+        bench_report_param(&ours, "allocs_per_msg",
+                           (double)result.near_allocations / (2.0 * settings->rounds));
         limit_pingpong(settings);
-        percentiles(result.latencies_ns, result.latency_count, &limit[run], &p99);
-        limit_p99 = p99 > limit_p99 ? p99 : limit_p99;
+        add_round_trips(&limit, settings->rounds);
     }
-    char params[128];
-    snprintf(params, sizeof params,
-             "\"bytes\":64,\"tls\":true,\"rounds\":%u,\"allocs_per_msg\":%.4g", settings->rounds,
-             (double)allocations / settings->runs / (2.0 * settings->rounds));
-    report("remote-pingpong", "zactor", "us", ours, settings->runs, ours_p99, params);
-    report("remote-pingpong", "limit", "us", limit, settings->runs, limit_p99,
-           "\"bytes\":64,\"tls\":true,\"what\":\"mbedTLS over blocking TCP\"");
+    bench_report_print(&ours);
+    bench_report_print(&limit);
 }
 
 static void bench_stream(settings_t settings, uint32_t pairs)
 {
-    double rates[RUNS_MAX];
-    uint64_t allocations = 0;
+    bench_report_t report = { .id = "remote-stream-64",
+                              .impl = "zactor",
+                              .unit = "M/s",
+                              .workers = 1,
+                              .what = "mutual TLS" };
     settings.pairs = pairs;
     for (uint32_t run = 0; run < settings.runs; run++) {
         run_once(true, &settings);
-        rates[run] = (double)settings.payloads * 1000 / (double)result.stream_ns;
-        allocations += result.near_allocations + result.far_allocations;
+        bench_report_run(&report, (double)settings.payloads * 1000 / (double)result.stream_ns);
+        bench_report_param(&report, "bytes", PAYLOAD_BYTES);
+        bench_report_param(&report, "pairs", pairs);
+        bench_report_param(&report, "messages", (double)settings.payloads);
+        bench_report_param(&report, "allocs_per_msg",
+                           (double)(result.near_allocations + result.far_allocations) /
+                               (0.8 * (double)settings.payloads));
     }
-    char params[160];
-    snprintf(params, sizeof params,
-             "\"bytes\":64,\"tls\":true,\"pairs\":%u,\"messages\":%" PRIu64
-             ",\"allocs_per_msg\":%.4g",
-             pairs, settings.payloads,
-             (double)allocations / settings.runs / (0.8 * (double)settings.payloads));
-    report("remote-stream-64", "zactor", "M/s", rates, settings.runs, 0, params);
+    bench_report_print(&report);
 }
 
 static bool wanted(int argc, char **argv, const char *id)
@@ -659,8 +626,8 @@ int main(int argc, char **argv)
         quick |= strcmp(argv[i], "--quick") == 0;
         if (strcmp(argv[i], "--runs") == 0) {
             runs = i + 1 < argc ? strtol(argv[i + 1], NULL, 10) : 0;
-            if (runs < 1 || runs > RUNS_MAX) {
-                fail("--runs needs a number from 1 to 9");
+            if (runs < 1 || runs > BENCH_RUNS_MAX) {
+                fail("--runs needs a number from 1 to 15");
             }
         }
     }
@@ -670,10 +637,6 @@ int main(int argc, char **argv)
                             .rounds = quick ? 5000 : 20000,
                             .payloads = quick ? 1000000 : 4000000,
                             .pairs = 1 };
-    result.latencies_ns = malloc(LATENCIES_MAX * sizeof *result.latencies_ns);
-    if (result.latencies_ns == NULL) {
-        fail("out of memory");
-    }
     signal(SIGPIPE, SIG_IGN);
     make_certificates();
     if (wanted(argc, argv, "remote-pingpong")) {
@@ -684,6 +647,5 @@ int main(int argc, char **argv)
         bench_stream(settings, 16);
     }
     remove_certificates();
-    free(result.latencies_ns);
     return 0;
 }

@@ -7,16 +7,26 @@
 %% Prints one JSON object: the value in the unit of the id, p99 where it is a latency.
 -module(bench_erlang).
 -export([main/1, near/1, far/0]).
--export([player/1, producer/2, sink/2, link/2, child/0, idle/4, far_sink/3, far_echo/0]).
+-export([player/1, producer/2, packer/2, sink/2, payload_sink/2, link/2, child/0, idle/4, sky/3,
+         caller/1, listener/1, mall/4, creature/2, queens_master/3, queens_worker/2, account/1,
+         teller/3, far_sink/3, far_echo/0]).
 
 -define(BATCH, 100).
+-define(WARM, 10).
+-define(WARM_MIN, 10000).
 -define(WINDOW, 16384).
 -define(PAYLOAD_BYTES, 64).
 
 main([Id, Count, Messages]) ->
+    warm_up(Id, list_to_integer(Count), list_to_integer(Messages)),
     Value = measure(Id, list_to_integer(Count), list_to_integer(Messages)),
     io:format("{\"value\": ~.4f}~n", [float(Value)]),
     halt(0, [{flush, true}]).
+
+%% A tenth of the size, as ours; not counted.
+warm_up("actor-bytes", _, _) -> ok;
+warm_up(_, _, N) when N < ?WARM_MIN -> ok;
+warm_up(Id, Count, N) -> measure(Id, Count, N div ?WARM).
 
 now_ns() -> erlang:monotonic_time(nanosecond).
 
@@ -24,11 +34,19 @@ wait_end(Began) ->
     receive finished -> now_ns() - Began end.
 
 measure("pingpong", _, N) -> pingpong(N);
-measure("fanin-" ++ _, Producers, N) -> fanin(Producers, N);
+measure("pingpong-cross", _, N) -> pingpong_cross(N);
+measure("fanin-" ++ _, Producers, N) -> fanin(producer, sink, Producers, N);
+measure("payload", Producers, N) -> fanin(packer, payload_sink, Producers, N);
 measure("ring", Tokens, N) -> N / ring(1000, Tokens, N) * 1.0e3;
 measure("threadring", 1, N) -> ring(503, 1, N) / N;
 measure("spawn", _, N) -> spawning(N);
-measure("actor-bytes", _, N) -> actor_bytes(N).
+measure("actor-bytes", _, N) -> actor_bytes(N);
+measure("skynet", _, N) -> skynet(N);
+measure("big", Actors, N) -> big(Actors, N);
+measure("fan-out", Listeners, N) -> fan_out(Listeners, N);
+measure("chameneos", Creatures, N) -> chameneos(Creatures, N);
+measure("n-queens", Workers, N) -> queens(Workers, N);
+measure("bank", Accounts, N) -> bank(Accounts, N).
 
 %% ---- pingpong
 
@@ -48,8 +66,15 @@ play(Main, Peer) ->
     end.
 
 pingpong(N) ->
-    A = spawn(?MODULE, player, [self()]),
-    B = spawn(?MODULE, player, [self()]),
+    pingpong(N, [], []).
+
+%% Two schedulers, one process bound to each: the flag is not documented, and nothing else pins.
+pingpong_cross(N) ->
+    pingpong(N, [{scheduler, 1}], [{scheduler, 2}]).
+
+pingpong(N, OptionsA, OptionsB) ->
+    A = spawn_opt(?MODULE, player, [self()], OptionsA),
+    B = spawn_opt(?MODULE, player, [self()], OptionsB),
     B ! {go, A, 0},
     Began = now_ns(),
     A ! {go, B, N},
@@ -71,11 +96,28 @@ sink(Main, 0) -> Main ! finished;
 sink(Main, Left) ->
     receive {msg, _} -> sink(Main, Left - 1) end.
 
-fanin(Producers, N) ->
+%% As producer, each message with a payload made for it.
+packer(Sink, Left) -> pack(Sink, Left, ?BATCH).
+
+pack(_, 0, _) -> ok;
+pack(Sink, Left, 0) ->
+    self() ! continue,
+    receive continue -> pack(Sink, Left, ?BATCH) end;
+pack(Sink, Left, Batch) ->
+    Sink ! {msg, Left, payload()},
+    pack(Sink, Left - 1, Batch - 1).
+
+payload_sink(Main, 0) -> Main ! finished;
+payload_sink(Main, Left) ->
+    receive {msg, _, Payload} when byte_size(Payload) =:= ?PAYLOAD_BYTES ->
+        payload_sink(Main, Left - 1)
+    end.
+
+fanin(Producer, Sink, Producers, N) ->
     Each = N div Producers,
-    Sink = spawn(?MODULE, sink, [self(), Each * Producers]),
+    To = spawn(?MODULE, Sink, [self(), Each * Producers]),
     Began = now_ns(),
-    [spawn(?MODULE, producer, [Sink, Each]) || _ <- lists:seq(1, Producers)],
+    [spawn(?MODULE, Producer, [To, Each]) || _ <- lists:seq(1, Producers)],
     N / wait_end(Began) * 1.0e3.
 
 %% ---- ring
@@ -140,6 +182,220 @@ breed_idle(0) -> ok;
 breed_idle(N) ->
     spawn(?MODULE, idle, [N, N, N, N]),
     breed_idle(N - 1).
+
+%% ---- skynet
+
+sky(Parent, First, 1) -> Parent ! {sum, First};
+sky(Parent, First, Leaves) ->
+    Each = Leaves div 10,
+    Self = self(),
+    [spawn(?MODULE, sky, [Self, First + I * Each, Each]) || I <- lists:seq(0, 9)],
+    Parent ! {sum, sums(10, 0)}.
+
+sums(0, Sum) -> Sum;
+sums(Left, Sum) ->
+    receive {sum, N} -> sums(Left - 1, Sum + N) end.
+
+skynet(N) ->
+    Sum = N * (N - 1) div 2,
+    Began = now_ns(),
+    spawn(?MODULE, sky, [self(), 0, N]),
+    receive {sum, Sum} -> (now_ns() - Began) / 1.0e9 end.
+
+%% ---- big
+
+caller(Main) ->
+    receive {go, All, Left, Seed} -> ping(All, Seed, Left, Main) end.
+
+ping(All, Seed, Left, Main) ->
+    Next = (Seed * 1103515245 + 12345) band 16#7fffffff, % cheap beside what it is to choose for
+    element((Next bsr 8) rem tuple_size(All) + 1, All) ! {ping, self()},
+    pong(All, Next, Left, Main).
+
+pong(All, Seed, Left, Main) ->
+    receive
+        {ping, From} -> From ! pong, pong(All, Seed, Left, Main);
+        pong when Left > 1 -> ping(All, Seed, Left - 1, Main);
+        pong -> Main ! finished, answer()
+    end.
+
+answer() ->
+    receive {ping, From} -> From ! pong, answer() end.
+
+big(Actors, N) ->
+    Each = N div 2 div Actors,
+    All = list_to_tuple([spawn(?MODULE, caller, [self()]) || _ <- lists:seq(1, Actors)]),
+    Began = now_ns(),
+    [element(I, All) ! {go, All, Each, I * 7919} || I <- lists:seq(1, Actors)],
+    [receive finished -> ok end || _ <- lists:seq(1, Actors)],
+    Each * 2 * Actors / (now_ns() - Began) * 1.0e3.
+
+%% ---- fan-out
+
+listener(Main) ->
+    receive {news, Last} ->
+        case Last of
+            0 -> Main ! heard;
+            _ -> ok
+        end,
+        listener(Main)
+    end.
+
+fan_out(Listeners, N) ->
+    Main = self(),
+    Rounds = N div Listeners,
+    All = [spawn(?MODULE, listener, [Main]) || _ <- lists:seq(1, Listeners)],
+    Began = now_ns(),
+    spawn(fun() -> broadcast(All, Rounds) end),
+    [receive heard -> ok end || _ <- lists:seq(1, Listeners)],
+    Rounds * Listeners / (now_ns() - Began) * 1.0e3.
+
+broadcast(_, 0) -> ok;
+broadcast(All, Rounds) ->
+    [Listener ! {news, Rounds - 1} || Listener <- All],
+    broadcast(All, Rounds - 1).
+
+%% ---- chameneos
+
+creature(Mall, Colour) ->
+    Mall ! {meet, self(), Colour},
+    receive
+        {met, Other} -> creature(Mall, complement(Colour, Other));
+        over -> ok
+    end.
+
+complement(Same, Same) -> Same;
+complement(A, B) -> 3 - A - B.
+
+mall(Main, 0, _, 0) -> Main ! finished;
+mall(Main, 0, Waiting, Creatures) ->
+    receive {meet, Creature, _} -> Creature ! over, mall(Main, 0, Waiting, Creatures - 1) end;
+mall(Main, Left, none, Creatures) ->
+    receive {meet, Creature, Colour} -> mall(Main, Left, {Creature, Colour}, Creatures) end;
+mall(Main, Left, {First, FirstColour}, Creatures) ->
+    receive {meet, Creature, Colour} ->
+        First ! {met, Colour},
+        Creature ! {met, FirstColour},
+        mall(Main, Left - 1, none, Creatures)
+    end.
+
+chameneos(Creatures, N) ->
+    Mall = spawn(?MODULE, mall, [self(), N, none, Creatures]),
+    Began = now_ns(),
+    [spawn(?MODULE, creature, [Mall, I rem 3]) || I <- lists:seq(1, Creatures)],
+    N / wait_end(Began) * 1.0e3.
+
+%% ---- n-queens: a master deals boards to workers in turn; below three rows a worker searches alone
+
+queens_worker(Master, Size) ->
+    receive {board, Board, Row} ->
+        queens_work(Master, Size, Board, Row),
+        queens_worker(Master, Size)
+    end.
+
+queens_work(Master, Size, Board, Row) when Row < 3 ->
+    [Master ! {board, [Column | Board], Row + 1}
+     || Column <- lists:seq(0, Size - 1), is_safe(Column, Board, 1)],
+    Master ! {done, 0};
+queens_work(Master, Size, Board, Row) ->
+    Master ! {done, queens_alone(Size, Board, Row)}.
+
+queens_alone(Size, _, Size) -> 1;
+queens_alone(Size, Board, Row) ->
+    queens_column(Size, Board, Row, 0, 0).
+
+queens_column(Size, _, _, Size, Found) -> Found;
+queens_column(Size, Board, Row, Column, Found) ->
+    case is_safe(Column, Board, 1) of
+        true ->
+            More = queens_alone(Size, [Column | Board], Row + 1),
+            queens_column(Size, Board, Row, Column + 1, Found + More);
+        false -> queens_column(Size, Board, Row, Column + 1, Found)
+    end.
+
+is_safe(_, [], _) -> true;
+is_safe(Column, [Other | Board], Distance) ->
+    Column =/= Other andalso abs(Column - Other) =/= Distance
+        andalso is_safe(Column, Board, Distance + 1).
+
+queens_master(Main, Size, Count) ->
+    Self = self(),
+    Workers = list_to_tuple([spawn(?MODULE, queens_worker, [Self, Size])
+                             || _ <- lists:seq(1, Count)]),
+    self() ! {board, [], 0},
+    queens_deal(Main, Workers, 0, 1, 0).
+
+%% Open: boards that are on their way, to us or to a worker, or being worked on.
+queens_deal(Main, _, _, 0, Found) -> Main ! {found, Found};
+queens_deal(Main, Workers, Turn, Open, Found) ->
+    receive
+        {board, Board, Row} ->
+            element(Turn rem tuple_size(Workers) + 1, Workers) ! {board, Board, Row},
+            % The first board is counted already.
+            More = case Row of 0 -> 0; _ -> 1 end,
+            queens_deal(Main, Workers, Turn + 1, Open + More, Found);
+        {done, N} -> queens_deal(Main, Workers, Turn, Open - 1, Found + N)
+    end.
+
+queens(Workers, Size) ->
+    Solutions = element(Size, {1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200}),
+    Began = now_ns(),
+    spawn(?MODULE, queens_master, [self(), Size, Workers]),
+    receive {found, Solutions} -> (now_ns() - Began) / 1.0e6 end.
+
+%% ---- bank: a teller orders transfers; the debtor asks the creditor and confirms to the teller
+
+account(Balance) ->
+    receive
+        {transfer, Teller, To, Amount} ->
+            To ! {credit, self(), Amount},
+            account_wait(Balance - Amount, Teller);
+        {credit, From, Amount} -> From ! credited, account(Balance + Amount);
+        {balance, From} -> From ! {balance, Balance}, account(Balance)
+    end.
+
+%% While a transfer is open the account takes credits, and puts other transfers off (in its mailbox).
+account_wait(Balance, Teller) ->
+    receive
+        credited -> Teller ! confirmed, account(Balance);
+        {credit, From, Amount} -> From ! credited, account_wait(Balance + Amount, Teller)
+    end.
+
+teller(Main, Accounts, N) ->
+    Window = min(N, ?BATCH),
+    Seed = transfers(Accounts, Window, 4711),
+    confirmations(Accounts, N - Window, N, Seed),
+    Main ! finished.
+
+transfers(_, 0, Seed) -> Seed;
+transfers(Accounts, Left, Seed) ->
+    transfers(Accounts, Left - 1, transfer(Accounts, Seed)).
+
+transfer(Accounts, Seed) ->
+    Size = tuple_size(Accounts),
+    A = (Seed * 1103515245 + 12345) band 16#7fffffff,
+    B = (A * 1103515245 + 12345) band 16#7fffffff,
+    From = (A bsr 8) rem Size,
+    To = (From + 1 + (B bsr 8) rem (Size - 1)) rem Size,
+    element(From + 1, Accounts) ! {transfer, self(), element(To + 1, Accounts), B rem 100},
+    B.
+
+confirmations(_, _, 0, _) -> ok;
+confirmations(Accounts, ToSend, Open, Seed) ->
+    receive confirmed when ToSend > 0 ->
+        confirmations(Accounts, ToSend - 1, Open - 1, transfer(Accounts, Seed));
+    confirmed -> confirmations(Accounts, 0, Open - 1, Seed)
+    end.
+
+bank(Count, N) ->
+    Accounts = list_to_tuple([spawn(?MODULE, account, [1000]) || _ <- lists:seq(1, Count)]),
+    Began = now_ns(),
+    spawn(?MODULE, teller, [self(), Accounts, N]),
+    Took = wait_end(Began),
+    Total = lists:sum([begin A ! {balance, self()}, receive {balance, B} -> B end end
+                       || A <- tuple_to_list(Accounts)]),
+    Total = Count * 1000,
+    N / Took * 1.0e3.
 
 %% ---- two nodes
 

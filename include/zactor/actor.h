@@ -82,7 +82,7 @@ typedef struct za_spawn_opts {
     uint32_t mailbox; // user messages at most; 0: the node's default
     za_overflow_t overflow;
     za_restart_t restart;
-    uint32_t max_restarts;   // within within_ms; 0: never restarted
+    uint32_t max_restarts;   // within any within_ms; 0: never restarted
     uint32_t within_ms;      // 0: 5000
     uint32_t backoff_min_ms; // delay before the first restart, doubles; 0: at once
     uint32_t backoff_max_ms; // 0: 30000

@@ -17,6 +17,7 @@
 #include "core/mailbox.h"
 #include "core/runtime.h"
 #include "core/watchers.h"
+#include "core/window.h"
 
 typedef enum za_status {
     ZA_STATUS_DEAD,     // also of a zero page
@@ -93,9 +94,8 @@ struct za_extra {
     uint32_t within_ms;
     uint32_t backoff_min_ms;
     uint32_t backoff_max_ms;
-    uint32_t window_count; // restarts since window_ms
     uint32_t backoff_step; // restarts in a row
-    uint64_t window_ms;
+    za_window_t restarts;
     uint64_t started_ms;
     uint64_t idle;             // id of the receive timeout's tick; 0: none
     uint64_t notices;          // handled that no user sent

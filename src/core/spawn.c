@@ -235,6 +235,7 @@ void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell)
         if (cell->extra->args != NULL) {
             za_message_drop(worker, cell->extra->args);
         }
+        za_window_deinit(&cell->extra->restarts, &worker->pool);
         za_pool_free(&worker->pool, &cell->extra->block);
         cell->extra = NULL;
     }

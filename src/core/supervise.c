@@ -62,14 +62,10 @@ void za_cell_start(za_worker_t *worker, za_cell_t *cell)
 static bool count_restart(za_worker_t *worker, za_extra_t *extra)
 {
     uint64_t now_ms = za_ms(worker);
-    if (extra->window_count == 0 || now_ms - extra->window_ms > extra->within_ms) {
-        extra->window_ms = now_ms;
-        extra->window_count = 0;
-    }
-    if (extra->window_count >= extra->max_restarts) {
+    if (!za_window_admit(&extra->restarts, &worker->pool, extra->max_restarts, extra->within_ms,
+                         now_ms)) {
         return false;
     }
-    extra->window_count++;
     // A run as long as the window was a success: the backoff begins anew.
     bool lasted = now_ms - extra->started_ms > extra->within_ms;
     extra->backoff_step = lasted ? 0 : extra->backoff_step;
@@ -83,6 +79,7 @@ static void restart_or_end(za_worker_t *worker, za_cell_t *cell, za_Reason reaso
     if (may_restart(extra)) {
         if (count_restart(worker, extra)) {
             cell->status = ZA_STATUS_RESTARTING;
+            cell->why = (uint8_t)reason;
             return;
         }
         reason = za_Reason_REASON_LIMIT;
@@ -282,18 +279,25 @@ static void report_end(za_worker_t *worker, za_cell_t *cell)
     za_cell_wake(worker, parent);
 }
 
+/** The last message of a life, if it had begun. The state is still there. */
+static void tell_stopping(za_worker_t *worker, za_cell_t *cell, bool restarts)
+{
+    if (cell->started) {
+        za_Stopping stopping = { .reason = (za_Reason)cell->why, .restarts = restarts };
+        worker->ctx.stopping = true;
+        za_handle(worker, cell, NULL, &za_Stopping_type, &stopping, 0);
+        worker->ctx.stopping = false;
+        cell->started = 0;
+    }
+}
+
 /** The end: its children are gone. Afterwards the mailbox alone is ours. */
 static void finish(za_worker_t *worker, za_cell_t *cell)
 {
     za_runtime_t *runtime = worker->runtime;
     za_ref_t self = { 0, worker->ctx.id };
     za_Reason reason = (za_Reason)cell->why;
-    if (cell->started) {
-        za_Stopping stopping = { .reason = reason };
-        worker->ctx.stopping = true;
-        za_handle(worker, cell, NULL, &za_Stopping_type, &stopping, 0);
-        worker->ctx.stopping = false;
-    }
+    tell_stopping(worker, cell, false);
     za_records_clear(worker, cell);
     // relaxed: see za_runtime_attach
     if (atomic_load_explicit(&cell->attached, memory_order_relaxed) != 0 &&
@@ -351,6 +355,7 @@ static bool back_off(za_worker_t *worker, za_cell_t *cell)
 /** A new life in the same cell: same reference, same mailbox, nothing else. */
 static void restart(za_worker_t *worker, za_cell_t *cell)
 {
+    tell_stopping(worker, cell, true);
     za_stash_reset(worker, cell);
     za_become_reset(cell);
     za_records_clear(worker, cell);
@@ -362,7 +367,6 @@ static void restart(za_worker_t *worker, za_cell_t *cell)
     uint32_t restarts = atomic_load_explicit(&cell->restarts, memory_order_relaxed);
     atomic_store_explicit(&cell->restarts, restarts + 1, memory_order_relaxed);
     ZA_TALLY(worker, restarted);
-    cell->started = 0;
     cell->status = back_off(worker, cell) ? ZA_STATUS_BACKOFF : ZA_STATUS_STARTING;
 }
 

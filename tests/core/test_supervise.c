@@ -135,7 +135,11 @@ Test(supervise, a_failure_restarts_in_place)
     world_run(&world);
     cr_assert(world_count('S', a.actor) == 2 && world_nth('S', a.actor, 1)->n == 1, "restarted");
     cr_assert(world_count('G', a.actor) == 4, "the queued message lived on");
-    cr_assert(world_count('X', a.actor) == 0, "a restart is no end");
+    const event_t *last = world_nth('X', a.actor, 0);
+    cr_assert(last != NULL && last->n == 1, "the last message of the old life");
+    cr_assert(last->reason == za_Reason_REASON_FAILED, "says why it ends");
+    cr_assert(world_index(last) < world_index(world_nth('S', a.actor, 1)), "in its order");
+    cr_assert(world_count('X', a.actor) == 1, "once");
     world_go(&world, b, STOP, ZA_REF_NONE);
     world_advance(&world, 50);
     cr_assert(world_count('N', a.actor) == 0, "its timer was cancelled");
@@ -165,7 +169,67 @@ Test(supervise, the_restart_limit_holds_within_its_window)
     cr_assert(!alive(a), "three at once are too many");
     const event_t *down = world_nth('D', b.actor, 0);
     cr_assert(down != NULL && down->reason == za_Reason_REASON_LIMIT, "the watcher knows why");
-    cr_assert(world_count('X', a.actor) == 1, "it was told");
+    const event_t *last = world_nth('X', a.actor, world_count('X', a.actor) - 1);
+    cr_assert(last->n == 0 && last->reason == za_Reason_REASON_LIMIT, "it was told");
+    za_runtime_destroy(world.runtime);
+}
+
+// Two at the end of one window and one at the start of the next are three within a window.
+Test(supervise, the_restart_window_slides)
+{
+    setup((za_spawn_opts_t){ .max_restarts = 2, .within_ms = 100 });
+    const uint64_t wait_ms[] = { 90, 15, 10 }; // failures at 0, 90 and 105
+    for (size_t i = 0; i < 3; i++) {
+        world_go(&world, a, FAIL, ZA_REF_NONE);
+        world_advance(&world, wait_ms[i]);
+        cr_assert(alive(a), "alive after failure %zu", i);
+    }
+    world_go(&world, a, FAIL, ZA_REF_NONE); // at 115: 90, 105 and this
+    world_run(&world);
+    cr_assert(!alive(a), "three within 100 ms");
+    za_runtime_destroy(world.runtime);
+}
+
+static void *owned;
+static uint64_t freed_mark;
+
+static za_verdict_t own_memory(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    if (event->self != a.actor) {
+        return ZA_DONE;
+    }
+    if (event->kind == 'S') {
+        cr_assert(owned == NULL, "freed before the next life");
+        owned = malloc(8);
+        self->mark = 99;
+    } else if (event->kind == 'X') {
+        freed_mark = self->mark; // the state is still there
+        free(owned);
+        owned = NULL;
+        ZA_IGNORE(za_tell(ctx, b, ZA_MSG(t_Num, .n = event->n)));
+    }
+    return event->kind == 'G' ? (event->n == FAIL ? ZA_FAIL : ZA_STOP) : ZA_DONE;
+}
+
+Test(supervise, what_an_actor_owns_is_freed_before_a_restart_and_at_the_end)
+{
+    world_init(&world, (za_runtime_config_t){ 0 });
+    world_behave = own_memory;
+    a = world_spawn_opts(&world,
+                         (za_spawn_opts_t){ .restart = ZA_RESTART_ALWAYS, .max_restarts = 2 });
+    b = world_spawn(&world);
+    world_run(&world);
+    world_go(&world, a, FAIL, ZA_REF_NONE);
+    world_run(&world);
+    cr_assert(freed_mark == 99 && owned != NULL, "freed, and taken anew");
+    world_go(&world, a, STOP, ZA_REF_NONE);
+    world_run(&world);
+    const event_t *second = world_nth('X', a.actor, 1);
+    cr_assert(second->n == 1 && second->reason == za_Reason_REASON_STOPPED, "why it began anew");
+    za_runtime_stop_actor(world.guest, a.actor, za_Reason_REASON_STOPPED);
+    world_run(&world);
+    cr_assert(owned == NULL && world_nth('X', a.actor, 2)->n == 0, "at the end");
+    cr_assert(world_count('N', b.actor) == 3, "and it could send");
     za_runtime_destroy(world.runtime);
 }
 
@@ -230,7 +294,7 @@ Test(supervise, a_stop_ends_a_backoff)
     za_runtime_stop_actor(world.guest, a.actor, za_Reason_REASON_STOPPED);
     world_run(&world);
     cr_assert(!alive(a), "gone at once");
-    cr_assert(world_count('X', a.actor) == 0, "there was no life to end");
+    cr_assert(world_count('X', a.actor) == 1, "there was no second life to end");
     world_advance(&world, 2000);
     cr_assert(world_count('S', a.actor) == 1, "nothing starts later");
     za_runtime_destroy(world.runtime);
@@ -261,7 +325,8 @@ Test(supervise, a_restart_stops_the_children_first)
     world_run(&world);
     world_go(&world, a, FAIL, ZA_REF_NONE);
     world_run(&world);
-    cr_assert(world_count('X', 0) == 3, "the children ended");
+    cr_assert(world_count('X', 0) == 4, "the children ended");
+    cr_assert(world_nth('X', 0, 3)->self == a.actor, "then the parent's old life");
     cr_assert(alive(a) && !alive(children[0]), "the parent lives");
     cr_assert(world_index(world_nth('X', 0, 2)) < world_index(world_nth('S', a.actor, 1)), "first");
     za_runtime_destroy(world.runtime);

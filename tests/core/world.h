@@ -66,7 +66,7 @@ static const za_type_t t_Unheard_type = { .name = "t.Unheard",
 typedef struct event {
     char kind; // S started, X stopping, D down, T timeout, N num, G go, B text
     uint64_t self;
-    uint64_t n; // restarts of S
+    uint64_t n; // restarts of S; 1 for an X that a restart follows
     za_ref_t ref;
     za_ref_t sender;
     uint64_t tag;
@@ -121,7 +121,7 @@ static inline za_verdict_t on_started(za_ctx_t *ctx, probe_t *self, const za_Sta
 
 static inline za_verdict_t on_stopping(za_ctx_t *ctx, probe_t *self, const za_Stopping *m)
 {
-    return world_event(ctx, self, (event_t){ .kind = 'X', .reason = m->reason });
+    return world_event(ctx, self, (event_t){ .kind = 'X', .reason = m->reason, .n = m->restarts });
 }
 
 static inline za_verdict_t on_down(za_ctx_t *ctx, probe_t *self, const za_Down *m)

@@ -53,17 +53,18 @@ typedef enum kind {
     SUBJECT_STARTED, // a: n of its arguments
     SUBJECT_WORKED,  // a: n, b: how often it has worked since its start
     SUBJECT_TICKED,
-    SUBJECT_STOPPING, // a: reason
-    CHILD_STARTED,    // a: n
-    CHILD_STOPPING,   // a: n
-    SENT,             // a: -err
-    WATCHED,          // a: -err
-    FOUND,            // a: -err
-    REGISTERED,       // a: -err
-    ANSWERED,         // a: tag, b: n
-    TIMED_OUT,        // a: tag
-    ASK_FAILED,       // a: tag, b: reason
-    DOWN,             // a: reason
+    SUBJECT_STOPPING,   // a: reason
+    SUBJECT_RESTARTING, // a: reason
+    CHILD_STARTED,      // a: n
+    CHILD_STOPPING,     // a: n
+    SENT,               // a: -err
+    WATCHED,            // a: -err
+    FOUND,              // a: -err
+    REGISTERED,         // a: -err
+    ANSWERED,           // a: tag, b: n
+    TIMED_OUT,          // a: tag
+    ASK_FAILED,         // a: tag, b: reason
+    DOWN,               // a: reason
     FAREWELL,
     SPAWNED, // a: tag, b: epoch
     SPAWN_FAILED,
@@ -208,6 +209,10 @@ static za_verdict_t on_tick(za_ctx_t *ctx, subject_t *self, const probe_Tick *ti
 
 static za_verdict_t on_stopping(za_ctx_t *ctx, subject_t *self, const za_Stopping *stopping)
 {
+    if (stopping->restarts) {
+        note(SUBJECT_RESTARTING, stopping->reason, 0);
+        return ZA_DONE;
+    }
     note(SUBJECT_STOPPING, stopping->reason, 0);
     if (!za_ref_is_none(self->boss)) {
         ZA_IGNORE(za_tell(ctx, self->boss, ZA_MSG(probe_Farewell, .n = self->worked)));
@@ -552,6 +557,8 @@ Test(semantics, a_restart_keeps_reference_and_mailbox_and_zeroes_the_state)
         cr_expect(last(SUBJECT_WORKED).a == 3 && last(SUBJECT_WORKED).b == 1, "place %u", place);
         cr_expect(count(DOWN) == 0, "place %u: watchers hear nothing", place);
         cr_expect(count(SUBJECT_STOPPING) == 0, "place %u", place);
+        cr_expect(count(SUBJECT_RESTARTING) == 1, "place %u: told before its state goes", place);
+        cr_expect(last(SUBJECT_RESTARTING).a == za_Reason_REASON_FAILED, "place %u", place);
         end();
     }
 }

@@ -104,8 +104,9 @@ static za_verdict_t asker_down(za_ctx_t *ctx, asker_t *self, const za_Down *down
 static za_verdict_t asker_stopping(za_ctx_t *ctx, asker_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 
@@ -234,8 +235,9 @@ static za_verdict_t on_name_lost(za_ctx_t *ctx, answerer_t *self, const za_NameL
 static za_verdict_t on_stopping(za_ctx_t *ctx, answerer_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 

@@ -95,8 +95,9 @@ static za_verdict_t on_ring(za_ctx_t *ctx, clockwork_t *self, const work_Ring *r
 static za_verdict_t on_stopping(za_ctx_t *ctx, clockwork_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 

@@ -52,8 +52,9 @@ static za_verdict_t on_name_lost(za_ctx_t *ctx, small_t *self, const za_NameLost
 static za_verdict_t on_stopping(za_ctx_t *ctx, small_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 
@@ -101,8 +102,9 @@ static za_verdict_t flooder_tick(za_ctx_t *ctx, flooder_t *self, const work_Tick
 static za_verdict_t flooder_stopping(za_ctx_t *ctx, flooder_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 

@@ -80,8 +80,9 @@ static za_verdict_t on_name_lost(za_ctx_t *ctx, namer_t *self, const za_NameLost
 static za_verdict_t on_stopping(za_ctx_t *ctx, namer_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 

@@ -68,8 +68,9 @@ static za_verdict_t on_child_name_lost(za_ctx_t *ctx, child_t *self, const za_Na
 static za_verdict_t on_child_stopping(za_ctx_t *ctx, child_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 
@@ -346,9 +347,10 @@ static za_verdict_t on_down(za_ctx_t *ctx, parent_t *self, const za_Down *down)
 static za_verdict_t on_stopping(za_ctx_t *ctx, parent_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_records_forget(self->instance);
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_records_forget(self->instance);
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 

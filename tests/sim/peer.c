@@ -198,8 +198,9 @@ static za_verdict_t on_reborn(za_ctx_t *ctx, peer_t *self, const za_Reborn *rebo
 static za_verdict_t on_stopping(za_ctx_t *ctx, peer_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 

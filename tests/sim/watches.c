@@ -81,7 +81,9 @@ static za_verdict_t on_end(za_ctx_t *ctx, mortal_t *self, const work_End *end)
 
 static za_verdict_t on_mortal_stopping(za_ctx_t *ctx, mortal_t *self, const za_Stopping *stopping)
 {
-    (void)stopping;
+    if (stopping->restarts) {
+        return ZA_DONE;
+    }
     if (!self->spoke) {
         say_last_words(ctx, self);
     }
@@ -169,8 +171,9 @@ static za_verdict_t nursery_down(za_ctx_t *ctx, nursery_t *self, const za_Down *
 static za_verdict_t nursery_stopping(za_ctx_t *ctx, nursery_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 
@@ -295,8 +298,9 @@ static za_verdict_t watcher_name_lost(za_ctx_t *ctx, watcher_t *self, const za_N
 static za_verdict_t watcher_stopping(za_ctx_t *ctx, watcher_t *self, const za_Stopping *stopping)
 {
     (void)ctx;
-    (void)stopping;
-    world_gone(self->instance);
+    if (!stopping->restarts) {
+        world_gone(self->instance);
+    }
     return ZA_DONE;
 }
 
