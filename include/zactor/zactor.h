@@ -4,6 +4,7 @@
 #include <zactor/actor.h>
 #include <zactor/blob.h>
 #include <zactor/err.h>
+#include <zactor/freeze.h>
 #include <zactor/node.h>
 #include <zactor/ref.h>
 #include <zactor/system.za.h>

@@ -11,8 +11,8 @@ _Noreturn void za_assert_failed(const char *expression, const char *file, int li
 #define ZA_ASSERT(expression)                                                                      \
     ((expression) ? (void)0 : za_assert_failed(#expression, __FILE__, __LINE__))
 
-/** A mistake of the caller that debug builds look for: says so and ends the process. */
-_Noreturn void za_misuse(const char *text);
+/** A mistake of a caller that debug builds look for: says what it did to `what`, ends the process. */
+_Noreturn void za_misuse(const char *what, const char *text);
 
 /** For checks that walk structures: debug builds only. */
 #ifdef ZA_SLOW_CHECKS

@@ -13,9 +13,9 @@ _Noreturn void za_assert_failed(const char *expression, const char *file, int li
     abort();
 }
 
-_Noreturn void za_misuse(const char *text)
+_Noreturn void za_misuse(const char *what, const char *text)
 {
-    fprintf(stderr, "zactor: misuse: %s\n", text);
+    fprintf(stderr, "zactor: misuse: %s %s\n", what, text);
     abort();
 }
 

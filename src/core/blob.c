@@ -163,7 +163,7 @@ static void check_sum(const za_blob_t *blob)
 {
     if (blob->place == ZA_BLOB_POOLED && blob->block.flags & FLAG_SEALED &&
         blob->block.bytes != sum(blob->pooled, blob->size)) {
-        za_misuse("a blob was written to after it was sealed");
+        za_misuse("a blob", "was written to after it was sealed");
     }
 }
 #else

@@ -77,6 +77,16 @@ void za_message_refuse(za_worker_t *worker, za_message_t *message)
     }
 }
 
+void za_message_release(za_worker_t *worker, za_message_t *message)
+{
+    za_message_t *frozen = za_frozen_in(message);
+    if (frozen != NULL) {
+        za_frozen_drop(worker, frozen);
+    } else {
+        za_blobs_release(worker, message);
+    }
+}
+
 /** A za_every that was delivered: the next time, and not the ones that were missed. */
 static void rearm(za_worker_t *worker, za_cell_t *cell, za_message_t *timer)
 {

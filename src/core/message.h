@@ -14,8 +14,9 @@
 
 /** za_block_t.kind of a message. */
 typedef enum za_kind {
-    ZA_KIND_FREE, // of no mailbox: za_message_alloc
-    ZA_KIND_NEW,  // made by za_new, the handler's
+    ZA_KIND_FREE,   // of no mailbox: za_message_alloc
+    ZA_KIND_NEW,    // made by za_new, the handler's
+    ZA_KIND_FROZEN, // of no mailbox: `refs`
     ZA_KIND_USER,
     ZA_KIND_REPLY,      // answers `ask`
     ZA_KIND_NOTIFY,     // of the runtime to a handler, outside the bound
@@ -41,7 +42,7 @@ enum {
     ZA_FLAG_REARM = 8,    // a za_every that was delivered
     ZA_FLAG_REFUSED = 16, // meant for an actor that is gone
     ZA_FLAG_ASIDE = 32,   // goes to the stash when it leaves the mailbox
-    ZA_FLAG_SHARES = 64,  // refers to memory that others use, too: blobs
+    ZA_FLAG_SHARES = 64,  // refers to memory that others use, too: blobs, or a frozen message
 };
 
 /** Where a timer is; it stands where a message has its sender. */
@@ -65,6 +66,7 @@ struct za_message {
     union {
         za_ref_t sender;
         za_timer_state_t timer;
+        _Atomic uint32_t refs; // ZA_KIND_FROZEN
     };
     uint64_t ask;
     union {

@@ -154,6 +154,18 @@ static void handle_raw(za_worker_t *worker, za_cell_t *cell, za_message_t *raw, 
     za_message_settle(worker, cell, message);
 }
 
+/** One that is encoded, or may stand for another. */
+static __attribute__((noinline)) void handle_indirect(za_worker_t *worker, za_cell_t *cell,
+                                                      za_message_t *message, uint64_t tag)
+{
+    if (message->block.flags & ZA_FLAG_RAW) {
+        handle_raw(worker, cell, message, tag);
+        return;
+    }
+    const za_message_t *shown = za_shown(message);
+    za_handle(worker, cell, message, shown->type, shown + 1, tag);
+}
+
 static inline void handle_user(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
     if (__builtin_expect(message->deadline_ms != 0, 0) && message->deadline_ms <= za_ms(worker)) {
@@ -163,8 +175,8 @@ static inline void handle_user(za_worker_t *worker, za_cell_t *cell, za_message_
         }
         return;
     }
-    if (__builtin_expect(message->block.flags & ZA_FLAG_RAW, 0)) {
-        handle_raw(worker, cell, message, 0);
+    if (__builtin_expect(message->block.flags & (ZA_FLAG_RAW | ZA_FLAG_SHARES), 0)) {
+        handle_indirect(worker, cell, message, 0);
         return;
     }
     handle(worker, cell, message, message->type, za_body(message), 0);
@@ -177,8 +189,8 @@ static void handle_reply(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
     message->ask = 0;
     if (!open) {
         ZA_TALLY(worker, late_replies);
-    } else if (message->block.flags & ZA_FLAG_RAW) {
-        handle_raw(worker, cell, message, ask.timeout.tag);
+    } else if (message->block.flags & (ZA_FLAG_RAW | ZA_FLAG_SHARES)) {
+        handle_indirect(worker, cell, message, ask.timeout.tag);
     } else {
         za_handle(worker, cell, message, message->type, za_body(message), ask.timeout.tag);
     }
@@ -202,7 +214,7 @@ static void handle_again(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
 {
     uint64_t tag = message->ask;
     message->ask = 0;
-    za_handle(worker, cell, message, message->type, za_body(message), tag);
+    handle_indirect(worker, cell, message, tag);
 }
 
 static void dispatch_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *message)

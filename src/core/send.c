@@ -353,8 +353,7 @@ void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes)
     return za_body(message);
 }
 
-/** Takes a message out of the handler's list; NULL if it is not there: not from za_new. */
-static za_message_t *take_new(za_ctx_t *ctx, void *body)
+za_message_t *za_new_take(za_ctx_t *ctx, void *body)
 {
     za_message_t *before = NULL;
     za_message_t *message = ctx->news;
@@ -386,7 +385,7 @@ void za_discard(za_ctx_t *ctx, void **message)
     if (ctx == NULL || message == NULL || *message == NULL) {
         return;
     }
-    za_message_t *mine = take_new(ctx, *message);
+    za_message_t *mine = za_new_take(ctx, *message);
     if (mine != NULL) {
         za_message_drop(ctx->worker, mine);
         *message = NULL;
@@ -416,8 +415,7 @@ za_err_t za_bytes_put(void *message, za_bytes_t *field, const void *data, size_t
     return ZA_OK;
 }
 
-/** Sends the block itself to a local actor; on an error it is as before. */
-static za_err_t move_local(za_worker_t *worker, const za_outgoing_t *out, za_message_t *message)
+za_err_t za_send_moved(za_worker_t *worker, const za_outgoing_t *out, za_message_t *message)
 {
     za_cell_t *cell = find_live(worker->runtime, out->to.actor);
     if (cell == NULL) {
@@ -445,7 +443,7 @@ static za_err_t move_local(za_worker_t *worker, const za_outgoing_t *out, za_mes
 /** Moves a message of za_new; out->type and out->body are filled in here. */
 static za_err_t move_any(za_ctx_t *ctx, za_outgoing_t *out, void **body)
 {
-    za_message_t *message = take_new(ctx, *body);
+    za_message_t *message = za_new_take(ctx, *body);
     if (message == NULL) {
         return ZA_EINVAL;
     }
@@ -453,7 +451,7 @@ static za_err_t move_any(za_ctx_t *ctx, za_outgoing_t *out, void **body)
     out->body = *body;
     za_err_t err;
     if (za_node_is_here(ctx->worker->runtime, out->to.node)) {
-        err = move_local(ctx->worker, out, message);
+        err = za_send_moved(ctx->worker, out, message);
     } else {
         err = send_remote(ctx->worker, out);
         if (err == ZA_OK) {
@@ -559,7 +557,9 @@ za_err_t za_forward(za_ctx_t *ctx, za_ref_t to)
         out.ask = message->ask;
         out.deadline_ms = message->ask != 0 ? message->deadline_ms : 0;
     }
-    za_err_t err = za_send_any(ctx->worker, &out);
+    za_message_t *frozen = message == NULL ? NULL : za_frozen_in(message);
+    za_err_t err =
+        frozen == NULL ? za_send_any(ctx->worker, &out) : za_frozen_send(ctx->worker, &out, frozen);
     if (err == ZA_OK && message != NULL && message->block.kind == ZA_KIND_USER) {
         message->ask = 0; // whoever has it now answers it
     }
@@ -611,7 +611,7 @@ za_message_t *za_keep(za_ctx_t *ctx)
 
 const void *za_kept_body(const za_message_t *kept)
 {
-    return kept == NULL ? NULL : kept + 1;
+    return kept == NULL ? NULL : za_shown(kept) + 1;
 }
 
 /** Takes a held message from the actor's records; NULL: the actor holds no such. */
@@ -705,6 +705,24 @@ za_err_t za_ask_send(za_ctx_t *ctx, za_ref_t to, void **message, const za_ask_op
     }
     za_outgoing_t out = za_ask_outgoing(ctx, record);
     err = move_any(ctx, &out, message);
+    if (err != ZA_OK) {
+        za_ask_undo(ctx, record);
+    }
+    return err;
+}
+
+za_err_t za_ask_share(za_ctx_t *ctx, za_ref_t to, za_frozen_t *frozen, const za_ask_opts_t *opts)
+{
+    if (frozen == NULL) {
+        return ZA_EINVAL;
+    }
+    za_message_t *record = NULL;
+    za_err_t err = ask_begin(ctx, to, opts, &record);
+    if (err != ZA_OK) {
+        return err;
+    }
+    za_outgoing_t out = za_ask_outgoing(ctx, record);
+    err = za_frozen_send(ctx->worker, &out, (za_message_t *)frozen);
     if (err != ZA_OK) {
         za_ask_undo(ctx, record);
     }

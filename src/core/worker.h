@@ -13,6 +13,7 @@
 #include "core/blob.h"
 #include "core/cell.h"
 #include "core/ctx.h"
+#include "core/freeze.h"
 #include "core/placed.h"
 #include "core/spread.h"
 #include "core/timers.h"
@@ -221,11 +222,14 @@ static inline void za_message_fill(za_message_t *message, const za_type_t *type,
     }
 }
 
+/** As za_message_unshare, for one that has the flag. */
+void za_message_release(za_worker_t *worker, za_message_t *message);
+
 /** Gives up what it refers to; for a message that stays, and becomes another. */
 static inline void za_message_unshare(za_worker_t *worker, za_message_t *message)
 {
     if (__builtin_expect(message->block.flags & ZA_FLAG_SHARES, 0)) {
-        za_blobs_release(worker, message);
+        za_message_release(worker, message);
     }
 }
 
@@ -423,6 +427,10 @@ void za_watches_clear(za_worker_t *worker, za_cell_t *cell);
 
 /** Copies and pushes to a local actor, as za_outgoing_t says. */
 za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind);
+/** Pushes the block itself to a local actor; on an error it is as before, and still the caller's. */
+za_err_t za_send_moved(za_worker_t *worker, const za_outgoing_t *out, za_message_t *message);
+/** Takes a message out of the handler's list; NULL if it is not there: not from za_new. */
+za_message_t *za_new_take(za_ctx_t *ctx, void *body);
 /** Local or remote. */
 za_err_t za_send_any(za_worker_t *worker, const za_outgoing_t *out);
 void za_log_line(za_worker_t *worker, const za_cell_t *cell, uint64_t id, int level,
