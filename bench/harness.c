@@ -223,9 +223,10 @@ static void measure_once(const bench_workload_t *workload, uint32_t workers, uin
 
 static void measure(const bench_workload_t *workload, uint32_t workers, bool quick, uint32_t runs)
 {
-    bench_report_t report = {
-        .id = workload->id, .impl = "zactor", .unit = workload->unit, .workers = workers
-    };
+    bench_report_t report = { .id = workload->id,
+                              .impl = workload->impl != NULL ? workload->impl : "zactor",
+                              .unit = workload->unit,
+                              .workers = workers };
     uint64_t amount = quick && !workload->fixed ? workload->amount / QUICK : workload->amount;
     if (!workload->cold) {
         measure_once(workload, workers, amount > WARM ? amount / WARM : 1, NULL);

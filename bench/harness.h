@@ -21,6 +21,7 @@
 /** What one workload measures; `how` of the table row says which variant. */
 typedef struct bench_workload {
     const char *id;
+    const char *impl; // NULL: "zactor"; "limit": the same without us, measured beside it
     const char *unit;
     /** One run; the value in `unit`. Exits with a message if the outcome is wrong. */
     double (*measure)(const struct bench_workload *workload, uint64_t amount);
