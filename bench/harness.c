@@ -122,6 +122,12 @@ za_ref_t bench_spawn(const za_class_t *class_, uint32_t mailbox)
         class_, &(const za_spawn_opts_t){ .size = sizeof(za_spawn_opts_t), .mailbox = mailbox });
 }
 
+za_ref_t bench_spawn_at(const za_class_t *class_, uint32_t worker)
+{
+    return bench_spawn_with(
+        class_, &(const za_spawn_opts_t){ .size = sizeof(za_spawn_opts_t), .worker = worker });
+}
+
 void bench_tell(za_ref_t to, const za_type_t *type, const void *body)
 {
     const za_outgoing_t out = { .to = to, .type = type, .body = body };

@@ -65,6 +65,8 @@ za_worker_t *bench_guest(void);
 uint32_t bench_workers(void);
 za_ref_t bench_spawn(const za_class_t *class_, uint32_t mailbox);
 za_ref_t bench_spawn_with(const za_class_t *class_, const za_spawn_opts_t *opts);
+/** On one worker for good: the first is 1. */
+za_ref_t bench_spawn_at(const za_class_t *class_, uint32_t worker);
 void bench_tell(za_ref_t to, const za_type_t *type, const void *body);
 /** Begins to measure: time, CPU time, allocations. */
 void bench_begin(void);

@@ -2,6 +2,7 @@
 // freed at once, in bursts, in mixed sizes, and freed by another thread than took them.
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,12 +126,26 @@ static struct {
     void *slots[PIPE];
 } cross;
 
+/** The other thread is to go on: on a busy machine it may not even run. */
+static void wait_a_little(uint32_t *looks)
+{
+    enum { LOOKS = 4096 };
+    if (++*looks % LOOKS == 0) {
+        sched_yield();
+    }
+}
+
 static void *free_all(void *unused)
 {
     (void)unused;
+    uint32_t looks = 0;
     for (uint64_t i = 0; i < cross.blocks;) {
         // pairs: bench-pipe
         uint64_t until = atomic_load_explicit(&cross.taken, memory_order_acquire);
+        if (i == until) {
+            wait_a_little(&looks);
+            continue;
+        }
         for (; i < until; i++) {
             cross.memory->give(cross.guest, cross.slots[i % PIPE]);
         }
@@ -142,6 +157,7 @@ static void *free_all(void *unused)
 static double alloc_cross(const bench_workload_t *workload, uint64_t blocks)
 {
     enum { BATCH = 32 }; // as many as a turn sends: the pipe itself is not to be measured
+    uint32_t looks = 0;
     pthread_t thread;
     cross.memory = memory_of(workload);
     cross.guest = za_runtime_guest(bench_runtime());
@@ -153,6 +169,7 @@ static double alloc_cross(const bench_workload_t *workload, uint64_t blocks)
     for (uint64_t i = 0; i < cross.blocks; i += BATCH) {
         // pairs: bench-pipe
         while (i + BATCH - atomic_load_explicit(&cross.freed, memory_order_acquire) > PIPE) {
+            wait_a_little(&looks);
         }
         for (uint64_t at = i; at < i + BATCH; at++) {
             cross.slots[at % PIPE] = take(cross.memory, bench_guest(), BLOCK_BYTES);

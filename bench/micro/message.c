@@ -47,11 +47,11 @@ static za_verdict_t player_sent(za_ctx_t *ctx, player_t *self, const b_Sent *m)
 
 ZA_ACTOR(player, player_t, (b_Sent, player_sent), (b_Go, player_go));
 
-static double message_same(const bench_workload_t *workload, uint64_t messages)
+/** `how_many`: on so many workers are the two. */
+static double message(const bench_workload_t *workload, uint64_t messages)
 {
-    (void)workload;
-    za_ref_t a = bench_spawn(&player_class, 0);
-    za_ref_t b = bench_spawn(&player_class, 0);
+    za_ref_t a = bench_spawn_at(&player_class, 1);
+    za_ref_t b = bench_spawn_at(&player_class, workload->how_many);
     bench_tell(b, ZA_MSG(b_Go, .ref = a));
     bench_begin();
     bench_tell(a, ZA_MSG(b_Go, .n = messages, .ref = b));
@@ -87,9 +87,17 @@ static double message_wake(const bench_workload_t *workload, uint64_t messages)
 const bench_workload_t bench_micro_message[] = {
     { .id = "message-same",
       .unit = "ns",
-      .measure = message_same,
+      .measure = message,
       .amount = 3000000,
+      .how_many = 1,
       .workers = 1 },
+    { .id = "message-cross",
+      .unit = "ns",
+      .measure = message,
+      .amount = 1000000,
+      .how_many = 2,
+      .workers = 2,
+      .spins = true },
     { .id = "message-wake", .unit = "us", .measure = message_wake, .amount = 1000 },
     { 0 },
 };

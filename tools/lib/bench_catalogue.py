@@ -4,6 +4,7 @@
 # second or two; None: no peer). An id without peers is None.
 LOCAL = {
     "pingpong": ("ns/msg", 2, 2000000),
+    "pingpong-cross": ("ns/msg", 2, 30000),
     "fanin-1": ("M/s", 1, 4000000),
     "fanin-2": ("M/s", 2, 4000000),
     "fanin-8": ("M/s", 8, 4000000),
