@@ -31,7 +31,6 @@ static struct {
     uint64_t cpu_ns;
     uint64_t allocs;
     bench_latency_t latencies;
-    bench_report_t *report; // NULL: a warm-up, nothing is reported
 } run;
 
 /* ---- messages to the user ----------------------------------------------------------------- */
@@ -63,11 +62,10 @@ void bench_check(bool right, const char *what)
 
 /* ---- a run -------------------------------------------------------------------------------- */
 
-static void run_open(const bench_workload_t *workload, uint32_t workers, bench_report_t *report)
+void bench_open(uint32_t workers)
 {
     memset(&run, 0, sizeof run);
     run.workers = workers;
-    run.report = report;
     bench_must(za_threads_create(NULL, &run.threads), "threads");
     const za_runtime_config_t config = { .workers = workers,
                                          .actors_max = 4u << 20,
@@ -76,13 +74,12 @@ static void run_open(const bench_workload_t *workload, uint32_t workers, bench_r
                                          .seed = 1,
                                          .host = za_threads_host(),
                                          .host_context = run.threads };
-    (void)workload;
     bench_must(za_runtime_create(&config, &run.runtime), "runtime");
     run.guest = za_runtime_guest(run.runtime);
     bench_must(za_threads_start(run.threads, run.runtime), "start");
 }
 
-static void run_close(void)
+void bench_close(void)
 {
     za_threads_stop(run.threads);
     za_runtime_destroy(run.runtime);
@@ -205,11 +202,12 @@ static double unit_ns(const char *unit)
     return strncmp(unit, "ms", 2) == 0 ? 1e6 : strncmp(unit, "us", 2) == 0 ? 1e3 : 1;
 }
 
+/** Without `report` it is a warm-up. */
 static void measure_once(const bench_workload_t *workload, uint32_t workers, uint64_t amount,
                          bench_report_t *report)
 {
     params.count = 0;
-    run_open(workload, workers, report);
+    bench_open(workers);
     double value = workload->measure(workload, amount);
     if (report != NULL) {
         bench_report_run(report, value);
@@ -224,7 +222,7 @@ static void measure_once(const bench_workload_t *workload, uint32_t workers, uin
             bench_report_param(report, params.items[i].name, params.items[i].value);
         }
     }
-    run_close();
+    bench_close();
 }
 
 static void measure(const bench_workload_t *workload, uint32_t workers, bool quick, uint32_t runs)

@@ -57,6 +57,11 @@ void bench_must(za_err_t err, const char *what);
 /** A workload's outcome that must be true. */
 void bench_check(bool right, const char *what);
 
+/* ---- a run of one's own: for programs that are no table of workloads --------------------------- */
+
+void bench_open(uint32_t workers);
+void bench_close(void);
+
 /* ---- for `measure`: outside the workers ------------------------------------------------------- */
 
 za_runtime_t *bench_runtime(void);

@@ -15,6 +15,17 @@ void bench_latency_add(bench_latency_t *latency, uint64_t ns)
     latency->max_ns = ns > latency->max_ns ? ns : latency->max_ns;
 }
 
+void bench_latency_merge(bench_latency_t *latency, const bench_latency_t *from)
+{
+    for (unsigned row = 0; row < BENCH_LATENCY_DOUBLINGS; row++) {
+        for (unsigned step = 0; step < BENCH_LATENCY_STEPS; step++) {
+            latency->counts[row][step] += from->counts[row][step];
+        }
+    }
+    latency->count += from->count;
+    latency->max_ns = from->max_ns > latency->max_ns ? from->max_ns : latency->max_ns;
+}
+
 /** The middle of a step. */
 static double middle(unsigned row, unsigned step)
 {

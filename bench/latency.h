@@ -20,5 +20,7 @@ typedef struct bench_latency {
 } bench_latency_t;
 
 void bench_latency_add(bench_latency_t *latency, uint64_t ns);
+/** Adds all of `from`. */
+void bench_latency_merge(bench_latency_t *latency, const bench_latency_t *from);
 /** The time that `share` (0..1) of all do not exceed; 0 if there is none. */
 double bench_latency_at(const bench_latency_t *latency, double share);

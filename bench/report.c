@@ -80,8 +80,12 @@ void bench_report_print(bench_report_t *report)
         values[i] = report->figures[i].value;
     }
     double middle = median(values, report->runs);
-    printf("{\"id\": \"%s\", \"impl\": \"%s\", \"workers\": %u, \"unit\": \"%s\", ", report->id,
-           report->impl, report->workers, report->unit);
+    printf("{\"id\": \"%s\", ", report->id);
+    if (report->variant != NULL) {
+        printf("\"case\": \"%s\", ", report->variant);
+    }
+    printf("\"impl\": \"%s\", \"workers\": %u, \"unit\": \"%s\", ", report->impl, report->workers,
+           report->unit);
     print_number("median", middle);
     printf(", ");
     print_number("min", values[0]);
@@ -92,6 +96,9 @@ void bench_report_print(bench_report_t *report)
         print_tail(report, "p99", offsetof(bench_run_figures_t, p99));
         print_tail(report, "p999", offsetof(bench_run_figures_t, p999));
         print_tail(report, "worst", offsetof(bench_run_figures_t, max));
+    }
+    if (report->goal != NULL) {
+        printf("\"goal\": \"%s\", \"holds\": %s, ", report->goal, report->holds ? "true" : "false");
     }
     printf("\"runs\": %u, \"params\": {", report->runs);
     for (uint32_t i = 0; i < report->params; i++) {

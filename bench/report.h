@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "latency.h"
@@ -26,7 +27,10 @@ typedef struct bench_report {
     const char *id;
     const char *impl; // "zactor", "limit" or what it is compared with
     const char *unit;
-    const char *what; // NULL, or what the id does not say
+    const char *variant; // NULL, or which of several of one id: "x16"
+    const char *what;    // NULL, or what the id does not say
+    const char *goal;    // NULL, or what is aimed at, with `holds`
+    bool holds;
     uint32_t workers;
     uint32_t runs;
     bench_run_figures_t figures[BENCH_RUNS_MAX];

@@ -1,10 +1,8 @@
 // Actors that come and go, and what one that does nothing weighs.
 
-#include <stdio.h>
-#include <unistd.h>
-
 #include "harness.h"
 #include "local/tables.h"
+#include "resident.h"
 
 enum { BATCH = 100 }; // actors of one handler call
 
@@ -72,17 +70,6 @@ static double spawning(const bench_workload_t *workload, uint64_t actors)
 
 /* ---- actor-bytes -------------------------------------------------------------------------- */
 
-static uint64_t resident_bytes(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-    if (file == NULL || fscanf(file, "%*u %lu", &pages) != 1) {
-        bench_fail("no /proc/self/statm");
-    }
-    fclose(file);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static za_verdict_t breed_idle(za_ctx_t *ctx, parent_t *self, const b_Go *m)
 {
     self->left = m->n > 0 ? m->n : self->left;
@@ -104,11 +91,11 @@ static double actor_bytes(const bench_workload_t *workload, uint64_t actors)
 {
     (void)workload;
     za_ref_t root = bench_spawn(&idler_class, 0);
-    uint64_t before = resident_bytes();
+    uint64_t before = bench_resident_bytes();
     bench_begin();
     bench_tell(root, ZA_MSG(b_Go, .n = actors));
     bench_wait();
-    return (double)(resident_bytes() - before) / (double)actors;
+    return (double)(bench_resident_bytes() - before) / (double)actors;
 }
 
 /* ---- skynet ------------------------------------------------------------------------------- */

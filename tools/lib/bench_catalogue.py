@@ -17,9 +17,13 @@ LOCAL = {
     "big": ("M/s", 1000, 2000000),
     "payload": ("M/s", 1, 2000000),
 }
-MICRO = {}
+MICRO = {id_: None for id_ in (
+    "message-same", "message-cross", "message-wake", "contend-1", "contend-2", "contend-4",
+    "contend-8", "contend-16", "contend-32", "spawn-call", "spawn-stop", "alloc-lifo",
+    "alloc-burst", "alloc-mixed", "alloc-cross", "timer-cancel", "timer-cancel-1m", "timer-fire",
+    "timer-fire-1m", "ask")}
 MACRO = {}
-BOUNDS = {}
+BOUNDS = {"idle": None, "overload": None, "slow-handler": None}
 REMOTE = {
     "remote-pingpong": ("us", [1], 5000),
     "remote-stream-64": ("M/s", [1, 16], 400000),

@@ -30,10 +30,10 @@ def build():
         quietly("building erlang", ["erlc", "-o", FOLDER, source])
 
 
-def run(command, id_, impl, workers, unit, params):
+def run(command, id_, impl, workers, unit, params, case=""):
     """One run of a peer, in the form of ours."""
     result = run_program(command)[0]
-    line = {"id": id_, "impl": impl, "workers": workers, "unit": unit, "median": result["value"],
+    line = {"id": id_, **({"case": case} if case else {}), "impl": impl, "workers": workers, "unit": unit, "median": result["value"],
             "min": result["value"], "max": result["value"], "runs": 1, "params": params}
     if "p99" in result:
         line["p99"] = result["p99"]
@@ -122,5 +122,6 @@ def erlang_remote(id_, unit, variants, messages):
             params = {"bytes": 64, "tls": True, "messages": messages}
             if len(variants) > 1:
                 params["pairs"] = pairs
-            lines += run(pair.near(id_, pairs, messages), id_, "erlang", 1, unit, params)
+            lines += run(pair.near(id_, pairs, messages), id_, "erlang", 1, unit, params,
+                         f"x{pairs}" if len(variants) > 1 else "")
     return lines
