@@ -184,11 +184,11 @@ static inline void za_pool_free(za_pool_t *pool, za_block_t *block)
 {
     ZA_POISON(block + 1, za_pool_class_bytes(block->size_class) - sizeof(za_block_t));
     unsigned home = block->home;
+    unsigned size_class = block->size_class;
     if (__builtin_expect(home == pool->home, 1)) {
         // relaxed: published by nobody, the list is this thread's
-        atomic_store_explicit(&block->next, pool->classes[block->size_class].free,
-                              memory_order_relaxed);
-        pool->classes[block->size_class].free = block;
+        atomic_store_explicit(&block->next, pool->classes[size_class].free, memory_order_relaxed);
+        pool->classes[size_class].free = block;
         return;
     }
     za_magazine_t *magazine = pool->away[home];

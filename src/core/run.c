@@ -3,7 +3,7 @@
 
 #include "core/mailbox_drop.h"
 
-enum { FORGET_BATCH = 16 }; // one write to the producers' line for so many messages
+enum { FORGET_BATCH = 64 }; // one write to the producers' line for so many messages
 
 static const za_handler_t *find_by_address(const za_class_t *class_, const za_type_t *type)
 {
@@ -91,6 +91,14 @@ static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
     za_cell_fail(worker, cell);
 }
 
+static inline void count_handled(za_worker_t *worker, za_cell_t *cell, uint64_t count)
+{
+    ZA_TALLY_ADD(worker, handled, count);
+    // relaxed: one writer at a time; inspectors want a number
+    uint64_t handled = atomic_load_explicit(&cell->handled, memory_order_relaxed);
+    atomic_store_explicit(&cell->handled, handled + count, memory_order_relaxed);
+}
+
 /** Calls a handler; inlined where messages are handled. */
 static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
                           const za_type_t *type, const void *body, uint64_t tag)
@@ -117,10 +125,7 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     ctx->kept_copy = false;
     za_verdict_t verdict = handler->call(ctx, cell->state != NULL ? cell->state + 1 : NULL, body);
     za_batch_close(worker);
-    ZA_TALLY(worker, handled);
-    // relaxed: one writer at a time; inspectors want a number
-    uint64_t handled = atomic_load_explicit(&cell->handled, memory_order_relaxed);
-    atomic_store_explicit(&cell->handled, handled + 1, memory_order_relaxed);
+    count_handled(worker, cell, 1);
     if (__builtin_expect(ctx->news != NULL, 0)) {
         discard_news(worker);
     }
@@ -312,6 +317,8 @@ typedef struct run {
     uint32_t left;      // messages
     uint32_t forget;    // handled user messages that still count
     uint32_t forget_max;
+    uint32_t step;    // messages until it looks around
+    uint32_t handled; // of this step
 } run_t;
 
 static void forget(za_cell_t *cell, run_t *run)
@@ -382,31 +389,122 @@ static inline bool is_plain(const za_cell_t *cell)
     return cell->status == ZA_STATUS_RUNNING && !has_commands(cell);
 }
 
+/** True for a message that asks for nothing but its handler. */
+static inline bool is_simple(const za_message_t *message, uint64_t actor)
+{
+    return message->block.kind == ZA_KIND_USER && message->block.flags == 0 &&
+           (message->ask | message->deadline_ms) == 0 && message->actor == actor;
+}
+
+/** The handler of the last message, as the next one mostly has the same type. */
+typedef struct last {
+    const za_class_t *class_;
+    const za_type_t *type;
+    const za_handler_t *handler;
+} last_t;
+
 /**
- * Handles heads whose successor is there, up to the last of this run. Meanwhile it leaves the line
- * of the mailbox alone, which producers on other cores write to.
- * Returns the new head, which is not handled yet.
+ * Looks the handler up anew; NULL: the long way finds out. A batch goes on only as long as the same
+ * short handler is called: what is in it waits for no more than a few like that.
  */
+static __attribute__((noinline)) void find_next(za_worker_t *worker, const za_class_t *class_,
+                                                const za_type_t *type, last_t *last)
+{
+    za_batch_close(worker);
+    worker->ctx.told = 0;
+    *last = (last_t){ class_, type, find_by_address(class_, type) };
+}
+
+static void look_around(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
+                        za_verdict_t verdict)
+{
+    if (worker->ctx.news != NULL) {
+        discard_news(worker);
+    }
+    if (verdict != ZA_DONE || worker->ctx.stop) {
+        obey_verdict(worker, cell, message, verdict);
+    }
+}
+
+/**
+ * Handles up to run->step simple messages whose successor is there, before the last of the run.
+ * Meanwhile it leaves the line of the mailbox alone, which producers on other cores write to.
+ * Returns the first that is not handled.
+ */
+static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker, za_cell_t *cell,
+                                                             za_message_t *head, run_t *run)
+{
+    za_ctx_t *ctx = &worker->ctx;
+    void *state = cell->state != NULL ? cell->state + 1 : NULL;
+    last_t last = { 0 };
+    while (head != run->last && is_simple(head, ctx->id)) {
+        za_message_t *next = (za_message_t *)atomic_load_explicit(
+            &head->block.next, memory_order_acquire); // pairs: mailbox-link
+        // relaxed: the owner's
+        const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
+        if (__builtin_expect(head->type != last.type || class_ != last.class_, 0)) {
+            find_next(worker, class_, head->type, &last);
+        }
+        if (__builtin_expect(next == NULL || last.handler == NULL, 0)) {
+            break;
+        }
+        // Two ahead: a line that another core wrote takes longer than one handler.
+        za_message_t *ahead = (za_message_t *)atomic_load_explicit(
+            &next->block.next, memory_order_relaxed); // relaxed: not looked at, only fetched
+        __builtin_prefetch(ahead);
+        __builtin_prefetch((char *)ahead + sizeof *ahead);
+        ctx->message = head;
+        ctx->type = last.type;
+        ctx->body = za_body(head);
+        za_verdict_t verdict = last.handler->call(ctx, state, ctx->body);
+        bool usual = ctx->news == NULL && verdict == ZA_DONE && !ctx->stop;
+        if (__builtin_expect(!usual, 0)) {
+            look_around(worker, cell, head, verdict);
+            run->step = 1; // a status may have changed
+        }
+        if (__builtin_expect(head->block.flags == 0, 1)) {
+            za_message_drop(worker, head);
+        } else {
+            za_message_settle_rare(worker, cell, head);
+        }
+        head = next;
+        if (__builtin_expect(!worker->brisk, 0)) {
+            za_batch_close(worker);
+            ctx->told = 0;
+        }
+        run->handled++;
+        if (--run->step == 0) {
+            break;
+        }
+    }
+    za_batch_close(worker);
+    return head;
+}
+
+/** As handle_linked, in steps after which commands are looked at and handled messages counted. */
 static za_message_t *run_linked(za_worker_t *worker, za_cell_t *cell, za_message_t *head,
                                 run_t *run)
 {
     za_message_t *first = head;
-    bool plain = true;
-    while (plain && head != run->last && run->left > 1 && head->block.kind == ZA_KIND_USER) {
-        za_message_t *next = (za_message_t *)atomic_load_explicit(
-            &head->block.next, memory_order_acquire); // pairs: mailbox-link
-        if (next == NULL) {
+    za_ctx_t *ctx = &worker->ctx;
+    ctx->tag = 0;
+    ctx->stop = false;
+    ctx->kept_copy = false;
+    ctx->told = 0;
+    while (run->left > 1 && is_plain(cell)) {
+        run->step = run->forget_max - run->forget;
+        run->step = run->step < run->left ? run->step : run->left - 1;
+        run->handled = 0;
+        head = handle_linked(worker, cell, head, run);
+        if (run->handled == 0) {
             break;
         }
-        __builtin_prefetch(next);
-        run->left--;
-        if (++run->forget >= run->forget_max) {
+        run->left -= run->handled;
+        run->forget += run->handled;
+        if (run->forget >= run->forget_max) {
             forget(cell, run);
         }
-        handle_message(worker, cell, head);
-        za_message_settle(worker, cell, head);
-        head = next;
-        plain = is_plain(cell);
+        count_handled(worker, cell, run->handled);
     }
     if (head != first) {
         za_mailbox_skip_to(&cell->mailbox, head);
@@ -551,23 +649,42 @@ static void run_shared(za_worker_t *worker, za_cell_t *cell)
     }
 }
 
-/** True if there is one message of a user, and nothing else to do: so go conversations. */
-static inline bool is_lone(const za_cell_t *cell, const za_message_t *head)
+/** True if there is one simple message, and nothing else to do: so go conversations. */
+static inline bool is_lone(const za_cell_t *cell, const za_message_t *head, uint64_t id)
 {
     // relaxed: only compared
     return head != NULL &&
            head == atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed) &&
-           !cell->head_done && head->block.kind == ZA_KIND_USER && is_plain(cell);
+           !cell->head_done && is_simple(head, id) && is_plain(cell);
+}
+
+/** Handles the only message, and lets it go if that left nothing to do. */
+static inline leave_t run_lone(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
+{
+    za_mailbox_make_room(&cell->mailbox, 1);
+    handle(worker, cell, head, head->type, za_body(head), 0);
+    if (__builtin_expect(head->block.flags != 0 || is_waiting(cell), 0)) {
+        return leave_head(worker, cell, head);
+    }
+    za_advance_t advance = za_mailbox_advance(&cell->mailbox, head, NULL);
+    if (__builtin_expect(advance == ZA_ADVANCE_LATER, 0)) {
+        cell->head_done = 1;
+        return LEFT_NOT;
+    }
+    za_message_drop(worker, head);
+    bool idle = advance == ZA_ADVANCED_LAST;
+    return idle && !(has_commands(cell) && za_mailbox_claim(&cell->mailbox)) ? LEFT_IDLE : LEFT;
 }
 
 void za_cell_run(za_worker_t *worker, za_cell_t *cell)
 {
     za_ctx_t *ctx = &worker->ctx;
+    uint64_t id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: the owner's
+    za_message_t *head = za_mailbox_head(&cell->mailbox);
     ctx->cell = cell;
     ctx->stopping = false;
-    ctx->id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: the owner's
-    za_message_t *head = za_mailbox_head(&cell->mailbox);
-    if (!is_lone(cell, head)) {
+    ctx->id = id;
+    if (!is_lone(cell, head, id)) {
         if (__builtin_expect(cell->head_done == ZA_HEAD_SHARED, 0)) {
             run_shared(worker, cell);
         } else {
@@ -575,16 +692,13 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
         }
         return;
     }
-    za_mailbox_make_room(&cell->mailbox, 1);
-    handle_message(worker, cell, head);
-    switch (leave_head(worker, cell, head)) {
-    case LEFT_IDLE:
-        break;
-    case LEFT: // others came, or it has a new status: they have their turn
+    leave_t left = run_lone(worker, cell, head);
+    if (__builtin_expect(left == LEFT_IDLE, 1)) {
+        return;
+    }
+    if (left == LEFT) { // others came, or it has a new status: they have their turn
         run_any(worker, cell, 0);
-        break;
-    case LEFT_NOT:
+    } else {
         za_schedule_last(worker, cell);
-        break;
     }
 }

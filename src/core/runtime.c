@@ -241,9 +241,23 @@ static bool steps_back(za_worker_t *worker)
     return true;
 }
 
+/** Looks at how long the messages of the last turn took, if nothing but that turn was in between. */
+static void look_brisk(za_worker_t *worker, uint64_t now_ns)
+{
+    enum { BRISK_NS = 1000 };
+    // relaxed: the own counter
+    uint64_t handled = atomic_load_explicit(&worker->tally.handled, memory_order_relaxed);
+    if (!worker->idle) {
+        uint64_t messages = handled - worker->turn_handled;
+        worker->brisk = now_ns - worker->now_ns <= messages * BRISK_NS;
+    }
+    worker->turn_handled = handled;
+}
+
 za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
 {
     ZA_ASSERT(!worker->guest);
+    look_brisk(worker, now_ns);
     set_now(worker, now_ns);
     become_busy(worker);
     if (worker->runtime->config.workers > 1 && za_spread_is_due(&worker->runtime->spread, now_ns)) {

@@ -66,11 +66,11 @@ static void drop_newest(za_worker_t *worker, const za_outgoing_t *out)
     }
 }
 
-/** The living local actor of `to`; NULL: it is gone. */
+/** The living local actor of `id`; NULL: it is gone. The id of a dead cell has slot 0. */
 static inline za_cell_t *find_live(za_runtime_t *runtime, uint64_t id)
 {
     za_cell_t *cell = za_cell_find(runtime, id);
-    return cell != NULL && za_cell_id(cell) == id && id >> ZA_ACTOR_SLOT_BITS != 0 ? cell : NULL;
+    return cell != NULL && za_cell_id(cell) == id ? cell : NULL;
 }
 
 typedef enum admit {
@@ -203,6 +203,9 @@ za_err_t za_send_any(za_worker_t *worker, const za_outgoing_t *out)
 static __attribute__((noinline)) za_err_t tell_slowly(za_ctx_t *ctx, za_ref_t to,
                                                       const za_type_t *type, const void *message)
 {
+    if (za_ref_is_none(to)) {
+        return ZA_EINVAL;
+    }
     za_outgoing_t out = { .to = to, .sender = { 0, ctx->id }, .type = type, .body = message };
     return za_send_any(ctx->worker, &out);
 }
@@ -211,16 +214,21 @@ static __attribute__((noinline)) za_err_t tell_slowly(za_ctx_t *ctx, za_ref_t to
 
 void za_batch_push(za_worker_t *worker)
 {
-    za_batch_t batch = worker->batch;
-    worker->batch = (za_batch_t){ 0 };
-    if (batch.first != NULL) {
-        ZA_TALLY_ADD(worker, sent, batch.count);
-        if (za_mailbox_push_chain(&batch.cell->mailbox, batch.first, batch.last) == ZA_PUSH_WOKE) {
-            za_schedule(worker, batch.cell);
+    za_batch_t *batch = &worker->batch;
+    za_cell_t *cell = batch->cell;
+    batch->actor = 0;
+    if (batch->last != NULL) {
+        // relaxed, both: published by the push
+        atomic_store_explicit(&batch->last->block.next, NULL, memory_order_relaxed);
+        za_block_t *first = atomic_load_explicit(&batch->first, memory_order_relaxed);
+        ZA_TALLY_ADD(worker, sent, batch->admitted - batch->credit);
+        if (za_mailbox_push_chain(&cell->mailbox, (za_message_t *)(void *)first, batch->last) ==
+            ZA_PUSH_WOKE) {
+            za_schedule(worker, cell);
         }
     }
-    if (batch.credit > 0) {
-        za_mailbox_unadmit(&batch.cell->mailbox, batch.credit);
+    if (batch->credit > 0) {
+        za_mailbox_unadmit(&cell->mailbox, batch->credit);
     }
 }
 
@@ -241,54 +249,94 @@ static bool batch_open(za_worker_t *worker, uint64_t actor)
     if (credit == 0) {
         return false;
     }
-    worker->batch = (za_batch_t){ .actor = actor, .cell = cell, .credit = credit };
+    worker->batch =
+        (za_batch_t){ .actor = actor, .cell = cell, .credit = credit, .admitted = credit };
     return true;
 }
 
-static inline void fill_told(za_message_t *told, const za_ctx_t *ctx, uint64_t to,
-                             const za_type_t *type, const void *message)
+/** A plain message in a block of this worker's pool, which has one; all but its link. */
+static inline za_message_t *make_told(za_ctx_t *ctx, uint64_t to, const za_type_t *type,
+                                      const void *message, size_t size)
 {
+    if (!is_words(size)) {
+        __builtin_unreachable(); // so that the size class is a constant
+    }
+    za_block_t *block = za_pool_take(&ctx->worker->pool, sizeof(za_message_t) + size);
+    za_message_t *told = za_message_begin(block, ZA_KIND_USER, size);
     told->type = type;
     told->actor = to;
     told->sender.node = 0;
     told->sender.actor = ctx->id;
     told->ask = 0;
     told->deadline_ms = 0;
-    copy_words(za_body(told), message, type->size);
+    copy_words(za_body(told), message, size);
+    return told;
 }
 
-/** Adds to the open batch, which has credit; the pool has a block. */
-static inline za_err_t batch_add(za_ctx_t *ctx, const za_type_t *type, const void *message)
+/** Adds to the open batch, which has credit. */
+static inline za_err_t batch_add(za_batch_t *batch, za_message_t *told)
 {
-    za_batch_t *batch = &ctx->worker->batch;
-    za_block_t *block = za_pool_take(&ctx->worker->pool, sizeof(za_message_t) + type->size);
-    za_message_t *told = za_message_begin(block, ZA_KIND_USER, type->size);
-    fill_told(told, ctx, batch->actor, type, message);
-    // relaxed, both: published by the push
-    atomic_store_explicit(&block->next, NULL, memory_order_relaxed);
-    if (batch->first == NULL) {
-        batch->first = told;
-    } else {
-        atomic_store_explicit(&batch->last->block.next, block, memory_order_relaxed);
-    }
+    _Atomic(za_block_t *) *link = batch->last == NULL ? &batch->first : &batch->last->block.next;
+    atomic_store_explicit(link, &told->block, memory_order_relaxed); // relaxed: see za_batch_push
     batch->last = told;
-    batch->count++;
     batch->credit--;
     return ZA_OK;
 }
 
-/** The third and later messages in a row to one actor. */
+/** True for a message that can be copied word by word, into a block that is there. */
+static inline bool is_usual(const za_worker_t *worker, za_ref_t to, const za_type_t *type,
+                            size_t size)
+{
+    return to.node == 0 && type->extent == NULL && is_words(size) &&
+           za_pool_has(&worker->pool, sizeof(za_message_t) + size);
+}
+
+/** Pushes one usual message. */
+static inline za_err_t tell_single(za_ctx_t *ctx, za_ref_t to, const za_type_t *type,
+                                   const void *message, size_t size)
+{
+    za_worker_t *worker = ctx->worker;
+    za_cell_t *cell = find_live(worker->runtime, to.actor);
+    if (__builtin_expect(cell == NULL || !za_mailbox_admit(&cell->mailbox), 0)) {
+        return tell_slowly(ctx, to, type, message);
+    }
+    za_message_t *told = make_told(ctx, to.actor, type, message, size);
+    ZA_TALLY(worker, sent);
+    if (za_mailbox_push(&cell->mailbox, told) == ZA_PUSH_WOKE) {
+        za_schedule(worker, cell);
+    }
+    return ZA_OK;
+}
+
+/** A usual message to the actor that the last one was for; no batch to it has credit. */
 static __attribute__((noinline)) za_err_t tell_again(za_ctx_t *ctx, za_ref_t to,
                                                      const za_type_t *type, const void *message)
 {
-    bool usual = za_pool_has(&ctx->worker->pool, sizeof(za_message_t) + type->size);
-    if (!usual || !batch_open(ctx->worker, to.actor)) {
+    size_t size = type->size;
+    if (ctx->told_twice != to.actor) { // a batch begins to pay with the third
+        ctx->told_twice = to.actor;
+        return tell_single(ctx, to, type, message, size);
+    }
+    if (!batch_open(ctx->worker, to.actor)) {
         return tell_slowly(ctx, to, type, message);
     }
-    return batch_add(ctx, type, message);
+    return batch_add(&ctx->worker->batch, make_told(ctx, to.actor, type, message, size));
 }
 
-enum { TOLD_SINGLY = 2 }; // messages in a row before a batch begins to pay
+/** As za_tell, after a look at the arguments, for the actor that the last message was for. */
+static __attribute__((noinline)) za_err_t tell_more(za_ctx_t *ctx, za_ref_t to,
+                                                    const za_type_t *type, const void *message)
+{
+    za_worker_t *worker = ctx->worker;
+    size_t size = type->size;
+    if (__builtin_expect(!is_usual(worker, to, type, size), 0)) {
+        return tell_slowly(ctx, to, type, message);
+    }
+    if (__builtin_expect(worker->batch.actor != to.actor || worker->batch.credit == 0, 0)) {
+        return tell_again(ctx, to, type, message);
+    }
+    return batch_add(&worker->batch, make_told(ctx, to.actor, type, message, size));
+}
 
 /**
  * The usual case stands here whole: a small message to a local actor with room, from a pool with
@@ -296,39 +344,18 @@ enum { TOLD_SINGLY = 2 }; // messages in a row before a batch begins to pay
  */
 za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *message)
 {
-    if (ctx == NULL || type == NULL || message == NULL || za_ref_is_none(to)) {
+    if (__builtin_expect(ctx == NULL || type == NULL || message == NULL, 0)) {
         return ZA_EINVAL;
     }
-    za_worker_t *worker = ctx->worker;
-    size_t size = type->size;
-    if (__builtin_expect(to.node != 0 || type->extent != NULL || !is_words(size) ||
-                             !za_pool_has(&worker->pool, sizeof(za_message_t) + size),
-                         0)) {
-        return tell_slowly(ctx, to, type, message);
-    }
     if (to.actor == ctx->told) {
-        if (worker->batch.actor == to.actor && worker->batch.credit > 0) {
-            return batch_add(ctx, type, message);
-        }
-        if (++ctx->told_more >= TOLD_SINGLY) {
-            return tell_again(ctx, to, type, message);
-        }
-    } else {
-        ctx->told = to.actor;
-        ctx->told_more = 0;
+        return tell_more(ctx, to, type, message);
     }
-    za_cell_t *cell = find_live(worker->runtime, to.actor);
-    if (__builtin_expect(cell == NULL || !za_mailbox_admit(&cell->mailbox), 0)) {
+    size_t size = type->size;
+    if (__builtin_expect(!is_usual(ctx->worker, to, type, size), 0)) {
         return tell_slowly(ctx, to, type, message);
     }
-    za_block_t *block = za_pool_take(&worker->pool, sizeof(za_message_t) + size);
-    za_message_t *told = za_message_begin(block, ZA_KIND_USER, size);
-    fill_told(told, ctx, to.actor, type, message);
-    ZA_TALLY(worker, sent);
-    if (za_mailbox_push(&cell->mailbox, told) == ZA_PUSH_WOKE) {
-        za_schedule(worker, cell);
-    }
-    return ZA_OK;
+    ctx->told = to.actor;
+    return tell_single(ctx, to, type, message, size);
 }
 
 /* ---- messages made by za_new -------------------------------------------------------------- */

@@ -35,12 +35,12 @@ enum {
  * the batch is full, and before anything else that is sent by another way than za_tell.
  */
 typedef struct za_batch {
-    uint64_t actor; // 0: none is open
-    za_cell_t *cell;
-    za_message_t *first; // NULL: empty
-    za_message_t *last;
-    uint32_t count;
+    uint64_t actor;  // 0: none is open
     uint32_t credit; // admitted to the mailbox and not used yet
+    uint32_t admitted;
+    za_message_t *last; // NULL: empty
+    za_cell_t *cell;
+    _Atomic(za_block_t *) first;
 } za_batch_t;
 
 /** What a handler call knows of itself. */
@@ -53,12 +53,12 @@ struct za_ctx {
     za_message_t *news; // made by za_new and not sent yet
     uint64_t id;        // of the actor
     uint64_t tag;
-    uint64_t told;      // whom the last za_tell was for
-    uint32_t told_more; // as many before it were for the same
-    bool kept_copy;     // of a notification that has no block
-    bool stop;          // za_stop of itself
-    bool stopping;      // za_Stopping is handled
-    bool signal;        // what is handled comes from the runtime
+    uint64_t told;       // whom the last za_tell was for
+    uint64_t told_twice; // whom two in a row were for
+    bool kept_copy;      // of a notification that has no block
+    bool stop;           // za_stop of itself
+    bool stopping;       // za_Stopping is handled
+    bool signal;         // what is handled comes from the runtime
 };
 
 /** A ring of runnable actors: the owner pushes, everybody pops. */
@@ -82,7 +82,9 @@ struct za_worker {
     bool guest;
     bool idle;        // its last turn said ZA_TURN_IDLE
     bool sent_remote; // since the last flush
+    bool brisk;       // its messages took less than a microsecond each, the last time it was looked
     uint64_t now_ns;
+    uint64_t turn_handled;   // before the last turn
     _Atomic uint64_t now_ms; // of the turn; guests read the newest of the workers
     uint64_t next_id;        // of asks, timers, watches
     uint64_t looks;          // at entries on the way to the one wanted: tests hold it to a bound
