@@ -460,7 +460,6 @@ static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker
         bool usual = ctx->news == NULL && verdict == ZA_DONE && !ctx->stop;
         if (__builtin_expect(!usual, 0)) {
             look_around(worker, cell, head, verdict);
-            run->step = 1; // a status may have changed
         }
         if (__builtin_expect(head->block.flags == 0, 1)) {
             za_message_drop(worker, head);
@@ -473,7 +472,7 @@ static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker
             ctx->told = 0;
         }
         run->handled++;
-        if (--run->step == 0) {
+        if (__builtin_expect(--run->step == 0 || cell->status != ZA_STATUS_RUNNING, 0)) {
             break;
         }
     }
