@@ -329,6 +329,14 @@ static void forget(za_cell_t *cell, run_t *run)
     }
 }
 
+/** How many handled messages may still count in a mailbox of this bound. */
+static uint32_t forget_max(uint32_t bound)
+{
+    // In a small mailbox the count is exact, so that a handler finds the place it made.
+    uint32_t part = bound < 32 ? 1 : bound / 8;
+    return part < FORGET_BATCH ? part : FORGET_BATCH;
+}
+
 static run_t run_begin(const za_cell_t *cell, uint32_t messages_max)
 {
     // relaxed: constant while the actor lives
@@ -337,8 +345,7 @@ static run_t run_begin(const za_cell_t *cell, uint32_t messages_max)
         // relaxed: only compared
         .last = atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed),
         .left = messages_max,
-        // In a small mailbox the count is exact, so that a handler finds the place it made.
-        .forget_max = (bound & ZA_BOUND_COUNT) >= 4 * FORGET_BATCH ? FORGET_BATCH : 1,
+        .forget_max = forget_max(bound & ZA_BOUND_COUNT),
     };
 }
 
@@ -490,7 +497,7 @@ static za_message_t *run_linked(za_worker_t *worker, za_cell_t *cell, za_message
     ctx->stop = false;
     ctx->kept_copy = false;
     ctx->told = 0;
-    while (run->left > 1 && is_plain(cell)) {
+    while (run->left > 1 && run->forget_max > 1 && is_plain(cell)) {
         run->step = run->forget_max - run->forget;
         run->step = run->step < run->left ? run->step : run->left - 1;
         run->handled = 0;
