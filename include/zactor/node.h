@@ -55,8 +55,19 @@ ZA_MUST_USE ZA_API za_err_t za_node_spawn_with(za_node_t *node, const za_class_t
 ZA_MUST_USE ZA_API za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_type_t *type,
                                          const void *message);
 
+/**
+ * The actor of that cluster-wide name as far as this node knows; as za_whereis, costs no message.
+ * ZA_ENOENT. Any thread.
+ */
+ZA_MUST_USE ZA_API za_err_t za_node_whereis(za_node_t *node, const char *name, za_ref_t *out);
+
 /** The uid of this process start; changes at a rebirth. Any thread. */
 ZA_API uint64_t za_node_uid(const za_node_t *node);
+/**
+ * Where others reach this node, "host:port": node.advertise, or what node.listen was bound to; with
+ * port 0 the port it was given. Valid as long as the node. Any thread.
+ */
+ZA_API const char *za_node_address(const za_node_t *node);
 
 /**
  * A whole program: options, configuration, node, `root` as root actor, until SIGTERM or SIGINT;

@@ -245,7 +245,7 @@ static int run_node(program_t *program, za_node_t *node, const za_class_t *root)
         return EXIT_FAILURE;
     }
     say(program, ZA_INFO, "started: cluster %s, node %s at %s%s", program->settings.cluster_name,
-        program->settings.node_name, za_process_address(node),
+        program->settings.node_name, za_node_address(node),
         program->settings.tls_insecure ? ", INSECURE: no TLS" : "");
     int status = EXIT_SUCCESS;
     if (root != NULL) {

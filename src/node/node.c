@@ -233,6 +233,19 @@ uint64_t za_node_uid(const za_node_t *node)
     return atomic_load_explicit(&node->uid, memory_order_acquire); // pairs: node-uid
 }
 
+const char *za_node_address(const za_node_t *node)
+{
+    return node == NULL ? NULL : node->address;
+}
+
+za_err_t za_node_whereis(za_node_t *node, const char *name, za_ref_t *out)
+{
+    if (node == NULL || name == NULL || out == NULL) {
+        return ZA_EINVAL;
+    }
+    return za_names_find(node->names, name, out);
+}
+
 za_runtime_t *za_node_runtime(za_node_t *node)
 {
     return node->runtime;

@@ -384,12 +384,6 @@ void za_process_on_leave(za_node_t *node, void (*leave)(void *context), void *co
     process->leave_context = context;
 }
 
-const char *za_process_address(const za_node_t *node)
-{
-    const process_t *process = node->process;
-    return process->settings.node_advertise;
-}
-
 /* ---- from other threads ------------------------------------------------------------------------------ */
 
 za_err_t za_node_spawn_with(za_node_t *node, const za_class_t *class_, za_ref_t *out,

@@ -8,6 +8,3 @@
 
 /** Called from a worker when an operator asks the node to leave; NULL: the node leaves by itself. */
 void za_process_on_leave(za_node_t *node, void (*leave)(void *context), void *context);
-
-/** Where others reach it; with port 0 in the configuration, the port it was given. */
-const char *za_process_address(const za_node_t *node);

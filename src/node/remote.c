@@ -189,10 +189,7 @@ void za_unregister(za_ctx_t *ctx, const char *name)
 
 za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out)
 {
-    if (ctx == NULL || name == NULL || out == NULL) {
-        return ZA_EINVAL;
-    }
-    return za_names_find(za_ctx_node(ctx)->names, name, out);
+    return ctx == NULL ? ZA_EINVAL : za_node_whereis(za_ctx_node(ctx), name, out);
 }
 
 /** Copies what the request refers to behind it. */

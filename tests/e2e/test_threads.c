@@ -5,11 +5,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 
 #include <zactor/zactor.h>
 
-#include "node/state.h"
 #include "threads.za.h"
 
 enum {
@@ -340,11 +340,42 @@ Test(threads, lose_nothing_when_the_node_drains, .timeout = 120)
 static za_ref_t find_name(za_node_t *node, const char *name)
 {
     za_ref_t found = ZA_REF_NONE;
-    for (int i = 0; i < WAIT_STEPS && za_names_find(node->names, name, &found) != ZA_OK; i++) {
+    for (int i = 0; i < WAIT_STEPS && za_node_whereis(node, name, &found) != ZA_OK; i++) {
         nanosleep(&(struct timespec){ .tv_nsec = STEP_NS }, NULL);
     }
     cr_assert(!za_ref_is_none(found), "%s is not known", name);
     return found;
+}
+
+// What a program needs to hand on: a node on any free port says which one it got.
+Test(nodes, say_where_they_are_reached, .timeout = 120)
+{
+    za_node_t *alpha = create_node("alpha", "");
+    const char *address = za_node_address(alpha);
+    unsigned port = 0;
+    cr_assert(sscanf(address, "127.0.0.1:%u", &port) == 1 && port > 0, "%s", address);
+    za_node_t *beta = create_node("beta", "");
+    cr_assert(strcmp(address, za_node_address(beta)) != 0, "each has its own");
+    cr_expect(za_node_address(NULL) == NULL);
+    za_node_destroy(beta);
+    za_node_destroy(alpha);
+}
+
+Test(nodes, look_names_up_for_any_thread, .timeout = 120)
+{
+    za_ref_t ref, found = ZA_REF_NONE;
+    za_node_t *alpha = start_node("alpha", "");
+    za_node_t *beta = start_node("beta", za_node_address(alpha));
+    cr_expect(za_node_whereis(alpha, "echo", &found) == ZA_ENOENT);
+    cr_assert(za_node_spawn(alpha, echo, &ref, .name = "echo") == ZA_OK);
+    cr_assert(za_node_whereis(alpha, "echo", &found) == ZA_OK && za_ref_equal(found, ref));
+    ref.node = za_node_uid(alpha);
+    cr_assert(za_ref_equal(find_name(beta, "echo"), ref), "and on other nodes soon");
+    cr_expect(za_node_whereis(NULL, "echo", &found) == ZA_EINVAL);
+    cr_expect(za_node_whereis(alpha, NULL, &found) == ZA_EINVAL);
+    cr_expect(za_node_whereis(alpha, "echo", NULL) == ZA_EINVAL);
+    za_node_destroy(beta);
+    za_node_destroy(alpha);
 }
 
 Test(nodes, of_one_process_talk_to_each_other, .timeout = 120)
@@ -352,7 +383,7 @@ Test(nodes, of_one_process_talk_to_each_other, .timeout = 120)
     job_t jobs[THREADS];
     za_ref_t ref;
     za_node_t *alpha = start_node("alpha", "");
-    za_node_t *beta = start_node("beta", alpha->address);
+    za_node_t *beta = start_node("beta", za_node_address(alpha));
     cr_assert(za_node_spawn(beta, echo, &ref, .name = "echo") == ZA_OK);
     cr_assert(za_node_spawn(beta, far_sink, &ref, .name = "sink", .mailbox = MAILBOX * 64) ==
               ZA_OK);
@@ -375,7 +406,7 @@ Test(nodes, deliver_what_they_accepted_before_they_leave, .timeout = 120)
     job_t jobs[THREADS];
     za_ref_t ref;
     za_node_t *alpha = start_node("alpha", "");
-    za_node_t *beta = start_node("beta", alpha->address);
+    za_node_t *beta = start_node("beta", za_node_address(alpha));
     cr_assert(za_node_spawn(beta, far_sink, &ref, .name = "sink", .mailbox = MAILBOX * 64) ==
               ZA_OK);
     begin_jobs(jobs, alpha, find_name(alpha, "sink"), LOAD_PARCELS, ITEMS / 10);
@@ -392,7 +423,7 @@ Test(nodes, answer_before_they_leave, .timeout = 120)
 {
     za_ref_t ref;
     za_node_t *alpha = start_node("alpha", "");
-    za_node_t *beta = start_node("beta", alpha->address);
+    za_node_t *beta = start_node("beta", za_node_address(alpha));
     cr_assert(za_node_spawn(beta, echo, &ref, .name = "echo") == ZA_OK);
     find_name(alpha, "echo");
     cr_assert(za_node_spawn(alpha, burst, &ref, .mailbox = MAILBOX) == ZA_OK);
