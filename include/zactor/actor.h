@@ -91,8 +91,9 @@ typedef struct za_spawn_opts {
     uint64_t tag;                   // returned in za_Spawned and za_SpawnFailed
     const za_type_t *args_type;     // ZA_ARGS: the actor's first message, again at each restart
     const void *args;
-    uint32_t stash;  // messages put aside at most; 0: 1000
-    uint32_t worker; // 1 + index of the worker that alone runs it; 0: any. Not for za_spawn_on
+    uint32_t stash;    // messages put aside at most; 0: 1000
+    uint32_t worker;   // 1 + index of the worker that alone runs it; 0: any. Not for za_spawn_on
+    const char *group; // joined for it, before it handles its first message. Not for za_spawn_on
 } za_spawn_opts_t;
 
 /** Spawn arguments: ZA_ARGS(chat_Config, .limit = 3) among the options. */
@@ -283,6 +284,61 @@ ZA_MUST_USE ZA_API za_err_t za_register(za_ctx_t *ctx, const char *name);
 ZA_API void za_unregister(za_ctx_t *ctx, const char *name);
 /** The actor of that name as far as this node knows; costs no message. ZA_ENOENT. */
 ZA_MUST_USE ZA_API za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out);
+
+/* ---- groups and routers ------------------------------------------------------------------- */
+
+/**
+ * A group is a named set of actors of this node (1..255 bytes; 4096 groups, 16384 members each). It
+ * is there while it has a member; a member leaves by itself when it ends, and stays over a restart.
+ * What is routed or published goes straight to the members: no actor lies between, no lock and no
+ * message is spent on finding them, and the order of each pair of actors is kept.
+ * Groups: Erlang's pg. Routers: Akka's. A topic is a group.
+ */
+
+/** This actor joins; twice is once. ZA_ENOBUFS at a limit, ZA_EINVAL, ZA_ETOOBIG for the name. */
+ZA_MUST_USE ZA_API za_err_t za_join(za_ctx_t *ctx, const char *group);
+/** This actor leaves; nothing if it is no member. What was sent to it before still arrives. */
+ZA_API void za_leave(za_ctx_t *ctx, const char *group);
+/** Copies up to `max` members, in no particular order; `*count` is the number of all, 0 if none. */
+ZA_MUST_USE ZA_API za_err_t za_members(za_ctx_t *ctx, const char *group, za_ref_t *refs,
+                                       uint32_t max, uint32_t *count);
+
+/** Which member of a group gets a message. */
+typedef enum za_policy {
+    ZA_ROUND_ROBIN = 0,  // one after the other, over all senders
+    ZA_RANDOM = 1,       // any
+    ZA_HASH = 2,         // always the same for a key, as long as it is a member
+    ZA_LEAST_LOADED = 3, // with the shortest mailbox; of more than four, of two drawn at random
+    ZA_BROADCAST = 4,    // each
+} za_policy_t;
+
+/**
+ * Sends a copy of `message` to a member of `group`, as za_tell. ZA_ENOENT: it has no member.
+ * ZA_ROUND_ROBIN, ZA_RANDOM, ZA_LEAST_LOADED: one whose mailbox is full is passed over; ZA_EFULL
+ * only if all are. ZA_HASH: by `key` (0 with other policies); ZA_EFULL if that member is full. When
+ * one of n members joins or leaves, 1/n of the keys get another member. Costs a few ns per member.
+ * ZA_BROADCAST: to all, also to the sender if it is a member. ZA_OK if one took it: what others
+ * refused is a dead letter each; else the first refusal, and nothing was sent.
+ */
+ZA_MUST_USE ZA_API za_err_t za_route(za_ctx_t *ctx, const char *group, za_policy_t policy,
+                                     uint64_t key, const za_type_t *type, const void *message);
+/** As za_ask_with, to the member that za_route would choose. ZA_EINVAL for ZA_BROADCAST. */
+ZA_MUST_USE ZA_API za_err_t za_route_ask_with(za_ctx_t *ctx, const char *group, za_policy_t policy,
+                                              uint64_t key, const za_type_t *type,
+                                              const void *message, const za_ask_opts_t *opts);
+/** za_route_ask(ctx, "users", ZA_HASH, id, ZA_MSG(chat_Hello, .name = "x"), .timeout_ms = 500) */
+#define za_route_ask(ctx, group, policy, key, message, ...)                                        \
+    za_route_ask_with(ctx, group, policy, key, message,                                            \
+                      &(const za_ask_opts_t){ .size = sizeof(za_ask_opts_t), __VA_ARGS__ })
+/** A key of any bytes: FNV-1a. An integer may be a key as it is. */
+ZA_API uint64_t za_key(const void *bytes, size_t size);
+
+/** za_join and za_leave, for a group that is a topic. */
+ZA_MUST_USE ZA_API za_err_t za_subscribe(za_ctx_t *ctx, const char *topic);
+ZA_API void za_unsubscribe(za_ctx_t *ctx, const char *topic);
+/** za_route with ZA_BROADCAST; ZA_OK if nobody has subscribed. */
+ZA_API za_err_t za_publish(za_ctx_t *ctx, const char *topic, const za_type_t *type,
+                           const void *message);
 
 /* ---- logging ------------------------------------------------------------------------------ */
 

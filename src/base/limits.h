@@ -19,7 +19,9 @@ enum {
     // Tables.
     ZA_MEMBERS_MAX = 1024, // incl. tombstones; more than 1,000 members need issue-sized care
     ZA_NAMES_PER_NODE_MAX = 4096,
-    ZA_PEERS_MAX = 256, // links of one node
+    ZA_PEERS_MAX = 256,           // links of one node
+    ZA_GROUPS_MAX = 4096,         // with members; topics among them
+    ZA_GROUP_MEMBERS_MAX = 16384, // a message to all of them takes a handler half a millisecond
 
     // Blobs.
     ZA_BLOB_BYTES_MAX = 1 << 30,      // of one: its size fits a za_bytes_t with the sign to spare

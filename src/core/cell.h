@@ -77,6 +77,7 @@ struct za_extra {
     za_block_t block;
     za_table_t records;  // (id, 0): timers and asks; (address, 1): kept messages
     za_table_t watches;  // (actor, node) of the target: a block with the watch id as `ask`
+    za_table_t groups;   // (slot of the group, 0): its memberships
     za_list_t far_asks;  // open ones to other nodes, in the order they were made
     za_list_t lost_asks; // those of them that are about to fail: their node was lost
     za_watchers_t watchers;

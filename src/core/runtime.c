@@ -67,6 +67,11 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     if (err != ZA_OK) {
         goto fail_blobs;
     }
+    runtime->groups = za_groups_create();
+    if (runtime->groups == NULL) {
+        err = ZA_ENOMEM;
+        goto fail_groups;
+    }
     za_pools_init(&runtime->pools, config->pool_bytes_max, config->pool_class_bytes_max);
     za_pools_set_numa(&runtime->pools, config->numa);
     za_spread_init(&runtime->spread, config->workers);
@@ -76,6 +81,8 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     *out = runtime;
     return ZA_OK;
 
+fail_groups:
+    za_blobs_deinit(&runtime->blobs);
 fail_blobs:
     munmap(runtime->workers, runtime->workers_bytes);
 fail_workers:
@@ -101,6 +108,7 @@ void za_runtime_destroy(za_runtime_t *runtime)
     for (uint32_t i = 0; i < count; i++) {
         za_pool_deinit(&runtime->workers[i].pool);
     }
+    za_groups_destroy(runtime->groups);
     munmap(runtime->workers, runtime->workers_bytes);
     munmap(runtime->cells, runtime->cells_bytes);
     munmap(runtime, sizeof *runtime);

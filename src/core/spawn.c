@@ -345,6 +345,13 @@ static za_err_t register_name(za_worker_t *worker, uint64_t id, const char *name
     return runtime->remote.named(runtime->config.remote_context, worker, (za_ref_t){ 0, id }, name);
 }
 
+static za_err_t join_group(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *group)
+{
+    za_group_key_t key;
+    za_err_t err = za_group_key(group, &key);
+    return err != ZA_OK ? err : za_group_join(worker, cell, id, &key);
+}
+
 za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
                        const za_class_t *class_, const za_spawn_opts_t *given, za_ref_t *out)
 {
@@ -369,6 +376,12 @@ za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
     }
     fill_cell(worker, cell, parent, class_, &opts);
     atomic_store_explicit(&cell->id, id, memory_order_release); // pairs: cell-id
+    if (opts.group != NULL) {
+        err = join_group(worker, cell, id, opts.group);
+        if (err != ZA_OK) {
+            goto fail_group;
+        }
+    }
     if (opts.name != NULL) {
         err = register_name(worker, id, opts.name);
         if (err != ZA_OK) {
@@ -388,6 +401,8 @@ za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
     return ZA_OK;
 
 fail_name:
+    za_groups_leave(worker, cell);
+fail_group:
     za_drop_close(cell);
     atomic_store_explicit(&cell->id, za_id_dead(id), memory_order_release); // pairs: cell-id
     cell->status = ZA_STATUS_DEAD;

@@ -121,8 +121,8 @@ void za_cell_quit(za_worker_t *worker, za_cell_t *cell)
 
 void za_cell_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason)
 {
-    (void)worker;
     if (cell->status != ZA_STATUS_DEAD && cell->status != ZA_STATUS_STOPPING) {
+        za_groups_leave(worker, cell); // now, so that nothing is routed to it any more
         cell->status = ZA_STATUS_STOPPING;
         cell->why = (uint8_t)reason;
     }

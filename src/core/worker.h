@@ -14,6 +14,7 @@
 #include "core/cell.h"
 #include "core/ctx.h"
 #include "core/freeze.h"
+#include "core/group.h"
 #include "core/placed.h"
 #include "core/spread.h"
 #include "core/timers.h"
@@ -134,6 +135,7 @@ struct za_runtime {
     za_worker_t *workers; // config.workers of them, then the guests
     za_pools_t pools;
     za_blobs_t blobs;
+    za_groups_t *groups;
 
     _Alignas(64) _Atomic uint32_t slot_next; // high-water mark
     _Atomic(za_cell_t *) slots_spare;        // chains of free cells

@@ -1,0 +1,318 @@
+#include "core/router.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+#include "core/group.h"
+#include "core/worker.h"
+
+enum {
+    LOOK_AT_ALL_MAX = 4, // members; above, the less loaded of two is nearly as good
+    GONE_MAX = 8,        // owners of a key that ended since we looked
+    NEAR_MAX = 64,       // receivers of a broadcast that fit on the stack
+};
+
+/** Odd, and no pattern of slots and generations is one of its multiples (2^64 / golden ratio). */
+#define SPREAD UINT64_C(0x9e3779b97f4a7c15)
+
+typedef struct route {
+    za_worker_t *worker;
+    za_ctx_t *ctx; // NULL: no handler sends
+    const za_routed_t *routed;
+    const za_ask_opts_t *ask; // NULL: no answer is expected
+    const za_group_key_t *key;
+    bool begun;
+    uint32_t first; // whom to try first, modulo the number of members
+} route_t;
+
+static za_err_t send_to(const route_t *route, za_ref_t to)
+{
+    const za_routed_t *routed = route->routed;
+    if (route->ask != NULL) {
+        return za_ask_with(route->ctx, to, routed->type, routed->body, route->ask);
+    }
+    if (route->ctx != NULL) {
+        return za_tell(route->ctx, to, routed->type, routed->body);
+    }
+    return za_runtime_tell(
+        route->worker, &(za_outgoing_t){ .to = to, .type = routed->type, .body = routed->body });
+}
+
+/* ---- whom first --------------------------------------------------------------------------- */
+
+/**
+ * How much a member has to do: what waits, and one more if it is at work. Racy, as any load is by the
+ * time one acts on it. Of another node nothing is known: it comes after those that are here.
+ */
+static uint32_t load_of(const route_t *route, za_ref_t member)
+{
+    za_cell_t *cell = za_node_is_here(route->worker->runtime, member.node)
+                          ? za_cell_find(route->worker->runtime, member.actor)
+                          : NULL;
+    if (cell == NULL) {
+        return UINT32_MAX;
+    }
+    // relaxed, both: an estimate
+    uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_COUNT;
+    bool busy = atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed) != NULL;
+    return za_mailbox_count(&cell->mailbox, bound) + busy;
+}
+
+/** The least loaded of `count` members from `from` on; of equal ones the first. */
+static uint32_t least_loaded(const route_t *route, const za_group_view_t *view, uint32_t from,
+                             uint32_t step, uint32_t count)
+{
+    uint32_t best = from;
+    uint32_t best_load = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t index = (from + i * step) % view->count;
+        uint32_t load = load_of(route, za_group_member(view, index));
+        if (load < best_load) {
+            best = index;
+            best_load = load;
+        }
+    }
+    return best;
+}
+
+/**
+ * Few: all of them, each time from another one on, so that idle ones take turns. Many: two at random,
+ * which already makes the longest queue exponentially shorter than one does (Mitzenmacher 2001).
+ */
+static uint32_t pick_least_loaded(const route_t *route, const za_group_view_t *view)
+{
+    if (view->count <= LOOK_AT_ALL_MAX) {
+        return least_loaded(route, view, za_group_turn(view) % view->count, 1, view->count);
+    }
+    uint32_t one = (uint32_t)za_rng_below(&route->worker->rng, view->count);
+    uint32_t other = 1 + (uint32_t)za_rng_below(&route->worker->rng, view->count - 1);
+    return least_loaded(route, view, one, other, 2);
+}
+
+/**
+ * Highest random weight (Thaler, Ravishankar 1998): the key is the member's whose hash with it is the
+ * largest. One that joins takes its share of keys from all others, one that leaves gives its own to
+ * all others, and no other key moves: no ring with virtual nodes is as even, or needs less memory.
+ */
+static uint32_t pick_by_hash(const route_t *route, const za_group_view_t *view)
+{
+    uint64_t key = za_mix64(route->routed->key);
+    uint32_t best = 0;
+    uint64_t best_weight = 0;
+    for (uint32_t i = 0; i < view->count; i++) {
+        za_ref_t member = za_group_member(view, i);
+        uint64_t weight = za_mix64(key ^ (member.actor * SPREAD + member.node));
+        if (weight >= best_weight) {
+            best = i;
+            best_weight = weight;
+        }
+    }
+    return best;
+}
+
+static uint32_t pick_first(const route_t *route, const za_group_view_t *view)
+{
+    switch (route->routed->policy) {
+    case ZA_RANDOM:
+        return (uint32_t)za_rng_below(&route->worker->rng, view->count);
+    case ZA_HASH:
+        return pick_by_hash(route, view);
+    case ZA_LEAST_LOADED:
+        return pick_least_loaded(route, view);
+    default:
+        return za_group_turn(view);
+    }
+}
+
+/** The member to try as the nth. Answers how many there are; 0: none. */
+static uint32_t pick(route_t *route, uint32_t nth, za_ref_t *out)
+{
+    za_group_view_t view = { .tries = 0 };
+    do {
+        if (!za_group_look(route->worker->runtime->groups, route->key, &view)) {
+            return 0;
+        }
+        if (!route->begun || route->routed->policy == ZA_HASH) {
+            route->first = pick_first(route, &view);
+        }
+        uint32_t step = route->routed->policy == ZA_HASH ? 0 : nth;
+        *out = za_group_member(&view, (route->first % view.count + step) % view.count);
+    } while (!za_group_is_same(&view));
+    route->begun = true;
+    return view.count;
+}
+
+/* ---- to one ------------------------------------------------------------------------------- */
+
+/** True if another member may be tried: this one has no room, or has just ended. */
+static bool may_try_next(za_err_t err)
+{
+    return err == ZA_EFULL || err == ZA_EGONE || err == ZA_ENOROUTE;
+}
+
+/** The first with room, from the one whose turn it is. */
+static za_err_t route_to_any(route_t *route)
+{
+    za_err_t answer = ZA_ENOENT;
+    za_ref_t to;
+    for (uint32_t i = 0; i < pick(route, i, &to); i++) {
+        za_err_t err = send_to(route, to);
+        if (!may_try_next(err)) {
+            return err;
+        }
+        answer = answer == ZA_EFULL ? answer : err; // room may come, an actor does not
+    }
+    return answer;
+}
+
+/** The key's own member and no other: what is full stays full for this key. */
+static za_err_t route_by_hash(route_t *route)
+{
+    za_err_t err = ZA_ENOENT;
+    za_ref_t to;
+    // An actor leaves its groups before it is gone: the next look gives the key to another.
+    for (int i = 0; i < GONE_MAX && pick(route, 0, &to) > 0; i++) {
+        err = send_to(route, to);
+        if (err != ZA_EGONE) {
+            return err;
+        }
+    }
+    return err;
+}
+
+/* ---- to all ------------------------------------------------------------------------------- */
+
+static za_Reason reason_of(za_err_t err)
+{
+    switch (err) {
+    case ZA_EFULL:
+        return za_Reason_REASON_MAILBOX_FULL;
+    case ZA_EGONE:
+        return za_Reason_REASON_NO_ACTOR;
+    case ZA_ENOROUTE:
+        return za_Reason_REASON_NO_NODE;
+    default:
+        return za_Reason_REASON_LIMIT;
+    }
+}
+
+/** To each: what some refused after others took it is a dead letter; if all did, nothing was sent. */
+static za_err_t send_to_all(const route_t *route, const za_ref_t *members, uint32_t count)
+{
+    uint32_t refused[16] = { 0 }; // by reason
+    za_err_t first = ZA_OK;
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        za_err_t err = send_to(route, members[i]);
+        if (err == ZA_OK) {
+            taken++;
+            continue;
+        }
+        first = first == ZA_OK ? err : first;
+        refused[reason_of(err)]++;
+    }
+    if (taken == 0) {
+        return first;
+    }
+    for (uint32_t reason = 0; reason < 16; reason++) {
+        if (refused[reason] > 0) {
+            ZA_TALLY_ADD(route->worker, dead_by_reason[reason], refused[reason]);
+        }
+    }
+    return ZA_OK;
+}
+
+/** To those who are in the group now, and to none twice: from a copy, because it may change. */
+static za_err_t route_to_all(const route_t *route)
+{
+    za_groups_t *groups = route->worker->runtime->groups;
+    za_ref_t near[NEAR_MAX];
+    uint32_t count = za_group_copy(groups, route->key, near, NEAR_MAX);
+    if (count <= NEAR_MAX) {
+        return count == 0 ? ZA_ENOENT : send_to_all(route, near, count);
+    }
+    za_pool_t *pool = &route->worker->pool;
+    for (uint32_t room = count; room <= ZA_GROUP_MEMBERS_MAX;) {
+        za_block_t *copy =
+            za_pool_alloc(pool, sizeof *copy + room * sizeof(za_ref_t), ZA_POOL_BOUNDED);
+        if (copy == NULL) {
+            return ZA_ENOBUFS;
+        }
+        za_ref_t *members = (za_ref_t *)(void *)(copy + 1);
+        count = za_group_copy(groups, route->key, members, room);
+        za_err_t err = count == 0 ? ZA_ENOENT : ZA_OK;
+        if (count > 0 && count <= room) {
+            err = send_to_all(route, members, count);
+        }
+        za_pool_free(pool, copy);
+        if (count <= room) {
+            return err;
+        }
+        room = count; // it grew meanwhile
+    }
+    return ZA_ENOBUFS;
+}
+
+/* ---- actor.h ------------------------------------------------------------------------------ */
+
+static za_err_t route(za_worker_t *worker, za_ctx_t *ctx, const za_routed_t *routed,
+                      const za_ask_opts_t *ask)
+{
+    if (routed->type == NULL || routed->body == NULL || (unsigned)routed->policy > ZA_BROADCAST) {
+        return ZA_EINVAL;
+    }
+    za_group_key_t key;
+    za_err_t err = za_group_key(routed->group, &key);
+    if (err != ZA_OK) {
+        return err;
+    }
+    route_t route = { .worker = worker, .ctx = ctx, .routed = routed, .ask = ask, .key = &key };
+    switch (routed->policy) {
+    case ZA_BROADCAST:
+        return ask != NULL ? ZA_EINVAL : route_to_all(&route); // an ask has one answer
+    case ZA_HASH:
+        return route_by_hash(&route);
+    default:
+        return route_to_any(&route);
+    }
+}
+
+za_err_t za_route(za_ctx_t *ctx, const char *group, za_policy_t policy, uint64_t key,
+                  const za_type_t *type, const void *message)
+{
+    const za_routed_t routed = { group, policy, key, type, message };
+    return ctx == NULL ? ZA_EINVAL : route(ctx->worker, ctx, &routed, NULL);
+}
+
+za_err_t za_route_ask_with(za_ctx_t *ctx, const char *group, za_policy_t policy, uint64_t key,
+                           const za_type_t *type, const void *message, const za_ask_opts_t *opts)
+{
+    const za_routed_t routed = { group, policy, key, type, message };
+    return ctx == NULL || opts == NULL ? ZA_EINVAL : route(ctx->worker, ctx, &routed, opts);
+}
+
+za_err_t za_publish(za_ctx_t *ctx, const char *topic, const za_type_t *type, const void *message)
+{
+    za_err_t err = za_route(ctx, topic, ZA_BROADCAST, 0, type, message);
+    return err == ZA_ENOENT ? ZA_OK : err; // nobody listens
+}
+
+za_err_t za_subscribe(za_ctx_t *ctx, const char *topic)
+{
+    return za_join(ctx, topic);
+}
+
+void za_unsubscribe(za_ctx_t *ctx, const char *topic)
+{
+    za_leave(ctx, topic);
+}
+
+uint64_t za_key(const void *bytes, size_t size)
+{
+    return bytes == NULL ? 0 : za_fnv64(ZA_FNV64_INIT, bytes, size);
+}
+
+za_err_t za_runtime_route(za_worker_t *worker, const za_routed_t *routed)
+{
+    return route(worker, NULL, routed, NULL);
+}
