@@ -62,7 +62,7 @@ void bench_check(bool right, const char *what)
 
 /* ---- a run -------------------------------------------------------------------------------- */
 
-void bench_open(uint32_t workers)
+void bench_open(uint32_t workers, bench_idle_t idle)
 {
     memset(&run, 0, sizeof run);
     run.workers = workers;
@@ -76,6 +76,8 @@ void bench_open(uint32_t workers)
                                          .host_context = run.threads };
     bench_must(za_runtime_create(&config, &run.runtime), "runtime");
     run.guest = za_runtime_guest(run.runtime);
+    const za_threads_opts_t opts = { .busy_wait = idle == BENCH_SPINS };
+    za_threads_configure(run.threads, &opts);
     bench_must(za_threads_start(run.threads, run.runtime), "start");
 }
 
@@ -207,7 +209,7 @@ static void measure_once(const bench_workload_t *workload, uint32_t workers, uin
                          bench_report_t *report)
 {
     params.count = 0;
-    bench_open(workers);
+    bench_open(workers, workload->idle);
     double value = workload->measure(workload, amount);
     if (report != NULL) {
         bench_report_run(report, value);

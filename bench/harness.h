@@ -18,6 +18,12 @@
 #include "core/runtime.h"
 #include "latency.h"
 
+/** What idle workers do. */
+typedef enum bench_idle {
+    BENCH_RESTS = 0,
+    BENCH_SPINS = 1, // never rest: busy_wait
+} bench_idle_t;
+
 /** What one workload measures; `how` of the table row says which variant. */
 typedef struct bench_workload {
     const char *id;
@@ -30,7 +36,7 @@ typedef struct bench_workload {
     uint32_t workers;  // the only number of workers that makes sense; 0: one, and two
     bool cold;         // no warm-up
     bool fixed;        // --quick does not make it smaller
-    bool spins;        // workers never rest
+    bench_idle_t idle;
 } bench_workload_t;
 
 /** The messages that most workloads use. */
@@ -59,7 +65,7 @@ void bench_check(bool right, const char *what);
 
 /* ---- a run of one's own: for programs that are no table of workloads --------------------------- */
 
-void bench_open(uint32_t workers);
+void bench_open(uint32_t workers, bench_idle_t idle);
 void bench_close(void);
 
 /* ---- for `measure`: outside the workers ------------------------------------------------------- */

@@ -201,7 +201,7 @@ static outcome_t offer(double per_s, uint64_t ms)
     atomic_store_explicit(&offered, 0, memory_order_relaxed);
     atomic_store_explicit(&refused, 0, memory_order_relaxed);
     atomic_store_explicit(&over, false, memory_order_relaxed);
-    bench_open(WORKERS);
+    bench_open(WORKERS, BENCH_RESTS);
     za_ref_t to = bench_spawn(&sink_class, MAILBOX);
     uint64_t from_ns = bench_now_ns();
     for (int i = 0; i < PRODUCERS; i++) {

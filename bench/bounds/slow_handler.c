@@ -181,7 +181,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_slow_handler [--quick]\n");
         return 2;
     }
-    bench_open(WORKERS);
+    bench_open(WORKERS, BENCH_RESTS);
     for (uint32_t i = 0; i < ACTORS; i++) {
         others[i] = bench_spawn(&other_class, 0);
         bench_tell(others[i], ZA_MSG(b_Go, .n = i));

@@ -57,6 +57,6 @@ const bench_workload_t bench_local_pingpong[] = {
       .amount = 2000000,
       .how_many = 2,
       .workers = 2,
-      .spins = true },
+      .idle = BENCH_SPINS },
     { 0 },
 };

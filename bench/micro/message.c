@@ -97,7 +97,7 @@ const bench_workload_t bench_micro_message[] = {
       .amount = 1000000,
       .how_many = 2,
       .workers = 2,
-      .spins = true },
+      .idle = BENCH_SPINS },
     { .id = "message-wake", .unit = "us", .measure = message_wake, .amount = 1000 },
     { 0 },
 };
