@@ -1,7 +1,7 @@
 """What tools/bench can measure: ids by group, how peers run them, and what is aimed at."""
 
-# Programs of one process: id, (unit, count as the peers take it, messages of a peer: enough for a
-# second or two; None: no peer). An id without peers is None.
+# Ids of workloads on one node. With peers: unit, count as the peers take it (producers, tokens ...),
+# and messages of a peer: enough for a second or two.
 LOCAL = {
     "pingpong": ("ns/msg", 2, 2000000),
     "pingpong-cross": ("ns/msg", 2, 30000),
@@ -22,7 +22,23 @@ MICRO = {id_: None for id_ in (
     "contend-8", "contend-16", "contend-32", "spawn-call", "spawn-stop", "alloc-lifo",
     "alloc-burst", "alloc-mixed", "alloc-cross", "timer-cancel", "timer-cancel-1m", "timer-fire",
     "timer-fire-1m", "ask")}
-MACRO = {}
+MACRO = {
+    "fan-out": ("M/s", 1000, 2000000),
+    "forkjoin-throughput": None,
+    "forkjoin-create": None,
+    "counting": None,
+    "pipeline": None,
+    "chameneos": ("M/s", 100, 500000),
+    "supervisor": None,
+    "n-queens": ("ms", 20, 12),
+    "bank": ("M/s", 1000, 500000),
+    "dictionary": None,
+    "philosophers": None,
+    "sieve": None,
+    "radix-sort": None,
+    "bounded-buffer": None,
+    "logistic-map": None,
+}
 BOUNDS = {"idle": None, "overload": None, "slow-handler": None}
 REMOTE = {
     "remote-pingpong": ("us", [1], 5000),
@@ -35,8 +51,11 @@ PROGRAMS = {"local": "bench_local", "micro": "bench_micro", "macro": "bench_macr
 GROUPS = {"local": LOCAL, "micro": MICRO, "macro": MACRO, "bounds": BOUNDS, "remote": REMOTE,
           "cluster": {}}
 
-TWO_WORKERS = {"pingpong-cross"}  # with one worker there is nothing to measure
-FIXED = {"skynet", "n-queens"}    # --quick does not make them smaller
+# With another number of workers there is nothing to measure, or nothing else.
+TWO_WORKERS = {"pingpong-cross", "message-cross"}
+ONE_WORKER = {id_ for id_ in MICRO if id_.split("-")[0] in ("contend", "alloc", "timer")} | {
+    "message-same", "spawn-call"}
+FIXED = {"skynet", "n-queens", "sieve"}  # --quick does not make them smaller
 
 # What is aimed at with one worker and with two: rates at least, times and bytes at most.
 GOALS = {
