@@ -274,6 +274,29 @@ ZA_MUST_USE ZA_API za_err_t za_watch(za_ctx_t *ctx, za_ref_t actor);
 /** After it no za_Down of that watch is delivered, even if it was queued. */
 ZA_API void za_unwatch(za_ctx_t *ctx, za_ref_t actor);
 
+/**
+ * Links this actor and `actor` both ways, until one of them ends a life: it stops, fails, restarts,
+ * or its node goes down. Then the other one gets an exit with that reason: it fails with it, so that
+ * its own supervision decides and those linked to it hear of it in turn; REASON_STOPPED alone leaves
+ * it alone. One that traps exits gets za_Exit instead, whatever the reason.
+ *
+ * An exit comes exactly once, after the last message of the one that ended; at once with
+ * REASON_NO_ACTOR if it had ended before. Twice is one link. Links end with a restart: link again in
+ * the start message. ZA_EINVAL for oneself. ZA_ENOBUFS ZA_ENOROUTE ZA_ESTOPPING: nothing was done.
+ * (Erlang's link/1.)
+ */
+ZA_MUST_USE ZA_API za_err_t za_link(za_ctx_t *ctx, za_ref_t actor);
+/** After it no exit of that link comes, even if it was queued; nor to the other one from now on. */
+ZA_API void za_unlink(za_ctx_t *ctx, za_ref_t actor);
+/** From now on exits come as za_Exit, or no longer. A restart turns it off. ZA_ENOBUFS. */
+ZA_MUST_USE ZA_API za_err_t za_trap_exit(za_ctx_t *ctx, bool traps);
+/**
+ * Sends an exit as if a link to this actor ended, in order with its messages, outside the bound of
+ * the mailbox; no link is needed. REASON_KILLED cannot be trapped. To another node it is a message
+ * like others, delivered at most once. Errors as za_tell, and ZA_EINVAL for no reason. (exit/2.)
+ */
+ZA_MUST_USE ZA_API za_err_t za_exit(za_ctx_t *ctx, za_ref_t actor, za_Reason reason);
+
 /* ---- names -------------------------------------------------------------------------------- */
 
 /**

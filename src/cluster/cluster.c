@@ -507,15 +507,21 @@ static void take_frame(za_cluster_t *cluster, const za_cluster_event_t *event, z
 
 static void take_watch(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
 {
+    bool links = event->type == ZA_CLUSTER_LINK;
     if (event->ref.node == 0 || event->ref.node == za_cluster_uid(cluster)) {
-        za_effect_t *effect = za_effects_add(out, ZA_EFFECT_FIRE);
+        za_effect_t *effect = za_effects_add(out, links ? ZA_EFFECT_EXIT_LOCAL : ZA_EFFECT_FIRE);
+        effect->actor = links ? event->watcher.actor : 0;
         effect->watcher = event->watcher;
         effect->id = event->id;
         effect->ref = event->ref;
         effect->reason = za_Reason_REASON_NO_NODE; // local watches are not for the cluster
         return;
     }
-    za_watch_add(cluster->watch, event->watcher, event->id, event->ref, cluster->now_ms, out);
+    if (links) {
+        za_watch_link(cluster->watch, event->watcher, event->id, event->ref, cluster->now_ms, out);
+    } else {
+        za_watch_add(cluster->watch, event->watcher, event->id, event->ref, cluster->now_ms, out);
+    }
 }
 
 static void take_local(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
@@ -529,10 +535,15 @@ static void take_local(za_cluster_t *cluster, const za_cluster_event_t *event, z
         za_registry_unregister(cluster->registry, event->name, event->actor, now_ms);
         break;
     case ZA_CLUSTER_WATCH:
+    case ZA_CLUSTER_LINK:
         take_watch(cluster, event, out);
         break;
     case ZA_CLUSTER_UNWATCH:
         za_watch_remove(cluster->watch, event->watcher, event->id, event->ref);
+        break;
+    case ZA_CLUSTER_UNLINK:
+        za_watch_unlink(cluster->watch, event->watcher, event->id, event->ref, event->reason,
+                        event->after_user);
         break;
     case ZA_CLUSTER_LOCAL_DOWN:
         za_watch_local_down(cluster->watch, event->watcher, event->id, event->reason,

@@ -59,6 +59,8 @@ typedef enum za_cluster_event_type {
     ZA_CLUSTER_UNREGISTER,    // name, actor
     ZA_CLUSTER_WATCH,         // watcher, id, ref (remote target)
     ZA_CLUSTER_UNWATCH,       // watcher, id, ref
+    ZA_CLUSTER_LINK,          // watcher (maker), id, ref (remote target)
+    ZA_CLUSTER_UNLINK,        // watcher (maker), id, ref, reason, after_user
     ZA_CLUSTER_LOCAL_DOWN,    // watcher (remote), id, ref (local target), reason, after_user
     ZA_CLUSTER_ACTOR_STOPPED, // actor, reason: drop its names, its children, its own child record
     ZA_CLUSTER_SPAWN, // id (request, unique per node), actor (parent), uid (target), tag, spawn

@@ -55,6 +55,8 @@ typedef enum za_effect_type {
     ZA_EFFECT_FIRE,          // watcher, id, ref (target), reason: za_runtime_down
     ZA_EFFECT_WATCH_LOCAL,   // watcher (remote), id, actor: za_runtime_watch
     ZA_EFFECT_UNWATCH_LOCAL, // watcher (remote), id, actor
+    ZA_EFFECT_LINK_LOCAL,    // watcher (remote), id, actor: za_runtime_link
+    ZA_EFFECT_EXIT_LOCAL,    // actor, id, ref (the other end), reason: za_runtime_exit
     // Remote children.
     ZA_EFFECT_SPAWN_LOCAL,  // request, uid (asking node), spawn: start it, answer CHILD_STARTED
     ZA_EFFECT_STOP_LOCAL,   // actor, reason

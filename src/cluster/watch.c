@@ -29,6 +29,8 @@ typedef struct record {
     za_Reason reason;
     side_t side;
     news_t news;
+    bool links;   // a link: news of both ends
+    bool ended;   // ours, not told yet: `reason` follows the watch
     bool unknown; // in the list of watches whose uid is unknown
     za_link_t all, pending, doubt;
 } record_t;
@@ -244,11 +246,12 @@ static uint32_t add_record(za_watch_t *watch, side_t side, uint64_t uid, uint64_
 
 /* ---- our watches ------------------------------------------------------------------------------ */
 
-static void emit_fire(za_watch_t *watch, uint64_t watcher, uint64_t id, za_ref_t target,
+static void emit_fire(za_watch_t *watch, bool links, uint64_t watcher, uint64_t id, za_ref_t target,
                       za_Reason reason, za_effects_t *out)
 {
-    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_FIRE);
+    za_effect_t *effect = za_effects_add(out, links ? ZA_EFFECT_EXIT_LOCAL : ZA_EFFECT_FIRE);
     effect->watcher = (za_ref_t){ 0, watcher };
+    effect->actor = links ? watcher : 0;
     effect->id = id;
     effect->ref = target;
     effect->reason = reason;
@@ -263,22 +266,22 @@ static za_Reason reason_of(za_known_t terminal)
 static void fire(za_watch_t *watch, uint32_t at, za_Reason reason, za_effects_t *out)
 {
     const record_t *record = record_at(watch, at);
-    if (record->news != NEWS_UNWATCH) {
-        emit_fire(watch, record->watcher, record->id, (za_ref_t){ record->uid, record->target },
-                  reason, out);
+    if (record->news != NEWS_UNWATCH && !record->ended) {
+        emit_fire(watch, record->links, record->watcher, record->id,
+                  (za_ref_t){ record->uid, record->target }, reason, out);
     }
     drop_record(watch, at);
 }
 
-void za_watch_add(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target,
-                  uint64_t now_ms, za_effects_t *out)
+static void add_ours(za_watch_t *watch, bool links, za_ref_t watcher, uint64_t id, za_ref_t target,
+                     uint64_t now_ms, za_effects_t *out)
 {
     if (find_record(watch, OURS, 0, watcher.actor, id) != 0) {
         return; // the same watch twice is one watch
     }
     za_known_t known = za_view_known(watch->view, target.node);
     if (known == ZA_KNOWN_DOWN || known == ZA_KNOWN_LEFT) {
-        emit_fire(watch, watcher.actor, id, target, reason_of(known), out);
+        emit_fire(watch, links, watcher.actor, id, target, reason_of(known), out);
         return;
     }
     uint32_t at = 0;
@@ -287,9 +290,10 @@ void za_watch_add(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t tar
     }
     if (at == 0) {
         watch->stats.refused++;
-        emit_fire(watch, watcher.actor, id, target, za_Reason_REASON_LIMIT, out);
+        emit_fire(watch, links, watcher.actor, id, target, za_Reason_REASON_LIMIT, out);
         return;
     }
+    record_at(watch, at)->links = links;
     set_news(watch, at, NEWS_WATCH);
     if (known == ZA_KNOWN_NOT) {
         record_t *record = record_at(watch, at);
@@ -297,6 +301,18 @@ void za_watch_add(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t tar
         record->until_ms = now_ms + ZA_WATCH_UNKNOWN_MS;
         za_chain_append(&watch->doubts, &watch->records, DOUBT, at);
     }
+}
+
+void za_watch_add(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target,
+                  uint64_t now_ms, za_effects_t *out)
+{
+    add_ours(watch, false, watcher, id, target, now_ms, out);
+}
+
+void za_watch_link(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target,
+                   uint64_t now_ms, za_effects_t *out)
+{
+    add_ours(watch, true, watcher, id, target, now_ms, out);
 }
 
 void za_watch_remove(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target)
@@ -310,6 +326,28 @@ void za_watch_remove(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t 
         return;
     }
     set_news(watch, at, NEWS_UNWATCH);
+}
+
+void za_watch_unlink(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target,
+                     za_Reason reason, uint64_t after_user)
+{
+    uint32_t at = find_record(watch, OURS, 0, watcher.actor, id);
+    if (at == 0 || record_at(watch, at)->uid != target.node) {
+        return; // the other end was first
+    }
+    record_t *record = record_at(watch, at);
+    if (reason == za_Reason_REASON_NONE && record->news == NEWS_WATCH) {
+        drop_record(watch, at); // the far end never heard of it
+        return;
+    }
+    record->reason = reason;
+    record->after_user = after_user;
+    record->epoch = za_syslane_epoch(watch->lane, record->uid);
+    if (record->news == NEWS_WATCH) {
+        record->ended = true; // the far end hears of the link first, and then of this
+    } else {
+        set_news(watch, at, NEWS_UNWATCH);
+    }
 }
 
 /* ---- their watches ---------------------------------------------------------------------------- */
@@ -336,6 +374,23 @@ static void emit_local(const record_t *record, za_effect_type_t type, za_effects
     effect->actor = record->target;
 }
 
+/** What the remote watcher's end, or its not wanting it any more, is to our target. */
+static void emit_unwatch(const record_t *record, za_Reason reason, za_effects_t *out)
+{
+    if (record->news == NEWS_DOWN) {
+        return; // our end was first
+    }
+    if (!record->links) {
+        emit_local(record, ZA_EFFECT_UNWATCH_LOCAL, out);
+        return;
+    }
+    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_EXIT_LOCAL);
+    effect->actor = record->target;
+    effect->id = record->id;
+    effect->ref = (za_ref_t){ record->uid, record->watcher };
+    effect->reason = reason;
+}
+
 static void take_watch(za_watch_t *watch, uint64_t uid, const za_SysWatch *frame, za_effects_t *out)
 {
     if (find_record(watch, THEIRS, uid, frame->watcher, frame->id) != 0) {
@@ -349,13 +404,15 @@ static void take_watch(za_watch_t *watch, uint64_t uid, const za_SysWatch *frame
             out, "watch table full: a watch of node %016llx is lost", (unsigned long long)uid);
         return;
     }
+    record_at(watch, at)->links = frame->link;
     if (!room) {
         watch->stats.refused++;
         record_at(watch, at)->reason = za_Reason_REASON_LIMIT;
         set_news(watch, at, NEWS_DOWN);
         return;
     }
-    emit_local(record_at(watch, at), ZA_EFFECT_WATCH_LOCAL, out);
+    emit_local(record_at(watch, at), frame->link ? ZA_EFFECT_LINK_LOCAL : ZA_EFFECT_WATCH_LOCAL,
+               out);
 }
 
 static void take_unwatch(za_watch_t *watch, uint64_t uid, const za_SysUnwatch *frame,
@@ -365,9 +422,7 @@ static void take_unwatch(za_watch_t *watch, uint64_t uid, const za_SysUnwatch *f
     if (at == 0) {
         return;
     }
-    if (record_at(watch, at)->news != NEWS_DOWN) {
-        emit_local(record_at(watch, at), ZA_EFFECT_UNWATCH_LOCAL, out);
-    }
+    emit_unwatch(record_at(watch, at), (za_Reason)frame->reason, out);
     drop_record(watch, at);
 }
 
@@ -395,7 +450,8 @@ void za_watch_frame(za_watch_t *watch, uint64_t uid, const za_SysFrame *frame, z
 
 /* ---- ends of uids ----------------------------------------------------------------------------- */
 
-static za_step_t drop_theirs(za_watch_t *watch, uint32_t peer_id, za_effects_t *out)
+static za_step_t drop_theirs(za_watch_t *watch, uint32_t peer_id, za_Reason reason,
+                             za_effects_t *out)
 {
     uint32_t at = peer_at(watch, peer_id)->theirs.first;
     while (at != 0) {
@@ -403,9 +459,7 @@ static za_step_t drop_theirs(za_watch_t *watch, uint32_t peer_id, za_effects_t *
             return ZA_STEP_MORE;
         }
         uint32_t next = za_chain_next(&watch->records, ALL, at);
-        if (record_at(watch, at)->news != NEWS_DOWN) {
-            emit_local(record_at(watch, at), ZA_EFFECT_UNWATCH_LOCAL, out);
-        }
+        emit_unwatch(record_at(watch, at), reason, out);
         drop_record(watch, at);
         at = next;
     }
@@ -417,7 +471,7 @@ za_step_t za_watch_gone(za_watch_t *watch, uint64_t uid, za_Reason reason, za_ef
     for (uint32_t id = find_peer(watch, uid); id != 0; id = find_peer(watch, uid)) {
         uint32_t at = peer_at(watch, id)->ours.first;
         if (at == 0) {
-            return drop_theirs(watch, id, out);
+            return drop_theirs(watch, id, reason, out);
         }
         if (!za_effects_have_room(out, 1, 0)) {
             return ZA_STEP_MORE;
@@ -427,19 +481,28 @@ za_step_t za_watch_gone(za_watch_t *watch, uint64_t uid, za_Reason reason, za_ef
     return ZA_STEP_DONE;
 }
 
-/** Watches of one peer after our rebirth: under the new uid the far end knows none of them. */
-static void watch_again(za_watch_t *watch, uint32_t peer_id)
+/**
+ * Watches of one peer after our rebirth: under the new uid the far end knows none of them. Links
+ * have ended, for it was told that we are down.
+ */
+static za_step_t watch_again(za_watch_t *watch, uint32_t peer_id, za_effects_t *out)
 {
     uint32_t at = peer_at(watch, peer_id)->ours.first;
     while (at != 0) {
+        if (!za_effects_have_room(out, 1, 0)) {
+            return ZA_STEP_MORE;
+        }
         uint32_t next = za_chain_next(&watch->records, ALL, at);
         if (record_at(watch, at)->news == NEWS_UNWATCH) {
             drop_record(watch, at);
+        } else if (record_at(watch, at)->links) {
+            fire(watch, at, za_Reason_REASON_NODE_DOWN, out);
         } else {
             set_news(watch, at, NEWS_WATCH);
         }
         at = next;
     }
+    return ZA_STEP_DONE;
 }
 
 static bool peer_lives(const za_watch_t *watch, uint32_t id)
@@ -454,11 +517,11 @@ za_step_t za_watch_reborn(za_watch_t *watch, za_effects_t *out)
         if (!peer_lives(watch, id)) {
             continue;
         }
-        if (drop_theirs(watch, id, out) == ZA_STEP_MORE) {
+        if (drop_theirs(watch, id, za_Reason_REASON_NODE_DOWN, out) == ZA_STEP_MORE) {
             return ZA_STEP_MORE;
         }
-        if (peer_lives(watch, id)) {
-            watch_again(watch, id);
+        if (peer_lives(watch, id) && watch_again(watch, id, out) == ZA_STEP_MORE) {
+            return ZA_STEP_MORE;
         }
     }
     return ZA_STEP_DONE;
@@ -471,11 +534,13 @@ static void write_news(const record_t *record, za_SysFrame *frame)
     switch (record->news) {
     case NEWS_WATCH:
         frame->which_body = za_SysFrame_watch_tag;
-        frame->body.watch = (za_SysWatch){ record->watcher, record->id, record->target };
+        frame->body.watch =
+            (za_SysWatch){ record->watcher, record->id, record->target, record->links };
         break;
     case NEWS_UNWATCH:
         frame->which_body = za_SysFrame_unwatch_tag;
-        frame->body.unwatch = (za_SysUnwatch){ record->watcher, record->id };
+        frame->body.unwatch =
+            (za_SysUnwatch){ record->watcher, record->id, (uint32_t)record->reason };
         break;
     case NEWS_DOWN:
         frame->which_body = za_SysFrame_down_tag;
@@ -498,7 +563,10 @@ static za_step_t pump_peer(za_watch_t *watch, uint32_t peer_id, uint64_t now_ms,
         if (!za_syslane_send(watch->lane, uid, record->after_user, record->epoch, now_ms, out)) {
             return za_effects_have_room(out, 1, 2 * ZA_BLOCK_BYTES) ? ZA_STEP_DONE : ZA_STEP_MORE;
         }
-        if (record->news == NEWS_WATCH) {
+        if (record->news == NEWS_WATCH && record->ended) {
+            set_news(watch, at, NEWS_UNWATCH);
+            next = at;
+        } else if (record->news == NEWS_WATCH) {
             set_news(watch, at, NEWS_NONE); // a doubt stays: a link is not yet a member
         } else {
             drop_record(watch, at);

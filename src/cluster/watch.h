@@ -5,6 +5,9 @@
  * watcher's uid. A watch fires exactly once: by the far end's Down, by the end of the target's uid,
  * or because that uid stays unknown; never after unwatch.
  *
+ * A link is a watch that tells both ends: the far target hears of the end of the watcher, and of the
+ * end of its uid. It does not outlive a rebirth, for the far end was told then that we are down.
+ *
  * Order    When a uid ends, its watches fire in watch id order.
  * Bounds   ZA_WATCHES_MAX records of both ends. Full: a new watch fires at once with REASON_LIMIT.
  *          What cannot be sent now stays in its record and goes out by pump.
@@ -31,6 +34,11 @@ void za_watch_destroy(za_watch_t *watch);
 void za_watch_add(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target,
                   uint64_t now_ms, za_effects_t *out);
 void za_watch_remove(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target);
+/** As za_watch_add and za_watch_remove, for a link; REASON_NONE: the watcher lives and unlinks. */
+void za_watch_link(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target,
+                   uint64_t now_ms, za_effects_t *out);
+void za_watch_unlink(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_ref_t target,
+                     za_Reason reason, uint64_t after_user);
 /** A local actor ended that a remote `watcher` watches; `after_user` as in the event. */
 void za_watch_local_down(za_watch_t *watch, za_ref_t watcher, uint64_t id, za_Reason reason,
                          uint64_t after_user);

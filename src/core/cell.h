@@ -101,6 +101,8 @@ struct za_extra {
     uint64_t idle;             // id of the receive timeout's tick; 0: none
     uint64_t notices;          // handled that no user sent
     const za_class_t *spawned; // its class before it became another; NULL: it did not
+    za_table_t links[2];       // (actor, node): made by it, made to it; see link.c
+    bool traps_exit;
     // Messages beside the mailbox.
     za_aside_t stash;
     za_aside_t replay;  // ahead of the mailbox

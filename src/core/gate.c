@@ -50,6 +50,10 @@ void za_runtime_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_m
 {
     za_runtime_t *runtime = worker->runtime;
     ZA_ASSERT(size + sizeof incoming->from_uid <= message->block.bytes);
+    if (incoming->type_id == za_ExitSignal_type.id && !incoming->reply && incoming->ask == 0) {
+        za_exit_deliver(worker, incoming, message, size);
+        return;
+    }
     memcpy((char *)za_body(message) + size, &incoming->from_uid, sizeof incoming->from_uid);
     message->block.kind = incoming->reply ? ZA_KIND_REPLY : ZA_KIND_USER;
     message->block.flags = ZA_FLAG_RAW;

@@ -67,6 +67,9 @@ void za_message_refuse(za_worker_t *worker, za_message_t *message)
     case ZA_KIND_WATCH:
         za_watch_answer(worker, message, za_Reason_REASON_NO_ACTOR);
         break;
+    case ZA_KIND_LINK:
+        za_link_answer(worker, message, za_Reason_REASON_NO_ACTOR);
+        break;
     case ZA_KIND_REPLY:
         ZA_TALLY(worker, late_replies);
         za_message_drop(worker, message);
@@ -122,6 +125,8 @@ void za_message_settle_rare(za_worker_t *worker, za_cell_t *cell, za_message_t *
         rearm(worker, cell, message);
     } else if (message->block.kind == ZA_KIND_WATCH) {
         za_watcher_add(worker, cell, message);
+    } else if (message->block.kind == ZA_KIND_LINK) {
+        za_link_join(worker, cell, message);
     } else {
         za_message_fail(worker, message,
                         flags & ZA_FLAG_FAILED ? (za_Reason)message->deadline_ms

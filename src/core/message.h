@@ -24,12 +24,13 @@ typedef enum za_kind {
     ZA_KIND_ASK_FAILED, // `ask`, `reason`
     ZA_KIND_FAIL_NODE,  // all asks towards node `ask`, `reason`
     ZA_KIND_WATCH,      // `sender` watches under id `ask`
+    ZA_KIND_LINK,       // `sender` links under id `ask`
     ZA_KIND_UNWATCH,
     ZA_KIND_DOWN,    // a za_Down for watch `ask`
+    ZA_KIND_EXIT,    // a za_Exit: of link `ask`, or of za_exit if that is 0
     ZA_KIND_TIMER,   // of za_after and za_every: id `ask`
     ZA_KIND_IDLE,    // tick of a receive timeout: id `ask`
     ZA_KIND_TIMEOUT, // of an ask
-                     // of an ask
     ZA_KIND_RESUME,  // command: the backoff is over
     ZA_KIND_STOP,    // command: `reason`
 } za_kind_t;

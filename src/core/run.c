@@ -250,7 +250,11 @@ static void dispatch_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *
     case ZA_KIND_UNWATCH:
         za_watcher_remove(worker, cell, message->sender, message->ask);
         break;
-    case ZA_KIND_WATCH: // joins the watchers when it leaves the mailbox
+    case ZA_KIND_EXIT:
+        za_exit_received(worker, cell, message);
+        break;
+    case ZA_KIND_LINK:  // joins the links when it leaves the mailbox
+    case ZA_KIND_WATCH: // joins the watchers
         break;
     default:
         ZA_ASSERT(!"a message that no mailbox may have");
@@ -359,8 +363,8 @@ typedef enum leave {
 static inline leave_t leave_head(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
 {
     // Whoever needs the actor afterwards must not make it idle by leaving.
-    bool needs_cell =
-        (head->block.flags & (ZA_FLAG_REARM | ZA_FLAG_ASIDE)) || head->block.kind == ZA_KIND_WATCH;
+    bool needs_cell = (head->block.flags & (ZA_FLAG_REARM | ZA_FLAG_ASIDE)) ||
+                      head->block.kind == ZA_KIND_WATCH || head->block.kind == ZA_KIND_LINK;
     bool may_idle = !needs_cell && !is_waiting(cell);
     za_advance_t advance =
         za_mailbox_advance(&cell->mailbox, head, may_idle ? NULL : ZA_MAILBOX_BUSY);

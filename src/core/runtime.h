@@ -40,9 +40,18 @@ typedef struct za_remote {
                       za_ref_t target);
     void (*unwatch)(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
                     za_ref_t target);
-    /** A local actor ended that za_runtime_watch watches for `watcher` on another node. */
+    /**
+     * A local actor ended that za_runtime_watch watches, or za_runtime_link links, for `watcher` on
+     * another node; with REASON_NONE: it unlinked.
+     */
     void (*down)(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
                  za_ref_t target, za_Reason reason);
+    /** As watch, and the other way round: `maker` (local) is linked to `target` (remote). */
+    za_err_t (*link)(void *context, za_worker_t *worker, za_ref_t maker, uint64_t link_id,
+                     za_ref_t target);
+    /** A life of `maker` ended for `reason`, or with REASON_NONE: it unlinked. */
+    void (*unlink)(void *context, za_worker_t *worker, za_ref_t maker, uint64_t link_id,
+                   za_ref_t target, za_Reason reason);
     /** A message of another node's ask was lost here: tell the asker. */
     void (*ask_failed)(void *context, za_worker_t *worker, za_ref_t asker, uint64_t ask,
                        za_Reason reason);
@@ -171,6 +180,12 @@ void za_runtime_fail_asks(za_worker_t *worker, uint64_t uid, za_Reason reason);
 za_err_t za_runtime_watch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
                           uint64_t target);
 void za_runtime_unwatch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, uint64_t target);
+
+/** Links local `target` with `maker` on another node: za_remote_t.down answers, at once if gone. */
+za_err_t za_runtime_link(za_worker_t *worker, za_ref_t maker, uint64_t link_id, uint64_t target);
+/** The far end of a local actor's link, whoever made it; REASON_NONE: it is unlinked. */
+void za_runtime_exit(za_worker_t *worker, uint64_t actor, za_ref_t from, uint64_t link_id,
+                     za_Reason reason);
 
 /** A root actor, or the local incarnation of another node's child (`owner` is then its parent). */
 za_err_t za_runtime_spawn(za_worker_t *worker, const za_class_t *class_,

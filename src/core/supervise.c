@@ -99,12 +99,17 @@ static bool is_up(const za_cell_t *cell)
     return za_cell_is_running(cell) || cell->status == ZA_STATUS_STARTING;
 }
 
-void za_cell_fail(za_worker_t *worker, za_cell_t *cell)
+void za_cell_exit(za_worker_t *worker, za_cell_t *cell, za_Reason reason)
 {
     if (is_up(cell)) {
         ZA_TALLY(worker, failed);
-        restart_or_end(worker, cell, za_Reason_REASON_FAILED);
+        restart_or_end(worker, cell, reason);
     }
+}
+
+void za_cell_fail(za_worker_t *worker, za_cell_t *cell)
+{
+    za_cell_exit(worker, cell, za_Reason_REASON_FAILED);
 }
 
 void za_cell_quit(za_worker_t *worker, za_cell_t *cell)
@@ -221,7 +226,9 @@ static bool stop_children(za_worker_t *worker, za_cell_t *cell)
 /** Takes what the ending actor did not handle. */
 static void drain_one(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
-    if (message->block.kind == ZA_KIND_WATCH && message->actor == worker->ctx.id) {
+    if (message->block.kind == ZA_KIND_LINK && message->actor == worker->ctx.id) {
+        za_link_answer(worker, message, (za_Reason)cell->why);
+    } else if (message->block.kind == ZA_KIND_WATCH && message->actor == worker->ctx.id) {
         za_watcher_add(worker, cell, message); // it watched us in time: told with the others
     } else {
         za_message_refuse(worker, message);
@@ -308,6 +315,7 @@ static void finish(za_worker_t *worker, za_cell_t *cell)
                           memory_order_release); // pairs: cell-id
     za_drop_close(cell);
     drain(worker, cell);
+    za_links_end(worker, cell, reason);
     za_watchers_tell(worker, cell, self, reason);
     za_cell_free_parts(worker, cell);
     cell->status = ZA_STATUS_DEAD;
@@ -356,8 +364,12 @@ static bool back_off(za_worker_t *worker, za_cell_t *cell)
 static void restart(za_worker_t *worker, za_cell_t *cell)
 {
     tell_stopping(worker, cell, true);
+    za_links_end(worker, cell, (za_Reason)cell->why);
     za_stash_reset(worker, cell);
     za_become_reset(cell);
+    if (cell->extra != NULL) {
+        cell->extra->traps_exit = false;
+    }
     za_records_clear(worker, cell);
     // relaxed, both: the owner's
     const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);

@@ -361,6 +361,8 @@ void za_slot_free(za_worker_t *worker, za_cell_t *cell);
 void za_cell_start(za_worker_t *worker, za_cell_t *cell);
 /** The actor failed: restarts or ends. Takes effect in za_cell_step. */
 void za_cell_fail(za_worker_t *worker, za_cell_t *cell);
+/** As za_cell_fail, for what another actor's end did to it. */
+void za_cell_exit(za_worker_t *worker, za_cell_t *cell, za_Reason reason);
 /** The actor ends, unless it does already. Takes effect in za_cell_step. */
 void za_cell_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason);
 /** The actor stopped by itself: ends, or restarts if it is permanent. */
@@ -369,6 +371,20 @@ void za_cell_quit(za_worker_t *worker, za_cell_t *cell);
 void za_cell_obey(za_worker_t *worker, za_cell_t *cell);
 /** Goes on with an actor that is not running. False: it waits for a command. */
 bool za_cell_step(za_worker_t *worker, za_cell_t *cell);
+
+/* ---- link.c ------------------------------------------------------------------------------- */
+
+/** A link came to an actor that lives: takes it. Not for a queued one. */
+void za_link_join(za_worker_t *worker, za_cell_t *cell, za_message_t *link);
+/** A link came to an actor that is gone: its block becomes the za_Exit. Takes it. */
+void za_link_answer(za_worker_t *worker, za_message_t *link, za_Reason reason);
+/** A life of the actor ends: tells all it is linked to. */
+void za_links_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason);
+/** A ZA_KIND_EXIT came out of the mailbox. */
+void za_exit_received(za_worker_t *worker, za_cell_t *cell, const za_message_t *message);
+/** As za_runtime_deliver, for a za_ExitSignal. */
+void za_exit_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_message_t *message,
+                     size_t size);
 
 /* ---- idle.c ------------------------------------------------------------------------------- */
 

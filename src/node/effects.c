@@ -285,6 +285,15 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
     case ZA_EFFECT_UNWATCH_LOCAL:
         za_runtime_unwatch(node->worker, effect->watcher, effect->id, effect->actor);
         break;
+    case ZA_EFFECT_LINK_LOCAL:
+        if (za_runtime_link(node->worker, effect->watcher, effect->id, effect->actor) != ZA_OK) {
+            za_node_remote.down(node, node->worker, effect->watcher, effect->id,
+                                (za_ref_t){ 0, effect->actor }, za_Reason_REASON_LIMIT);
+        }
+        break;
+    case ZA_EFFECT_EXIT_LOCAL:
+        za_runtime_exit(node->worker, effect->actor, effect->ref, effect->id, effect->reason);
+        break;
     case ZA_EFFECT_SPAWN_LOCAL:
         on_spawn_local(node, effect);
         break;

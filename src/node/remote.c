@@ -37,22 +37,49 @@ static void remote_unwatch(void *context, za_worker_t *worker, za_ref_t watcher,
     ZA_IGNORE(za_request_event(context, worker, &event, true));
 }
 
+static za_err_t remote_link(void *context, za_worker_t *worker, za_ref_t maker, uint64_t link_id,
+                            za_ref_t target)
+{
+    za_cluster_event_t event = {
+        .type = ZA_CLUSTER_LINK, .watcher = maker, .id = link_id, .ref = target
+    };
+    return za_request_event(context, worker, &event, false);
+}
+
+/** User frames that this worker's actor handed to the link to `uid` so far. */
+static uint64_t user_pushed(za_node_t *node, uint64_t uid)
+{
+    za_peer_t *peer = za_peer_find(node, uid);
+    // relaxed: this actor's own sends are before it in program order.
+    return peer == NULL ? 0 : atomic_load_explicit(&peer->user_pushed, memory_order_relaxed);
+}
+
+static void remote_unlink(void *context, za_worker_t *worker, za_ref_t maker, uint64_t link_id,
+                          za_ref_t target, za_Reason reason)
+{
+    za_cluster_event_t event = {
+        .type = ZA_CLUSTER_UNLINK,
+        .watcher = maker,
+        .id = link_id,
+        .ref = target,
+        .reason = reason,
+        .after_user = user_pushed(context, target.node),
+    };
+    ZA_IGNORE(za_request_event(context, worker, &event, true));
+}
+
 static void remote_down(void *context, za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
                         za_ref_t target, za_Reason reason)
 {
-    za_node_t *node = context;
-    za_peer_t *peer = za_peer_find(node, watcher.node);
     za_cluster_event_t event = {
         .type = ZA_CLUSTER_LOCAL_DOWN,
         .watcher = watcher,
         .id = watch_id,
         .ref = target,
         .reason = reason,
-        // relaxed: this actor's own sends are before it in program order.
-        .after_user =
-            peer == NULL ? 0 : atomic_load_explicit(&peer->user_pushed, memory_order_relaxed),
+        .after_user = user_pushed(context, watcher.node),
     };
-    ZA_IGNORE(za_request_event(node, worker, &event, true));
+    ZA_IGNORE(za_request_event(context, worker, &event, true));
 }
 
 static void remote_ask_failed(void *context, za_worker_t *worker, za_ref_t asker, uint64_t ask,
@@ -147,6 +174,8 @@ const za_remote_t za_node_remote = {
     .send = remote_send,
     .watch = remote_watch,
     .unwatch = remote_unwatch,
+    .link = remote_link,
+    .unlink = remote_unlink,
     .down = remote_down,
     .ask_failed = remote_ask_failed,
     .stopped = remote_stopped,

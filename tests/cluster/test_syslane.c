@@ -20,7 +20,7 @@ static bool send_id(za_syslane_t *lane, uint64_t uid, uint64_t id, uint64_t afte
 {
     za_SysFrame *frame = za_syslane_draft(lane);
     frame->which_body = za_SysFrame_unwatch_tag;
-    frame->body.unwatch = (za_SysUnwatch){ 5, id };
+    frame->body.unwatch = (za_SysUnwatch){ .watcher = 5, .id = id };
     uint32_t epoch = za_syslane_epoch(lane, uid);
     return za_syslane_send(lane, uid, after_user, epoch, now_ms, &effects);
 }

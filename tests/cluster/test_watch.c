@@ -2,6 +2,8 @@
 #include "fake_view.h"
 #include "support/za_test.h"
 
+#include <pb_decode.h>
+
 enum { SELF = 1, FAR = 50, OTHER = 60 };
 
 static za_effects_t effects;
@@ -154,7 +156,7 @@ Test(watch, a_node_down_with_many_watches_takes_several_steps)
 Test(watch, serves_a_far_watcher_until_the_actor_ends)
 {
     za_SysFrame frame = { .which_body = za_SysFrame_watch_tag };
-    frame.body.watch = (za_SysWatch){ 70, 4, 9 };
+    frame.body.watch = (za_SysWatch){ .watcher = 70, .id = 4, .target = 9 };
     frame_in(FAR, frame);
     cr_assert(effects.count == 1 && effects.items[0].type == ZA_EFFECT_WATCH_LOCAL);
     cr_expect(effects.items[0].watcher.node == FAR && effects.items[0].watcher.actor == 70);
@@ -171,7 +173,7 @@ Test(watch, serves_a_far_watcher_until_the_actor_ends)
 Test(watch, a_far_node_that_ends_takes_its_watches_along)
 {
     za_SysFrame frame = { .which_body = za_SysFrame_watch_tag };
-    frame.body.watch = (za_SysWatch){ 70, 4, 9 };
+    frame.body.watch = (za_SysWatch){ .watcher = 70, .id = 4, .target = 9 };
     frame_in(FAR, frame);
     za_effects_reset(&effects);
     cr_assert(za_watch_gone(watch, FAR, za_Reason_REASON_NODE_DOWN, &effects) == ZA_STEP_DONE);
@@ -187,7 +189,7 @@ Test(watch, after_a_rebirth_ours_are_sent_again_and_theirs_end)
     add(5, 1, FAR, 9, 0);
     cr_assert(pump(0) == 1);
     za_SysFrame frame = { .which_body = za_SysFrame_watch_tag };
-    frame.body.watch = (za_SysWatch){ 70, 4, 9 };
+    frame.body.watch = (za_SysWatch){ .watcher = 70, .id = 4, .target = 9 };
     frame_in(FAR, frame);
     za_syslane_reset(lane);
     za_effects_reset(&effects);
@@ -206,7 +208,7 @@ Test(watch, a_full_table_fires_with_the_limit)
     add(5, ZA_WATCHES_MAX + 1, FAR, 9, 0);
     cr_assert(effects.count == 1 && effects.items[0].reason == za_Reason_REASON_LIMIT);
     za_SysFrame frame = { .which_body = za_SysFrame_watch_tag };
-    frame.body.watch = (za_SysWatch){ 70, 4, 9 };
+    frame.body.watch = (za_SysWatch){ .watcher = 70, .id = 4, .target = 9 };
     frame_in(OTHER, frame);
     cr_expect(effects.count == 0, "a far watch is refused too");
     za_syslane_link_up(lane, OTHER, 0);
@@ -214,4 +216,145 @@ Test(watch, a_full_table_fires_with_the_limit)
     za_watch_stats_t stats;
     za_watch_stats(watch, &stats);
     cr_expect(stats.refused == 2);
+}
+
+/* ---- links -------------------------------------------------------------------------------- */
+
+static void link_to(uint64_t maker, uint64_t id, uint64_t uid, uint64_t target)
+{
+    za_watch_link(watch, (za_ref_t){ 0, maker }, id, (za_ref_t){ uid, target }, 0, &effects);
+}
+
+static void unlink_from(uint64_t maker, uint64_t id, uint64_t uid, za_Reason reason)
+{
+    za_watch_unlink(watch, (za_ref_t){ 0, maker }, id, (za_ref_t){ uid, 9 }, reason, 0);
+}
+
+static void link_frame_in(void)
+{
+    za_SysFrame frame = { .which_body = za_SysFrame_watch_tag };
+    frame.body.watch = (za_SysWatch){ .watcher = 70, .id = 4, .target = 9, .link = true };
+    frame_in(FAR, frame);
+}
+
+static void expect_exit(uint32_t at, uint64_t actor, uint64_t from, za_Reason reason)
+{
+    cr_assert(effects.count > at && effects.items[at].type == ZA_EFFECT_EXIT_LOCAL);
+    cr_expect(effects.items[at].actor == actor && effects.items[at].ref.node == FAR);
+    cr_expect(effects.items[at].ref.actor == from && effects.items[at].reason == reason);
+}
+
+/** The kind of the nth frame that was sent, and its reason. */
+static za_SysFrame sent(uint32_t at)
+{
+    za_SysFrame frame = za_SysFrame_init_zero;
+    cr_assert(at < effects.count && effects.items[at].type == ZA_EFFECT_SEND_FRAME);
+    pb_istream_t in = pb_istream_from_buffer(effects.items[at].bytes, effects.items[at].size);
+    cr_assert(pb_decode(&in, za_SysFrame_fields, &frame));
+    return frame;
+}
+
+Test(watch, a_link_is_asked_for_and_its_far_end_is_an_exit)
+{
+    link_to(5, 1, FAR, 9);
+    za_syslane_link_up(lane, FAR, 0);
+    cr_assert(pump(0) == 1);
+    cr_expect(sent(0).which_body == za_SysFrame_watch_tag && sent(0).body.watch.link);
+    frame_in(FAR, down_frame(5, 1, za_Reason_REASON_FAILED));
+    expect_exit(0, 5, 9, za_Reason_REASON_FAILED);
+    frame_in(FAR, down_frame(5, 1, za_Reason_REASON_FAILED));
+    cr_expect(effects.count == 0, "once");
+}
+
+Test(watch, the_end_of_a_links_maker_is_told_with_its_reason)
+{
+    link_to(5, 1, FAR, 9);
+    za_syslane_link_up(lane, FAR, 0);
+    pump(0);
+    unlink_from(5, 1, FAR, za_Reason_REASON_FAILED);
+    cr_assert(pump(0) == 1);
+    cr_expect(sent(0).which_body == za_SysFrame_unwatch_tag);
+    cr_expect(sent(0).body.unwatch.reason == za_Reason_REASON_FAILED);
+}
+
+// The far end must hear of the link first: it is told of no end of a link that it does not know.
+Test(watch, a_maker_that_ends_before_its_link_was_sent_is_told_too)
+{
+    link_to(5, 1, FAR, 9);
+    unlink_from(5, 1, FAR, za_Reason_REASON_FAILED);
+    za_syslane_link_up(lane, FAR, 0);
+    cr_assert(pump(0) == 2);
+    cr_expect(sent(0).which_body == za_SysFrame_watch_tag);
+    cr_expect(sent(1).which_body == za_SysFrame_unwatch_tag);
+    cr_expect(sent(1).body.unwatch.reason == za_Reason_REASON_FAILED);
+    za_watch_stats_t stats;
+    za_watch_stats(watch, &stats);
+    cr_expect(stats.active == 0, "nothing is left");
+}
+
+Test(watch, a_maker_that_ended_hears_nothing_of_the_far_node)
+{
+    link_to(5, 1, FAR, 9);
+    unlink_from(5, 1, FAR, za_Reason_REASON_FAILED);
+    cr_assert(za_watch_gone(watch, FAR, za_Reason_REASON_NODE_DOWN, &effects) == ZA_STEP_DONE);
+    cr_expect(effects.count == 0);
+}
+
+Test(watch, a_link_that_is_taken_back_unsent_is_never_told)
+{
+    link_to(5, 1, FAR, 9);
+    unlink_from(5, 1, FAR, za_Reason_REASON_NONE);
+    za_syslane_link_up(lane, FAR, 0);
+    cr_expect(pump(0) == 0);
+}
+
+Test(watch, the_end_of_a_far_maker_is_an_exit_of_our_actor)
+{
+    link_frame_in();
+    cr_assert(effects.count == 1 && effects.items[0].type == ZA_EFFECT_LINK_LOCAL);
+    cr_expect(effects.items[0].watcher.node == FAR && effects.items[0].actor == 9);
+    za_SysFrame frame = { .which_body = za_SysFrame_unwatch_tag };
+    frame.body.unwatch =
+        (za_SysUnwatch){ .watcher = 70, .id = 4, .reason = za_Reason_REASON_FAILED };
+    frame_in(FAR, frame);
+    expect_exit(0, 9, 70, za_Reason_REASON_FAILED);
+    frame_in(FAR, frame);
+    cr_expect(effects.count == 0, "once");
+}
+
+Test(watch, a_node_down_ends_links_of_both_ends)
+{
+    link_to(5, 1, FAR, 9);
+    link_frame_in();
+    za_effects_reset(&effects);
+    cr_assert(za_watch_gone(watch, FAR, za_Reason_REASON_NODE_DOWN, &effects) == ZA_STEP_DONE);
+    cr_assert(effects.count == 2);
+    expect_exit(0, 5, 9, za_Reason_REASON_NODE_DOWN);
+    expect_exit(1, 9, 70, za_Reason_REASON_NODE_DOWN);
+}
+
+Test(watch, a_rebirth_ends_links_of_both_ends)
+{
+    za_syslane_link_up(lane, FAR, 0);
+    link_to(5, 1, FAR, 9);
+    cr_assert(pump(0) == 1);
+    link_frame_in();
+    za_syslane_reset(lane);
+    za_effects_reset(&effects);
+    cr_assert(za_watch_reborn(watch, &effects) == ZA_STEP_DONE);
+    cr_assert(effects.count == 2);
+    expect_exit(0, 9, 70, za_Reason_REASON_NODE_DOWN);
+    expect_exit(1, 5, 9, za_Reason_REASON_NODE_DOWN);
+    za_syslane_link_up(lane, FAR, 0);
+    cr_expect(pump(0) == 0, "and does not make them anew");
+}
+
+Test(watch, our_actors_end_is_told_to_a_far_maker)
+{
+    link_frame_in();
+    za_watch_local_down(watch, (za_ref_t){ FAR, 70 }, 4, za_Reason_REASON_FAILED, 0);
+    za_syslane_link_up(lane, FAR, 0);
+    cr_assert(pump(0) == 1);
+    cr_expect(sent(0).which_body == za_SysFrame_down_tag);
+    cr_expect(sent(0).body.down.reason == za_Reason_REASON_FAILED);
 }

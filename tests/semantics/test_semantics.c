@@ -34,6 +34,11 @@ enum {
     DO_WHEREIS,
     DO_REGISTER,
     DO_FAIL,
+    DO_END,
+    DO_LINK,
+    DO_UNLINK,
+    DO_TRAP,
+    DO_EXIT, // to ref, with reason n
 };
 
 // What the subject does.
@@ -68,6 +73,8 @@ typedef enum kind {
     FAREWELL,
     SPAWNED, // a: tag, b: epoch
     SPAWN_FAILED,
+    OBSERVER_STARTED, // a: restarts
+    EXITED,           // a: reason
 } kind_t;
 
 typedef struct event {
@@ -288,6 +295,17 @@ static za_verdict_t on_do(za_ctx_t *ctx, observer_t *self, const probe_Do *order
         return ZA_DONE;
     case DO_FAIL:
         return ZA_FAIL;
+    case DO_END:
+        return ZA_STOP;
+    case DO_LINK:
+        return za_link(ctx, order->ref) == ZA_OK ? ZA_DONE : ZA_FAIL;
+    case DO_UNLINK:
+        za_unlink(ctx, order->ref);
+        return ZA_DONE;
+    case DO_TRAP:
+        return za_trap_exit(ctx, true) == ZA_OK ? ZA_DONE : ZA_FAIL;
+    case DO_EXIT:
+        return za_exit(ctx, order->ref, (za_Reason)order->n) == ZA_OK ? ZA_DONE : ZA_FAIL;
     default:
         return ZA_FAIL;
     }
@@ -345,9 +363,26 @@ static za_verdict_t on_spawn_failed(za_ctx_t *ctx, observer_t *self, const za_Sp
     note(SPAWN_FAILED, failed->tag, failed->reason);
     return ZA_DONE;
 }
+
+static za_verdict_t on_observer_started(za_ctx_t *ctx, observer_t *self, const za_Started *started)
+{
+    (void)ctx;
+    (void)self;
+    note(OBSERVER_STARTED, started->restarts, 0);
+    return ZA_DONE;
+}
+
+static za_verdict_t on_exited(za_ctx_t *ctx, observer_t *self, const za_Exit *exited)
+{
+    (void)ctx;
+    (void)self;
+    note(EXITED, exited->reason, 0);
+    return ZA_DONE;
+}
 ZA_ACTOR(observer, observer_t, (probe_Do, on_do), (probe_Answer, on_answer),
          (za_Timeout, on_timeout), (za_Down, on_down), (probe_Farewell, on_farewell),
-         (za_Spawned, on_spawned), (za_SpawnFailed, on_spawn_failed));
+         (za_Spawned, on_spawned), (za_SpawnFailed, on_spawn_failed),
+         (za_Started, on_observer_started), (za_Exit, on_exited));
 
 /* ---- the test's hand ---------------------------------------------------------------------- */
 
@@ -412,6 +447,17 @@ static za_ref_t begin(uint32_t place)
 {
     begin_cluster();
     return spawn_subject(place, 1);
+}
+
+/** Three nodes, the observer, and a subject that is no child of it and is never restarted. */
+static za_ref_t begin_apart(uint32_t place)
+{
+    begin_cluster();
+    za_ref_t ref;
+    cr_assert(za_sim_spawn(sim, place, subject, &ref, ZA_ARGS(probe_Start, .n = 1)) == ZA_OK);
+    ref.node = place == HERE ? 0 : uid_of(place);
+    settle();
+    return ref;
 }
 
 static void end(void)
@@ -756,6 +802,194 @@ Test(semantics, a_restarted_parent_finds_its_children_on_other_nodes_by_name)
     ORDER(.op = DO_STOP, .ref = found);
     await(SPAWN_FAILED, 1);
     cr_expect(last(SPAWN_FAILED).a == 1 && count(SUBJECT_STOPPING) == 1, "it is still its child");
+    end();
+}
+
+/* ---- linked actors ------------------------------------------------------------------------ */
+
+Test(semantics, the_failure_of_one_is_the_failure_of_the_linked_other)
+{
+    for (uint32_t place = HERE; place <= THERE; place++) {
+        for (uint32_t way = 0; way < 2; way++) {
+            za_ref_t ref = begin_apart(place);
+            ORDER(.op = DO_LINK, .ref = ref);
+            settle();
+            if (way == 0) {
+                ORDER(.op = DO_FAIL);
+            } else {
+                ORDER(.op = DO_TELL, .ref = ref, .work = WORK_FAIL);
+            }
+            await(SUBJECT_STOPPING, 1);
+            await(OBSERVER_STARTED, 2);
+            settle();
+            cr_expect(last(SUBJECT_STOPPING).a == za_Reason_REASON_FAILED, "place %u", place);
+            cr_expect(count(OBSERVER_STARTED) == 2, "place %u: its supervisor restarts it", place);
+            cr_expect(count(EXITED) == 0, "place %u: it does not trap", place);
+            end();
+        }
+    }
+}
+
+Test(semantics, an_exit_is_trapped_once_and_after_the_last_message)
+{
+    for (uint32_t place = HERE; place <= THERE; place++) {
+        za_ref_t ref = begin_apart(place);
+        ORDER(.op = DO_TRAP);
+        ORDER(.op = DO_LINK, .ref = ref);
+        ORDER(.op = DO_LINK, .ref = ref);
+        settle();
+        ORDER(.op = DO_TELL, .ref = ref, .n = 1, .work = WORK_STOP);
+        await(EXITED, 1);
+        settle();
+        cr_expect(count(EXITED) == 1 && last(EXITED).a == za_Reason_REASON_STOPPED, "place %u: %d",
+                  place, (int)last(EXITED).a);
+        cr_expect(index_of(FAREWELL) < index_of(EXITED), "place %u", place);
+        cr_expect(count(OBSERVER_STARTED) == 1, "place %u", place);
+        end();
+    }
+}
+
+Test(semantics, an_ordinary_stop_does_nothing_to_the_linked_other)
+{
+    for (uint32_t place = HERE; place <= THERE; place++) {
+        za_ref_t ref = begin_apart(place);
+        ORDER(.op = DO_LINK, .ref = ref);
+        settle();
+        ORDER(.op = DO_END);
+        settle();
+        cr_expect(count(SUBJECT_STOPPING) == 0, "place %u", place);
+        end();
+    }
+}
+
+Test(semantics, a_restart_ends_links_with_its_reason)
+{
+    for (uint32_t place = HERE; place <= THERE; place++) {
+        za_ref_t ref = begin(place); // it is restarted
+        ORDER(.op = DO_TRAP);
+        ORDER(.op = DO_LINK, .ref = ref);
+        settle();
+        ORDER(.op = DO_TELL, .ref = ref, .work = WORK_FAIL);
+        await(EXITED, 1);
+        cr_expect(last(EXITED).a == za_Reason_REASON_FAILED, "place %u", place);
+        ORDER(.op = DO_TELL, .ref = ref, .work = WORK_FAIL);
+        settle();
+        cr_expect(count(SUBJECT_STARTED) == 3 && count(EXITED) == 1, "place %u: one life", place);
+        end();
+    }
+}
+
+Test(semantics, an_unlinked_end_is_not_told)
+{
+    for (uint32_t place = HERE; place <= THERE; place++) {
+        for (uint32_t wait = 0; wait < 2; wait++) {
+            za_ref_t ref = begin_apart(place);
+            ORDER(.op = DO_LINK, .ref = ref);
+            if (wait) {
+                settle();
+            }
+            ORDER(.op = DO_UNLINK, .ref = ref);
+            settle();
+            ORDER(.op = DO_FAIL);
+            settle();
+            cr_expect(count(SUBJECT_STOPPING) == 0, "place %u: the subject", place);
+            ORDER(.op = DO_TELL, .ref = ref, .work = WORK_FAIL);
+            settle();
+            cr_expect(count(SUBJECT_STOPPING) == 1, "place %u", place);
+            cr_expect(count(OBSERVER_STARTED) == 2, "place %u: the observer", place);
+            end();
+        }
+    }
+}
+
+Test(semantics, a_link_to_what_has_ended_fires_at_once)
+{
+    for (uint32_t place = HERE; place <= THERE; place++) {
+        za_ref_t ref = begin_apart(place);
+        ORDER(.op = DO_TELL, .ref = ref, .work = WORK_STOP);
+        settle();
+        ORDER(.op = DO_TRAP);
+        ORDER(.op = DO_LINK, .ref = ref);
+        await(EXITED, 1);
+        cr_expect(last(EXITED).a == za_Reason_REASON_NO_ACTOR, "place %u: %d", place,
+                  (int)last(EXITED).a);
+        end();
+    }
+}
+
+Test(semantics, an_exit_signal_ends_its_target)
+{
+    for (uint32_t place = HERE; place <= THERE; place++) {
+        za_ref_t ref = begin_apart(place);
+        ORDER(.op = DO_TELL, .ref = ref, .n = 1);
+        ORDER(.op = DO_EXIT, .ref = ref, .n = za_Reason_REASON_STOPPED);
+        settle();
+        cr_expect(count(SUBJECT_STOPPING) == 0, "place %u: an ordinary end is nothing", place);
+        ORDER(.op = DO_TELL, .ref = ref, .n = 2);
+        ORDER(.op = DO_EXIT, .ref = ref, .n = za_Reason_REASON_KILLED);
+        settle();
+        cr_expect(count(SUBJECT_WORKED) == 2, "place %u: in its order", place);
+        cr_expect(count(SUBJECT_STOPPING) == 1, "place %u", place);
+        cr_expect(last(SUBJECT_STOPPING).a == za_Reason_REASON_KILLED, "place %u", place);
+        end();
+    }
+}
+
+Test(semantics, a_crash_ends_links_of_both_sides)
+{
+    za_ref_t ref = begin_apart(THERE);
+    ORDER(.op = DO_TRAP);
+    ORDER(.op = DO_LINK, .ref = ref);
+    settle();
+    za_sim_crash(sim, 1);
+    await(EXITED, 1);
+    settle();
+    cr_expect(count(EXITED) == 1 && last(EXITED).a == za_Reason_REASON_NODE_DOWN);
+    end();
+
+    ref = begin_apart(THERE);
+    ORDER(.op = DO_LINK, .ref = ref);
+    settle();
+    za_sim_crash(sim, 0);
+    await(SUBJECT_STOPPING, 1);
+    cr_expect(last(SUBJECT_STOPPING).a == za_Reason_REASON_NODE_DOWN, "it did not make the link");
+    end();
+}
+
+Test(semantics, links_outlive_connections_and_short_partitions)
+{
+    za_ref_t ref = begin_apart(THERE);
+    ORDER(.op = DO_TRAP);
+    ORDER(.op = DO_LINK, .ref = ref);
+    settle();
+    za_sim_reset(sim, 0, 1);
+    settle();
+    za_sim_partition(sim, 1u << 1);
+    za_sim_run_for(sim, 3000);
+    za_sim_heal(sim);
+    za_sim_run_for(sim, 5000);
+    cr_expect(count(EXITED) == 0 && count(SUBJECT_STOPPING) == 0);
+    ORDER(.op = DO_TELL, .ref = ref, .work = WORK_FAIL);
+    await(EXITED, 1);
+    cr_expect(last(EXITED).a == za_Reason_REASON_FAILED, "it is still there");
+    end();
+}
+
+// The others declare node 0 down while it lives: to each side the other is down.
+Test(semantics, a_rebirth_ends_links_of_both_sides)
+{
+    za_ref_t ref = begin_apart(THERE);
+    ORDER(.op = DO_TRAP);
+    ORDER(.op = DO_LINK, .ref = ref);
+    settle();
+    za_sim_partition(sim, 1u << 0);
+    za_sim_run_for(sim, 40 * 1000);
+    za_sim_heal(sim);
+    za_sim_run_for(sim, 40 * 1000);
+    cr_assert(za_sim_run_until(sim, is_converged, NULL, BOUND_MS));
+    cr_expect(count(EXITED) == 1 && last(EXITED).a == za_Reason_REASON_NODE_DOWN);
+    cr_expect(count(SUBJECT_STOPPING) == 1);
+    cr_expect(last(SUBJECT_STOPPING).a == za_Reason_REASON_NODE_DOWN);
     end();
 }
 
