@@ -94,6 +94,8 @@ typedef struct za_spawn_opts {
     uint32_t stash;    // messages put aside at most; 0: 1000
     uint32_t worker;   // 1 + index of the worker that alone runs it; 0: any. Not for za_spawn_on
     const char *group; // joined for it, before it handles its first message. Not for za_spawn_on
+    bool dedicated; // it has a thread of its own, and may block; see docs/semantics.md. As `worker`
+    size_t stack_bytes; // of that thread, 64 KiB to 64 MiB; 0: 256 KiB
 } za_spawn_opts_t;
 
 /** Spawn arguments: ZA_ARGS(chat_Config, .limit = 3) among the options. */
@@ -242,7 +244,10 @@ ZA_MUST_USE ZA_API za_err_t za_receive_timeout(za_ctx_t *ctx, uint32_t timeout_m
 
 /* ---- spawning and supervision ------------------------------------------------------------- */
 
-/** A child of this actor, on this node. ZA_ENOBUFS at the actor limit, ZA_ETYPE for wrong args, ZA_EINVAL for a worker that is not there. */
+/**
+ * A child of this actor, on this node. ZA_ENOBUFS at the limit of actors or of dedicated threads,
+ * ZA_ETYPE for wrong args, ZA_EINVAL for a worker that is not there.
+ */
 ZA_MUST_USE ZA_API za_err_t za_spawn_with(za_ctx_t *ctx, const za_class_t *class_, za_ref_t *out,
                                           const za_spawn_opts_t *opts);
 /** za_spawn(ctx, greeter, &ref, .mailbox = 64) */

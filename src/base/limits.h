@@ -28,9 +28,13 @@ enum {
     ZA_BLOBS_BYTES_DEFAULT = 1 << 30, // of all of a node; pages come when they are written
 
     // Runtime.
-    ZA_WORKERS_MAX = 64, // one to each core
-    ZA_GUESTS_MAX = 32,  // threads that send and are no workers
-    ZA_POOLS_MAX = ZA_WORKERS_MAX + ZA_GUESTS_MAX,
+    ZA_WORKERS_MAX = 64,   // one to each core
+    ZA_GUESTS_MAX = 32,    // threads that send and are no workers
+    ZA_DEDICATED_MAX = 32, // actors with a thread of their own: more blocking work shares one
+    ZA_POOLS_MAX = ZA_WORKERS_MAX + ZA_GUESTS_MAX + ZA_DEDICATED_MAX,
+    ZA_STACK_BYTES_MIN = 64 * 1024,      // of such a thread: a handler, and TLS below it
+    ZA_STACK_BYTES_DEFAULT = 256 * 1024, // pages are taken as they are used
+    ZA_STACK_BYTES_MAX = 64 * 1024 * 1024,
     ZA_ACTOR_SLOT_BITS = 28,     // of an actor id; the rest is the generation
     ZA_UIDS_MAX = 64,            // own uids, present and former; the oldest is forgotten
     ZA_TIMERS_MAX = 1024 * 1024, // of one worker: what its wheel is made and measured for

@@ -92,14 +92,7 @@ za_err_t za_runtime_tell(za_worker_t *worker, const za_outgoing_t *message)
     if (is_stopping(worker->runtime)) {
         return ZA_ESTOPPING;
     }
-    za_err_t err = za_send_any(worker, message);
-    if (worker->guest && worker->sent_remote) {
-        worker->sent_remote = false; // a guest has no turn that would end
-        if (worker->runtime->remote.flush != NULL) {
-            worker->runtime->remote.flush(worker->runtime->config.remote_context, worker);
-        }
-    }
-    return err;
+    return za_send_any(worker, message);
 }
 
 za_err_t za_runtime_notify(za_worker_t *worker, uint64_t actor, const za_type_t *type,
@@ -319,9 +312,9 @@ static void add_tally(za_counters_t *out, const za_tally_t *tally)
 void za_runtime_counters(const za_runtime_t *runtime, za_counters_t *out)
 {
     *out = (za_counters_t){ 0 };
-    uint32_t guests = atomic_load_explicit(&runtime->guests, memory_order_acquire); // pairs: guests
-    for (uint32_t i = 0; i < runtime->config.workers + guests; i++) {
-        add_tally(out, &runtime->workers[i].tally);
+    uint32_t cursor = 0;
+    for (const za_worker_t *next; (next = za_worker_each(runtime, &cursor)) != NULL;) {
+        add_tally(out, &next->tally);
     }
     for (int i = 0; i < 16; i++) {
         out->dead_letters += out->dead_by_reason[i];

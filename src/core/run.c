@@ -632,9 +632,9 @@ static void run_any(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
 }
 
 /** As run_any, where senders may take the head: a message is taken out before it is handled. */
-static void run_shared(za_worker_t *worker, za_cell_t *cell)
+static void run_shared(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
 {
-    run_t run = run_begin(cell, ZA_RUN_MESSAGES_MAX);
+    run_t run = run_begin(cell, messages_max);
     ready_t ready;
     while ((ready = get_ready_slowly(worker, cell, &run)) == READY && run.left > 0) {
         if (cell->head_done != ZA_HEAD_SHARED) {
@@ -686,6 +686,25 @@ static inline leave_t run_lone(za_worker_t *worker, za_cell_t *cell, za_message_
     return idle && !(has_commands(cell) && za_mailbox_claim(&cell->mailbox)) ? LEFT_IDLE : LEFT;
 }
 
+/** Runs an actor that has more to do than one simple message. */
+static void run_some(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
+{
+    if (__builtin_expect(cell->head_done == ZA_HEAD_SHARED, 0)) {
+        run_shared(worker, cell, messages_max);
+    } else {
+        run_any(worker, cell, messages_max);
+    }
+}
+
+void za_cell_run_one(za_worker_t *worker, za_cell_t *cell)
+{
+    za_ctx_t *ctx = &worker->ctx;
+    ctx->cell = cell;
+    ctx->stopping = false;
+    ctx->id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: the owner's
+    run_some(worker, cell, 1);
+}
+
 void za_cell_run(za_worker_t *worker, za_cell_t *cell)
 {
     za_ctx_t *ctx = &worker->ctx;
@@ -695,11 +714,7 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
     ctx->stopping = false;
     ctx->id = id;
     if (!is_lone(cell, head, id)) {
-        if (__builtin_expect(cell->head_done == ZA_HEAD_SHARED, 0)) {
-            run_shared(worker, cell);
-        } else {
-            run_any(worker, cell, ZA_RUN_MESSAGES_MAX);
-        }
+        run_some(worker, cell, ZA_RUN_MESSAGES_MAX);
         return;
     }
     leave_t left = run_lone(worker, cell, head);

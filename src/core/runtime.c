@@ -22,7 +22,7 @@ static bool is_valid(const za_runtime_config_t *config)
            config->host != NULL && config->host->wake != NULL;
 }
 
-static void worker_init(za_runtime_t *runtime, uint32_t index)
+void za_worker_init(za_runtime_t *runtime, uint32_t index)
 {
     za_worker_t *worker = &runtime->workers[index];
     worker->runtime = runtime;
@@ -57,8 +57,8 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     if (runtime->cells == NULL) {
         goto fail_cells;
     }
-    // Guests are zero pages until one is taken.
-    runtime->workers_bytes = (config->workers + ZA_GUESTS_MAX) * sizeof(za_worker_t);
+    // Guests and dedicated workers are zero pages until one is taken.
+    runtime->workers_bytes = za_dedicated_index(runtime, ZA_DEDICATED_MAX) * sizeof(za_worker_t);
     runtime->workers = map_pages(runtime->workers_bytes);
     if (runtime->workers == NULL) {
         goto fail_workers;
@@ -76,7 +76,7 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     za_pools_set_numa(&runtime->pools, config->numa);
     za_spread_init(&runtime->spread, config->workers);
     for (uint32_t i = 0; i < config->workers; i++) {
-        worker_init(runtime, i);
+        za_worker_init(runtime, i);
     }
     *out = runtime;
     return ZA_OK;
@@ -98,15 +98,34 @@ static uint32_t guest_count(const za_runtime_t *runtime)
     return count < ZA_GUESTS_MAX ? count : ZA_GUESTS_MAX;
 }
 
+za_worker_t *za_worker_each(const za_runtime_t *runtime, uint32_t *cursor)
+{
+    uint32_t guests = runtime->config.workers + guest_count(runtime);
+    if (*cursor < guests) {
+        return &runtime->workers[(*cursor)++];
+    }
+    uint32_t ready = atomic_load_explicit(&runtime->dedicated.ready,
+                                          memory_order_acquire); // pairs: dedicated-ready
+    uint32_t first = za_dedicated_index(runtime, 0);
+    uint32_t number = *cursor > first ? *cursor - first : 0;
+    uint32_t left = number >= ZA_DEDICATED_MAX ? 0 : ready >> number;
+    if (left == 0) {
+        return NULL;
+    }
+    number += (uint32_t)__builtin_ctz(left);
+    *cursor = first + number + 1;
+    return &runtime->workers[first + number];
+}
+
 void za_runtime_destroy(za_runtime_t *runtime)
 {
     if (runtime == NULL) {
         return;
     }
-    uint32_t count = runtime->config.workers + guest_count(runtime);
     za_blobs_deinit(&runtime->blobs); // their heads are blocks of the pools
-    for (uint32_t i = 0; i < count; i++) {
-        za_pool_deinit(&runtime->workers[i].pool);
+    uint32_t cursor = 0;
+    for (za_worker_t *next; (next = za_worker_each(runtime, &cursor)) != NULL;) {
+        za_pool_deinit(&next->pool);
     }
     za_groups_destroy(runtime->groups);
     munmap(runtime->workers, runtime->workers_bytes);
@@ -153,7 +172,7 @@ za_worker_t *za_runtime_guest(za_runtime_t *runtime)
         }
     } while (!atomic_compare_exchange_weak_explicit(&runtime->guests_taken, &count, count + 1,
                                                     memory_order_relaxed, memory_order_relaxed));
-    worker_init(runtime, runtime->config.workers + count);
+    za_worker_init(runtime, runtime->config.workers + count);
     atomic_fetch_add_explicit(&runtime->guests, 1, memory_order_release); // pairs: guests
     return &runtime->workers[runtime->config.workers + count];
 }
@@ -204,7 +223,7 @@ static za_turn_t become_idle(za_worker_t *worker, bool steps_back)
     return ZA_TURN_MORE;
 }
 
-static void flush_remote(za_worker_t *worker)
+void za_flush_remote(za_worker_t *worker)
 {
     za_runtime_t *runtime = worker->runtime;
     if (worker->sent_remote) {
@@ -280,7 +299,7 @@ za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
         }
         za_cell_run(worker, cell);
     }
-    flush_remote(worker);
+    za_flush_remote(worker);
     za_timers_settle(&worker->timers);
     if (__builtin_expect(steps_back(worker), 0)) {
         za_pool_flush(&worker->pool);
@@ -327,7 +346,7 @@ uint64_t za_worker_deadline_ns(const za_worker_t *worker)
 
 uint64_t za_worker_now_ms(const za_worker_t *worker)
 {
-    if (!worker->guest) {
+    if (!worker->guest || za_dedicated_is(worker->runtime, worker->index + 1)) {
         return za_ms(worker);
     }
     uint64_t now_ms = 0;

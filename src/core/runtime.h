@@ -8,6 +8,7 @@
  * Memory    Everything comes from pools of the runtime; see core/pool.h.
  * Threads   A za_worker_t belongs to the thread that runs its turn. A *guest* worker runs no actor:
  *           it is the sending identity of a thread that is none of the workers (keeper, foreign).
+ *           A *dedicated* worker is a guest that runs one actor; see core/dedicated.h.
  */
 #pragma once
 
@@ -73,6 +74,11 @@ typedef struct za_remote {
 typedef struct za_host {
     /** There is work for `worker`, which may be parked; or for any, if `worker` is NULL. */
     void (*wake)(void *context, za_worker_t *worker);
+    /**
+     * Starts a thread that calls za_dedicated_turn until that says ZA_TURN_OVER; `worker` may be
+     * dedicated again from then on. NULL: there are no threads. On any error nothing was started.
+     */
+    za_err_t (*dedicate)(void *context, za_worker_t *worker, size_t stack_bytes);
 } za_host_t;
 
 typedef struct za_runtime_config {
@@ -111,10 +117,13 @@ za_worker_t *za_runtime_guest(za_runtime_t *runtime);
 typedef enum za_turn {
     ZA_TURN_IDLE, // nothing to do until a wake or the deadline
     ZA_TURN_MORE, // more to do now
+    ZA_TURN_OVER, // of a dedicated worker: it was the last
 } za_turn_t;
 
 /** Fires due timers, runs a bounded number of actors, flushes. `now_ns` never goes back. */
 za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns);
+/** As za_worker_turn, for a dedicated worker: one message of its actor. */
+za_turn_t za_dedicated_turn(za_worker_t *worker, uint64_t now_ns);
 /**
  * The thread of this worker stays on `core` from now on: what the worker takes from the system comes
  * from the memory near it. On that thread, before its first turn.

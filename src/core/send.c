@@ -188,6 +188,9 @@ static za_err_t send_remote(za_worker_t *worker, const za_outgoing_t *out)
     if (err == ZA_OK) {
         ZA_TALLY(worker, sent);
         worker->sent_remote = true;
+        if (worker->guest) {
+            za_flush_remote(worker); // no turn ends, or only after a handler that may block
+        }
     }
     return err;
 }
@@ -236,6 +239,9 @@ void za_batch_push(za_worker_t *worker)
 static bool batch_open(za_worker_t *worker, uint64_t actor)
 {
     za_batch_close(worker);
+    if (worker->guest) {
+        return false; // dedicated: its handler may block before it returns
+    }
     za_cell_t *cell = find_live(worker->runtime, actor);
     if (cell == NULL) {
         return false;

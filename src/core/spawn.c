@@ -57,6 +57,20 @@ static void share_half(za_worker_t *worker)
     slots_share(worker->runtime, first, last);
 }
 
+void za_slots_give_back(za_worker_t *worker)
+{
+    za_cell_t *last = worker->slots;
+    if (last == NULL) {
+        return;
+    }
+    while (last->next != 0) {
+        last = za_cell_at(worker->runtime, last->next);
+    }
+    slots_share(worker->runtime, worker->slots, last);
+    worker->slots = NULL;
+    worker->slot_count = 0;
+}
+
 void za_slot_free(za_worker_t *worker, za_cell_t *cell)
 {
     // relaxed: the cell is ours
@@ -189,7 +203,7 @@ za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell)
 static bool needs_extra(const za_spawn_opts_t *opts, za_ref_t owner)
 {
     return opts->max_restarts > 0 || opts->on_limit != ZA_LIMIT_STOP || opts->args_type != NULL ||
-           owner.actor != 0 || opts->stash != 0 || opts->worker != 0 ||
+           owner.actor != 0 || opts->stash != 0 || opts->worker != 0 || opts->dedicated ||
            opts->overflow == ZA_DROP_OLDEST;
 }
 
@@ -236,6 +250,9 @@ void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell)
             za_message_drop(worker, cell->extra->args);
         }
         za_window_deinit(&cell->extra->restarts, &worker->pool);
+        if (za_dedicated_is(worker->runtime, cell->extra->home)) {
+            za_dedicated_end(worker, cell->extra->home);
+        }
         za_pool_free(&worker->pool, &cell->extra->block);
         cell->extra = NULL;
     }
@@ -252,10 +269,13 @@ static za_err_t make_parts(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
         }
         memset(cell->state + 1, 0, class_->state_bytes);
     }
-    if (needs_extra(opts, owner)) {
-        return fill_extra(worker, cell, owner, opts);
+    if (!needs_extra(opts, owner)) {
+        return ZA_OK;
     }
-    return ZA_OK;
+    za_err_t err = fill_extra(worker, cell, owner, opts);
+    return err != ZA_OK || !opts->dedicated
+               ? err
+               : za_dedicated_take(worker, opts->stack_bytes, &cell->extra->home);
 }
 
 static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *parent,
@@ -268,7 +288,7 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
     uint32_t before = atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_COUNT;
     za_mailbox_make_room(&cell->mailbox, bound - before);
     bound |= opts->overflow == ZA_DROP_NEWEST ? ZA_BOUND_DROPS_NEWEST : 0;
-    bound |= opts->worker != 0 ? ZA_BOUND_PLACED : 0;
+    bound |= cell->extra != NULL && cell->extra->home != 0 ? ZA_BOUND_PLACED : 0;
     atomic_store_explicit(&cell->bound, bound, memory_order_relaxed);
     atomic_store_explicit(&cell->class_, class_, memory_order_relaxed);
     atomic_store_explicit(&cell->handled, 0, memory_order_relaxed);
@@ -305,6 +325,16 @@ static void adopt(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
 
 /* ---- spawn -------------------------------------------------------------------------------- */
 
+static bool is_stack_valid(const za_spawn_opts_t *opts)
+{
+    if (!opts->dedicated) {
+        return opts->stack_bytes == 0;
+    }
+    return opts->worker == 0 &&
+           (opts->stack_bytes == 0 ||
+            (opts->stack_bytes >= ZA_STACK_BYTES_MIN && opts->stack_bytes <= ZA_STACK_BYTES_MAX));
+}
+
 /** A copy with every field, whatever version of the struct the caller has. */
 static za_err_t read_opts(const za_runtime_t *runtime, const za_class_t *class_,
                           const za_spawn_opts_t *given, za_spawn_opts_t *opts)
@@ -316,7 +346,7 @@ static za_err_t read_opts(const za_runtime_t *runtime, const za_class_t *class_,
     memcpy(opts, given, given->size < sizeof *opts ? given->size : sizeof *opts);
     if ((opts->args_type != NULL) != (opts->args != NULL) || opts->overflow > ZA_DROP_OLDEST ||
         opts->restart > ZA_RESTART_NEVER || opts->on_limit > ZA_LIMIT_ESCALATE ||
-        opts->worker > runtime->config.workers) {
+        opts->worker > runtime->config.workers || !is_stack_valid(opts)) {
         return ZA_EINVAL;
     }
     if (opts->name != NULL) {

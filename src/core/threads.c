@@ -16,6 +16,7 @@
 
 #include "core/alarm.h"
 #include "core/clock.h"
+#include "core/dedicated_threads.h"
 #include "core/park.h"
 #include "core/worker.h"
 
@@ -47,6 +48,7 @@ struct za_threads {
     pthread_t keeper;
     bool has_keeper;
     za_worker_t *keeper_worker;
+    za_dedicated_threads_t dedicated;
     _Alignas(64) _Atomic uint32_t epoch; // wakes so far
     _Atomic uint64_t parked;             // bit i: worker i rests on its park
     _Atomic uint32_t stopping;
@@ -114,14 +116,24 @@ static void host_wake(void *context, za_worker_t *worker)
         return;
     }
     uint32_t seat = za_worker_index(worker);
+    if (za_dedicated_is(worker->runtime, seat + 1)) {
+        za_dedicated_threads_wake(&threads->dedicated, worker);
+        return;
+    }
     if (!wake_seat(threads, seat)) {
         interrupt_poll(threads, seat);
     }
 }
 
+static za_err_t host_dedicate(void *context, za_worker_t *worker, size_t stack_bytes)
+{
+    za_threads_t *threads = context;
+    return za_dedicated_threads_start(&threads->dedicated, worker, stack_bytes);
+}
+
 const za_host_t *za_threads_host(void)
 {
-    static const za_host_t host = { .wake = host_wake };
+    static const za_host_t host = { .wake = host_wake, .dedicate = host_dedicate };
     return &host;
 }
 
@@ -171,16 +183,6 @@ static void arm_keeper(za_threads_t *threads)
     }
 }
 
-static uint64_t time_left(const za_worker_t *worker)
-{
-    uint64_t deadline_ns = za_worker_deadline_ns(worker);
-    if (deadline_ns == UINT64_MAX) {
-        return UINT64_MAX;
-    }
-    uint64_t now_ns = za_clock_ns();
-    return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-}
-
 /** Waits for the network as its owner. `epoch` and `kicks` are from before the last look. */
 static void wait_in_poll(seat_t *seat, uint32_t epoch, uint32_t kicks)
 {
@@ -188,7 +190,7 @@ static void wait_in_poll(seat_t *seat, uint32_t epoch, uint32_t kicks)
     // seq_cst, all here: see the head of this file
     atomic_store_explicit(&threads->waiting, za_worker_index(seat->worker) + 1,
                           memory_order_seq_cst);
-    uint64_t timeout_ns = time_left(seat->worker);
+    uint64_t timeout_ns = za_threads_time_left(seat->worker);
     if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) != epoch ||
         atomic_load_explicit(&threads->kicks, memory_order_seq_cst) != kicks) {
         timeout_ns = 0;
@@ -247,7 +249,7 @@ static void wait_busily(seat_t *seat, uint32_t epoch)
     while (!look(seat, epoch, SPIN_BUSY) && !is_stopping(threads)) {
         za_worker_touch(seat->worker, za_clock_ns());
         try_poll(threads, seat->worker);
-        if (za_has_runs(seat->worker) || time_left(seat->worker) == 0) {
+        if (za_has_runs(seat->worker) || za_threads_time_left(seat->worker) == 0) {
             return;
         }
     }
@@ -261,7 +263,7 @@ static void rest_parked(seat_t *seat, uint32_t epoch)
     atomic_fetch_or_explicit(&threads->parked, bit, memory_order_seq_cst);
     if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) == epoch) {
         ZA_TALLY(seat->worker, parks);
-        za_park_wait(&seat->park, time_left(seat->worker));
+        za_park_wait(&seat->park, za_threads_time_left(seat->worker));
     }
     atomic_fetch_and_explicit(&threads->parked, ~bit, memory_order_seq_cst);
 }
@@ -371,6 +373,7 @@ za_err_t za_threads_create(const za_poller_t *poller, za_threads_t **out)
         return ZA_ENOMEM;
     }
     *threads = (za_threads_t){ .alarm = { .fd = -1 } };
+    za_dedicated_threads_init(&threads->dedicated);
     if (poller != NULL) {
         threads->poller = *poller;
     }
@@ -425,6 +428,9 @@ za_err_t za_threads_start(za_threads_t *threads, za_runtime_t *runtime)
         err = start_worker(threads, i);
         threads->count += err == ZA_OK;
     }
+    if (err == ZA_OK) {
+        err = za_dedicated_threads_run(&threads->dedicated);
+    }
     if (err != ZA_OK) {
         za_threads_stop(threads);
     }
@@ -439,6 +445,7 @@ void za_threads_stop(za_threads_t *threads)
     while (threads->count > 0 && wake_parked(threads)) {
     }
     interrupt_poll(threads, ANY_SEAT);
+    za_dedicated_threads_stop(&threads->dedicated);
     for (uint32_t i = 0; i < threads->count; i++) {
         pthread_join(threads->seats[i].thread, NULL);
     }
@@ -455,5 +462,8 @@ void za_threads_stop(za_threads_t *threads)
 
 void za_threads_destroy(za_threads_t *threads)
 {
+    if (threads != NULL) {
+        za_dedicated_threads_deinit(&threads->dedicated);
+    }
     free(threads);
 }

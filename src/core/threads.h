@@ -2,6 +2,7 @@
  * Host 1: worker threads. Each runs turns; one that finds nothing spins a little, then polls I/O if
  * nobody does, else parks on a futex.
  *
+ * Dedicated   actors have a thread each, which rests on a futex of its own; dedicated_threads.h.
  * The poller  is the network as seen from here. One owner flag guards it; whoever holds it may call
  *             poll. An idle worker blocks in it; busy workers poll it without blocking every 61
  *             turns. When the last worker becomes busy a one-shot 1 ms timer is armed for the keeper

@@ -13,6 +13,7 @@
 #include "core/blob.h"
 #include "core/cell.h"
 #include "core/ctx.h"
+#include "core/dedicated.h"
 #include "core/freeze.h"
 #include "core/group.h"
 #include "core/placed.h"
@@ -108,6 +109,7 @@ struct za_worker {
     _Alignas(64) za_tally_t tally;
     za_ring_t ring;
     za_inbox_t inbox;
+    _Atomic uint32_t ended; // 1: the actor of this dedicated worker did
 };
 
 /** What actors of one class are after they became another; see become.c. */
@@ -132,7 +134,7 @@ struct za_runtime {
     size_t cells_bytes;
     uint32_t slot_max;
     size_t workers_bytes;
-    za_worker_t *workers; // config.workers of them, then the guests
+    za_worker_t *workers; // config.workers of them, then the guests, then the dedicated
     za_pools_t pools;
     za_blobs_t blobs;
     za_groups_t *groups;
@@ -141,6 +143,7 @@ struct za_runtime {
     _Atomic(za_cell_t *) slots_spare;        // chains of free cells
     _Atomic uint32_t guests;                 // ready; each of them below guests_taken
     _Atomic uint32_t guests_taken;
+    za_dedicated_t dedicated;
     _Atomic uint32_t stopping;
     _Atomic uint32_t uid_count;
     _Atomic uint64_t uids[ZA_UIDS_MAX];
@@ -188,6 +191,20 @@ static inline uint64_t za_ms(const za_worker_t *worker)
     // relaxed: the own clock
     return atomic_load_explicit(&worker->now_ms, memory_order_relaxed);
 }
+
+/** Of a dedicated worker, by its number. */
+static inline uint32_t za_dedicated_index(const za_runtime_t *runtime, uint32_t number)
+{
+    return runtime->config.workers + ZA_GUESTS_MAX + number;
+}
+
+/* ---- runtime.c ---------------------------------------------------------------------------- */
+
+void za_worker_init(za_runtime_t *runtime, uint32_t index);
+/** The next of all workers, guests and dedicated workers that were set up; NULL: that was the last. */
+za_worker_t *za_worker_each(const za_runtime_t *runtime, uint32_t *cursor);
+/** Sends on what was sent to other nodes. */
+void za_flush_remote(za_worker_t *worker);
 
 bool za_uid_is_own(const za_runtime_t *runtime, uint64_t node);
 
@@ -338,6 +355,8 @@ void za_cell_command(za_worker_t *worker, za_cell_t *cell, za_message_t *command
 
 /** Runs an actor for a while; afterwards it is idle, suspended or scheduled again. */
 void za_cell_run(za_worker_t *worker, za_cell_t *cell);
+/** As za_cell_run, for one message at most. */
+void za_cell_run_one(za_worker_t *worker, za_cell_t *cell);
 const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *type);
 /** Calls a handler; `message` may be NULL. Sets what follows from the verdict. */
 void za_handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message, const za_type_t *type,
@@ -354,6 +373,8 @@ za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell);
 void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell);
 /** Returns a dead cell's slot. */
 void za_slot_free(za_worker_t *worker, za_cell_t *cell);
+/** Shares all free slots of a worker that may do nothing for a long time. */
+void za_slots_give_back(za_worker_t *worker);
 
 /* ---- supervise.c -------------------------------------------------------------------------- */
 

@@ -265,7 +265,7 @@ za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node_uid, const za_class_t *cl
                           const za_spawn_opts_t *opts)
 {
     if (ctx == NULL || class_ == NULL || class_->name == NULL || opts == NULL ||
-        opts->size != sizeof *opts || opts->group != NULL || opts->worker != 0 ||
+        opts->size != sizeof *opts || opts->group != NULL || opts->worker != 0 || opts->dedicated ||
         (opts->args_type != NULL && opts->args == NULL)) {
         return ZA_EINVAL;
     }
