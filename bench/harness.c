@@ -14,7 +14,7 @@
 #include "counting.h"
 #include "report.h"
 
-enum { RUNS = 5, RUNS_QUICK = 3, QUICK = 10, WARM = 10 };
+enum { RUNS = 5, RUNS_QUICK = 3, QUICK = 10, SMOKE = 100, WARM = 10 };
 
 const za_type_t b_Msg_type = { .name = "b.Msg", .id = 301, .size = sizeof(b_Msg) };
 const za_type_t b_Go_type = { .name = "b.Go", .id = 302, .size = sizeof(b_Go) };
@@ -227,14 +227,15 @@ static void measure_once(const bench_workload_t *workload, uint32_t workers, uin
     bench_close();
 }
 
-static void measure(const bench_workload_t *workload, uint32_t workers, bool quick, uint32_t runs)
+static void measure(const bench_workload_t *workload, uint32_t workers, uint32_t divisor,
+                    uint32_t runs)
 {
     bench_report_t report = { .id = workload->id,
                               .impl = workload->impl != NULL ? workload->impl : "zactor",
                               .unit = workload->unit,
                               .workers = workers };
-    uint64_t amount = quick && !workload->fixed ? workload->amount / QUICK : workload->amount;
-    if (!workload->cold) {
+    uint64_t amount = workload->fixed ? workload->amount : workload->amount / divisor;
+    if (!workload->cold && divisor != SMOKE) {
         measure_once(workload, workers, amount > WARM ? amount / WARM : 1, NULL);
     }
     for (uint32_t i = 0; i < runs; i++) {
@@ -249,7 +250,7 @@ typedef struct choice {
     const bench_workload_t *const *tables;
     int argc;
     char **argv;
-    bool quick;
+    uint32_t divisor; // of amounts
     bool any;         // ids were named
     uint32_t workers; // 0: one, then two
     uint32_t runs;
@@ -270,7 +271,8 @@ static const bench_workload_t *find(const choice_t *choice, const char *id)
 static int usage(const char *problem)
 {
     fprintf(stderr,
-            "bench: what is %s? [--quick] [--workers N] [--runs N] [ID ...] | --list | --bounce\n",
+            "bench: what is %s? [--quick | --smoke] [--workers N] [--runs N] [ID ...] | --list | "
+            "--bounce\n",
             problem);
     return 2;
 }
@@ -282,7 +284,11 @@ static int read_arguments(choice_t *choice)
         char **at = &choice->argv[i];
         bool number = i + 1 < choice->argc;
         if (strcmp(*at, "--quick") == 0) {
-            choice->quick = true;
+            choice->divisor = QUICK;
+            choice->runs = choice->runs > 0 ? choice->runs : RUNS_QUICK;
+        } else if (strcmp(*at, "--smoke") == 0) {
+            choice->divisor = SMOKE;
+            choice->runs = 1;
         } else if (strcmp(*at, "--workers") == 0 && number) {
             choice->workers = (uint32_t)strtoul(choice->argv[++i], NULL, 10);
         } else if (strcmp(*at, "--runs") == 0 && number) {
@@ -322,21 +328,20 @@ static void list(const bench_workload_t *const *tables)
 
 static void measure_chosen(const choice_t *choice, const bench_workload_t *row)
 {
-    uint32_t runs = choice->runs > 0 ? choice->runs : choice->quick ? RUNS_QUICK : RUNS;
     if (!is_chosen(choice, row->id)) {
         return;
     }
     for (uint32_t workers = 1; workers <= 2; workers++) {
         if ((row->workers == 0 || row->workers == workers) &&
             (choice->workers == 0 || choice->workers == workers)) {
-            measure(row, workers, choice->quick, runs);
+            measure(row, workers, choice->divisor, choice->runs > 0 ? choice->runs : RUNS);
         }
     }
 }
 
 int bench_main(int argc, char **argv, const bench_workload_t *const *tables)
 {
-    choice_t choice = { .tables = tables, .argc = argc, .argv = argv };
+    choice_t choice = { .tables = tables, .argc = argc, .argv = argv, .divisor = 1 };
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         list(tables);
         return 0;

@@ -2,8 +2,10 @@
  * Harness: what every program of benchmarks on one node shares. A workload says how to measure once;
  * the harness makes a runtime for each run, warms up, repeats, and reports (report.h).
  *
- *     PROGRAM [--quick] [--workers N] [--runs N] [ID ...]
+ *     PROGRAM [--quick | --smoke] [--workers N] [--runs N] [ID ...]
  *     PROGRAM --list | --bounce
+ *
+ * --quick measures a tenth, three times; --smoke a hundredth, once, only to see that it works.
  *
  * A runtime of its own for each run: no run profits from memory that another one touched. The warm-up
  * is a run of a tenth of the size that is not counted.
