@@ -110,6 +110,7 @@ za_turn_t za_dedicated_turn(za_worker_t *worker, uint64_t now_ns)
     }
     // The next handler may block for long: nothing of others' stays here.
     za_pool_flush(&worker->pool);
+    za_timers_settle(&worker->timers);
     if (has_ended(worker)) {
         return give_back(worker);
     }

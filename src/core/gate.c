@@ -302,6 +302,7 @@ static void add_tally(za_counters_t *out, const za_tally_t *tally)
     ADD(steals);
     ADD(parks);
     ADD(wakes);
+    ADD(slow_handlers);
     ADD(blobs_refused);
     for (int i = 0; i < 16; i++) {
         ADD(dead_by_reason[i]);

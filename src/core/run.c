@@ -117,8 +117,7 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     }
     za_ctx_t *ctx = &worker->ctx;
     ctx->message = message;
-    ctx->type = type;
-    ctx->body = body;
+    za_ctx_set(ctx, type, body);
     ctx->tag = tag;
     ctx->stop = false;
     ctx->told = 0;
@@ -465,9 +464,8 @@ static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker
         __builtin_prefetch(ahead);
         __builtin_prefetch((char *)ahead + sizeof *ahead);
         ctx->message = head;
-        ctx->type = last.type;
-        ctx->body = za_body(head);
-        za_verdict_t verdict = last.handler->call(ctx, state, ctx->body);
+        za_ctx_set(ctx, last.type, za_body(head));
+        za_verdict_t verdict = last.handler->call(ctx, state, za_body(head));
         bool usual = ctx->news == NULL && verdict == ZA_DONE && !ctx->stop;
         if (__builtin_expect(!usual, 0)) {
             look_around(worker, cell, head, verdict);
@@ -711,6 +709,7 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
     uint64_t id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: the owner's
     za_message_t *head = za_mailbox_head(&cell->mailbox);
     ctx->cell = cell;
+    atomic_store_explicit(&worker->running, cell, memory_order_relaxed); // relaxed: see watchdog.h
     ctx->stopping = false;
     ctx->id = id;
     if (!is_lone(cell, head, id)) {

@@ -299,6 +299,7 @@ za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
         }
         za_cell_run(worker, cell);
     }
+    atomic_store_explicit(&worker->running, NULL, memory_order_relaxed); // relaxed: see watchdog.h
     za_flush_remote(worker);
     za_timers_settle(&worker->timers);
     if (__builtin_expect(steps_back(worker), 0)) {
@@ -329,12 +330,14 @@ bool za_worker_run_mail(za_worker_t *worker)
     for (uint32_t runs = 0; runs < ZA_TURN_RUNS_MAX && worker->placed.count > 0; runs++) {
         za_cell_run(worker, za_runs_pop(&worker->placed));
     }
+    atomic_store_explicit(&worker->running, NULL, memory_order_relaxed); // relaxed: see watchdog.h
     return worker->sent_remote || za_has_runs(worker);
 }
 
 bool za_worker_await(za_worker_t *worker)
 {
     za_pool_flush(&worker->pool); // run_mail has freed blocks of others
+    za_timers_settle(&worker->timers);
     return za_inbox_rest(&worker->inbox);
 }
 

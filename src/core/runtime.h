@@ -237,6 +237,7 @@ typedef struct za_counters {
     uint64_t pool_refused;        // allocations that found the pool at a bound
     uint64_t pool_bytes_unplaced; // of them: not on the memory node where they belong
     uint64_t steals, parks, wakes;
+    uint64_t slow_handlers; // over the watchdog's limit
 } za_counters_t;
 
 void za_runtime_counters(const za_runtime_t *runtime, za_counters_t *out);

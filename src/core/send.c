@@ -580,11 +580,11 @@ void za_reply_send(za_ctx_t *ctx, void **message)
 
 za_err_t za_forward(za_ctx_t *ctx, za_ref_t to)
 {
-    if (ctx == NULL || za_ref_is_none(to) || ctx->type == NULL) {
+    if (ctx == NULL || za_ref_is_none(to) || za_ctx_type(ctx) == NULL) {
         return ZA_EINVAL;
     }
     za_message_t *message = ctx->message;
-    za_outgoing_t out = { .to = to, .type = ctx->type, .body = ctx->body };
+    za_outgoing_t out = { .to = to, .type = za_ctx_type(ctx), .body = za_ctx_body(ctx) };
     out.sender = za_sender(ctx);
     if (message != NULL && message->block.kind == ZA_KIND_USER) {
         out.ask = message->ask;
@@ -604,21 +604,21 @@ za_err_t za_forward(za_ctx_t *ctx, za_ref_t to)
 /** A notification has no block of its own: a copy is kept. */
 static za_message_t *copy_for_keeping(za_ctx_t *ctx)
 {
-    uint32_t bytes = za_type_extent(ctx->type, ctx->body);
+    uint32_t bytes = za_type_extent(za_ctx_type(ctx), za_ctx_body(ctx));
     za_message_t *copy = za_message_make(ctx->worker, ZA_KIND_NOTIFY, bytes, ZA_POOL_BOUNDED);
     if (copy != NULL) {
         copy->actor = ctx->id;
         copy->sender = ZA_REF_NONE;
         copy->ask = 0;
         copy->deadline_ms = 0;
-        za_message_fill(copy, ctx->type, ctx->body, bytes);
+        za_message_fill(copy, za_ctx_type(ctx), za_ctx_body(ctx), bytes);
     }
     return copy;
 }
 
 za_message_t *za_keep(za_ctx_t *ctx)
 {
-    if (ctx == NULL || ctx->type == NULL || ctx->kept_copy || ctx->stopping ||
+    if (ctx == NULL || za_ctx_type(ctx) == NULL || ctx->kept_copy || ctx->stopping ||
         (ctx->message != NULL && ctx->message->block.flags & ZA_FLAG_HELD)) {
         return NULL;
     }

@@ -10,14 +10,14 @@
 static za_message_t *copy_notice(za_worker_t *worker)
 {
     const za_ctx_t *ctx = &worker->ctx;
-    uint32_t bytes = za_type_extent(ctx->type, ctx->body);
+    uint32_t bytes = za_type_extent(za_ctx_type(ctx), za_ctx_body(ctx));
     za_message_t *copy = za_message_make(worker, ZA_KIND_AGAIN, bytes, ZA_POOL_BEYOND);
     if (copy != NULL) {
         copy->actor = ctx->id;
         copy->sender = ZA_REF_NONE;
         copy->ask = ctx->tag;
         copy->deadline_ms = 0;
-        za_message_fill(copy, ctx->type, ctx->body, bytes);
+        za_message_fill(copy, za_ctx_type(ctx), za_ctx_body(ctx), bytes);
     }
     return copy;
 }

@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/dedicated_threads.h"
 #include "core/park.h"
+#include "core/watchdog_thread.h"
 #include "core/worker.h"
 
 enum {
@@ -49,6 +50,7 @@ struct za_threads {
     bool has_keeper;
     za_worker_t *keeper_worker;
     za_dedicated_threads_t dedicated;
+    za_watchdog_thread_t watchdog;
     _Alignas(64) _Atomic uint32_t epoch; // wakes so far
     _Atomic uint64_t parked;             // bit i: worker i rests on its park
     _Atomic uint32_t stopping;
@@ -311,6 +313,7 @@ static void *run_worker(void *argument)
             wait_busily(seat, epoch);
         } else if (!is_stopping(threads)) {
             rest(seat, epoch);
+            za_watchdog_thread_notice(&threads->watchdog);
         }
     }
     return NULL;
@@ -359,6 +362,40 @@ static za_err_t start_keeper(za_threads_t *threads)
     }
     arm_keeper(threads);
     return ZA_OK;
+}
+
+/* ---- the watchdog ------------------------------------------------------------------------- */
+
+static pthread_t thread_of(void *context, uint32_t worker)
+{
+    const za_threads_t *threads = context;
+    return threads->seats[worker].thread;
+}
+
+/** True if each is parked, or waits for the network. */
+static bool all_rest(void *context)
+{
+    za_threads_t *threads = context;
+    // seq_cst, both: see za_watchdog_thread_notice
+    uint64_t rest = atomic_load_explicit(&threads->parked, memory_order_seq_cst);
+    uint32_t waiting = atomic_load_explicit(&threads->waiting, memory_order_seq_cst);
+    rest |= waiting == 0 ? 0 : UINT64_C(1) << (waiting - 1);
+    return rest == UINT64_MAX >> (64 - threads->count);
+}
+
+static za_err_t start_watchdog(za_threads_t *threads)
+{
+    if (threads->opts.watchdog_ms == 0) {
+        return ZA_OK;
+    }
+    za_watchdog_thread_t *watchdog = &threads->watchdog;
+    watchdog->watchdog.limit_ns = threads->opts.watchdog_ms * UINT64_C(1000000);
+    watchdog->runtime = threads->runtime;
+    watchdog->stack_signal = threads->opts.stack_signal;
+    watchdog->thread_of = thread_of;
+    watchdog->all_rest = all_rest;
+    watchdog->context = threads;
+    return za_watchdog_thread_start(watchdog);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -431,6 +468,9 @@ za_err_t za_threads_start(za_threads_t *threads, za_runtime_t *runtime)
     if (err == ZA_OK) {
         err = za_dedicated_threads_run(&threads->dedicated);
     }
+    if (err == ZA_OK) {
+        err = start_watchdog(threads);
+    }
     if (err != ZA_OK) {
         za_threads_stop(threads);
     }
@@ -445,6 +485,7 @@ void za_threads_stop(za_threads_t *threads)
     while (threads->count > 0 && wake_parked(threads)) {
     }
     interrupt_poll(threads, ANY_SEAT);
+    za_watchdog_thread_stop(&threads->watchdog); // it asks threads that are there
     za_dedicated_threads_stop(&threads->dedicated);
     for (uint32_t i = 0; i < threads->count; i++) {
         pthread_join(threads->seats[i].thread, NULL);

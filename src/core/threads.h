@@ -30,6 +30,8 @@ typedef struct za_threads_opts {
     bool busy_wait;
     /** Worker i stays on core i of these, at least as many as there are workers. None: anywhere. */
     za_cores_t pin;
+    uint32_t watchdog_ms; // a handler that runs for longer is logged and counted; 0: none is
+    int stack_signal;     // for which za_stack_signal is installed: its stack, too; 0: no stack
 } za_threads_opts_t;
 
 typedef struct za_threads za_threads_t;

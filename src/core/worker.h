@@ -49,9 +49,9 @@ typedef struct za_batch {
 struct za_ctx {
     za_worker_t *worker;
     za_cell_t *cell;
-    za_message_t *message; // the block being handled; NULL: a notification without one
-    const za_type_t *type;
-    const void *body;
+    za_message_t *message;           // the block being handled; NULL: a notification without one
+    _Atomic(const za_type_t *) type; // atomic for the watchdog alone, as body
+    _Atomic(const void *) body;
     za_message_t *news; // made by za_new and not sent yet
     uint64_t id;        // of the actor
     uint64_t tag;
@@ -74,6 +74,7 @@ typedef struct za_ring {
 typedef struct za_tally {
     _Atomic uint64_t handled, sent, spawned, stopped, failed, restarted;
     _Atomic uint64_t rejected, late_replies, timeouts, steals, parks, wakes;
+    _Atomic uint64_t slow_handlers;
     _Atomic uint64_t blobs_refused;
     _Atomic uint64_t dead_by_reason[16];
 } za_tally_t;
@@ -94,9 +95,10 @@ struct za_worker {
     uint32_t hops;           // run-next in a row
     uint32_t backlog;        // picks in a row that left somebody waiting
     za_cell_t *run_next;
-    za_runs_t fresh;    // spawned, last in first out
-    za_runs_t overflow; // what the ring had no room for
-    za_runs_t placed;   // no thief sees them
+    za_runs_t fresh;                    // spawned, last in first out
+    za_runs_t overflow;                 // what the ring had no room for
+    za_runs_t placed;                   // no thief sees them
+    _Atomic(const za_cell_t *) running; // for the watchdog; NULL between turns
     za_ctx_t ctx;
     za_batch_t batch;
     za_rng_t rng;
@@ -196,6 +198,24 @@ static inline uint64_t za_ms(const za_worker_t *worker)
 static inline uint32_t za_dedicated_index(const za_runtime_t *runtime, uint32_t number)
 {
     return runtime->config.workers + ZA_GUESTS_MAX + number;
+}
+
+/** What is handled, as the handler's own thread sees it. */
+static inline const za_type_t *za_ctx_type(const za_ctx_t *ctx)
+{
+    return atomic_load_explicit(&ctx->type, memory_order_relaxed); // relaxed: the own
+}
+
+static inline const void *za_ctx_body(const za_ctx_t *ctx)
+{
+    return atomic_load_explicit(&ctx->body, memory_order_relaxed); // relaxed: the own
+}
+
+/** relaxed, both: the watchdog wants to know, and needs no order. */
+static inline void za_ctx_set(za_ctx_t *ctx, const za_type_t *type, const void *body)
+{
+    atomic_store_explicit(&ctx->type, type, memory_order_relaxed);
+    atomic_store_explicit(&ctx->body, body, memory_order_relaxed);
 }
 
 /* ---- runtime.c ---------------------------------------------------------------------------- */

@@ -55,6 +55,8 @@ typedef enum za_config_kind {
       "idle workers spin instead of sleeping: lower latency, full cores")                          \
     X(node_pin, "node.pin", ZA_CONFIG_CORES, "none", 0, ZA_CORES_MAX, "",                          \
       "cores the workers stay on: none, auto (spread over the memory nodes), or one for each")     \
+    X(node_watchdog_ms, "node.watchdog_ms", ZA_CONFIG_NUMBER, "1000", 0, 3600 * 1000, "",          \
+      "a handler that runs for longer is named in the log, with its stack; 0: none is")            \
     X(cluster_name, "cluster.name", ZA_CONFIG_TEXT, "zactor", 1, ZA_CLUSTER_NAME_BYTES_MAX, "",    \
       "the same on every member, as in the certificates")                                          \
     X(cluster_id, "cluster.id", ZA_CONFIG_ID, "0", 0, 0, "",                                       \
@@ -131,6 +133,7 @@ typedef struct za_settings {
     uint32_t node_workers; // >= 1
     char node_socket[ZA_SOCKET_PATH_BYTES_MAX + 1];
     bool node_busy_poll;
+    uint32_t node_watchdog_ms;
     za_cores_t node_pin; // empty: no worker is pinned; else a core for each
     char cluster_name[ZA_CLUSTER_NAME_BYTES_MAX + 1];
     uint64_t cluster_id;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <zactor/stack.h>
+
 #include "node/config.h"
 #include "node/log.h"
 #include "node/process.h"
@@ -217,6 +219,17 @@ static void stop_signals(sigset_t *out)
     sigaddset(out, SIGINT);
 }
 
+/** So that the watchdog can print where a slow handler is. By default the signal does nothing. */
+static void lend_signal(za_node_t *node)
+{
+    struct sigaction action = { .sa_sigaction = za_stack_signal,
+                                .sa_flags = SA_SIGINFO | SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGURG, &action, NULL) == 0) {
+        ZA_IGNORE(za_node_set_stack_signal(node, SIGURG));
+    }
+}
+
 /** Until SIGTERM or SIGINT; a second one then ends the process at once, as it would any other. */
 static int wait_for_signal(void)
 {
@@ -279,6 +292,7 @@ static int run(program_t *program, const za_class_t *root, const za_class_t *con
         say(program, ZA_ERROR, "cannot create the node: %s", za_err_text(err));
         return err == ZA_ECONFIG ? EXIT_USAGE : EXIT_FAILURE;
     }
+    lend_signal(node);
     za_process_on_leave(node, end_program, NULL);
     int status = run_node(program, node, root);
     za_node_destroy(node);

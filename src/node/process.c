@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <zactor/stack.h>
+
 #include "base/hash.h"
 #include "core/threads.h"
 #include "net/loop_uv.h"
@@ -32,6 +34,7 @@ typedef struct process {
     za_tls_t *tls;
     za_node_t *node;
     const char *seeds[ZA_SEEDS_MAX];
+    int stack_signal; // 0: none
     bool started;
     bool ended; // its threads were stopped, and do not start again
     void (*leave)(void *context);
@@ -247,12 +250,6 @@ za_err_t za_node_create(const za_config_t *config, const za_class_t *const *clas
         err = za_threads_create(&poller, &process->threads);
     }
     if (err == ZA_OK) {
-        za_threads_configure(process->threads, &(za_threads_opts_t){
-                                                   .busy_wait = process->settings.node_busy_poll,
-                                                   .pin = process->settings.node_pin,
-                                               });
-    }
-    if (err == ZA_OK) {
         err = create_loop(process);
     }
     if (err == ZA_OK) {
@@ -291,10 +288,29 @@ za_err_t za_node_start(za_node_t *node)
     if (process->ended) {
         return ZA_ESTOPPING;
     }
+    za_threads_configure(process->threads, &(za_threads_opts_t){
+                                               .busy_wait = process->settings.node_busy_poll,
+                                               .pin = process->settings.node_pin,
+                                               .watchdog_ms = process->settings.node_watchdog_ms,
+                                               .stack_signal = process->stack_signal,
+                                           });
     za_err_t err = za_threads_start(process->threads, node->runtime);
     process->started = err == ZA_OK;
     process->ended = err != ZA_OK;
     return err;
+}
+
+za_err_t za_node_set_stack_signal(za_node_t *node, int signal_number)
+{
+    if (node == NULL || node->process == NULL || signal_number < 0 || signal_number > SIGRTMAX) {
+        return ZA_EINVAL;
+    }
+    process_t *process = node->process;
+    if (process->started || process->ended) {
+        return ZA_EEXIST;
+    }
+    process->stack_signal = signal_number;
+    return ZA_OK;
 }
 
 static bool wait_for(bool (*done)(za_node_t *node), za_node_t *node, uint32_t timeout_ms)

@@ -107,6 +107,7 @@ static void copy_values(const za_config_t *config, za_settings_t *out)
     COPY(tls_key);
 #undef COPY
     out->node_workers = (uint32_t)number_of(config, ZA_KEY_node_workers);
+    out->node_watchdog_ms = (uint32_t)number_of(config, ZA_KEY_node_watchdog_ms);
     out->node_busy_poll = strcmp(value_of(config, ZA_KEY_node_busy_poll), "true") == 0;
     out->cluster_id = number_of(config, ZA_KEY_cluster_id);
     out->cluster_timing = (za_timing_t)choice_of(config, ZA_KEY_cluster_timing);

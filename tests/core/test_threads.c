@@ -1,5 +1,8 @@
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+
+#include <zactor/stack.h>
 
 #include "core/park.h"
 #include "core/threads.h"
@@ -174,6 +177,73 @@ Test(threads, a_core_that_is_not_allowed_stops_the_start)
     za_threads_destroy(threads);
 }
 
+/* ---- the watchdog ------------------------------------------------------------------------- */
+
+static _Atomic uint32_t named, returned, frames, let_go;
+
+static void note_line(void *context, int level, const char *class_name, za_ref_t actor,
+                      const char *text)
+{
+    (void)context;
+    (void)level;
+    cr_expect(actor.actor != 0 && strcmp(class_name, "sleeper") == 0, "whose: %s", class_name);
+    if (strncmp(text, "  at ", 5) == 0) {
+        atomic_fetch_add_explicit(&frames, 1, memory_order_release);
+    } else if (strncmp(text, "a handler of t.Go has run", 25) == 0) {
+        atomic_fetch_add_explicit(&named, 1, memory_order_release);
+    } else if (strncmp(text, "a slow handler of t.Go returned", 31) == 0) {
+        atomic_fetch_add_explicit(&returned, 1, memory_order_release);
+    }
+}
+
+static za_verdict_t sleep_go(za_ctx_t *ctx, counter_t *self, const t_Go *m)
+{
+    (void)ctx;
+    (void)self;
+    wait_for(&let_go, (uint32_t)m->n);
+    return ZA_DONE;
+}
+
+ZA_ACTOR(sleeper, counter_t, (t_Go, sleep_go));
+
+// Twice, with a rest in between: the watchdog rests with its workers, and comes back.
+Test(threads, the_watchdog_names_a_slow_handler_and_where_it_is)
+{
+    struct sigaction action = { .sa_sigaction = za_stack_signal,
+                                .sa_flags = SA_SIGINFO | SA_RESTART };
+    cr_assert(sigaction(SIGURG, &action, NULL) == 0, "a signal");
+    cr_assert(za_threads_create(NULL, &threads) == ZA_OK, "threads");
+    const za_remote_t remote = { .log = note_line };
+    const za_runtime_config_t config = { .workers = 1,
+                                         .actors_max = 10,
+                                         .pool_bytes_max = 16u << 20,
+                                         .mailbox_default = 10,
+                                         .remote = &remote,
+                                         .host = za_threads_host(),
+                                         .host_context = threads };
+    cr_assert(za_runtime_create(&config, &runtime) == ZA_OK, "runtime");
+    za_threads_configure(threads,
+                         &(za_threads_opts_t){ .watchdog_ms = 20, .stack_signal = SIGURG });
+    cr_assert(za_threads_start(threads, runtime) == ZA_OK, "start");
+    za_worker_t *guest = za_runtime_guest(runtime);
+    const za_spawn_opts_t opts = { .size = sizeof opts };
+    za_ref_t ref;
+    cr_assert(za_runtime_spawn(guest, &sleeper_class, &opts, ZA_REF_NONE, &ref) == ZA_OK, "spawn");
+    for (uint32_t round = 1; round <= 2; round++) {
+        uint32_t frames_before = atomic_load_explicit(&frames, memory_order_acquire);
+        za_outgoing_t out = { .to = ref, .type = &t_Go_type, .body = &(const t_Go){ .n = round } };
+        cr_assert(za_runtime_tell(guest, &out) == ZA_OK, "tell");
+        wait_for(&named, round);
+        wait_for(&frames, frames_before + 3); // the wait, the handler, its caller
+        atomic_fetch_add_explicit(&let_go, 1, memory_order_release);
+        wait_for(&returned, round);
+    }
+    za_counters_t counters;
+    za_runtime_counters(runtime, &counters);
+    cr_expect(counters.slow_handlers == 2, "%u", (unsigned)counters.slow_handlers);
+    stop();
+}
+
 /* ---- the poller --------------------------------------------------------------------------- */
 
 static za_park_t poll_park;
@@ -214,8 +284,6 @@ Test(threads, a_kick_is_never_lost)
     stop();
     cr_assert(atomic_load_explicit(&overlaps, memory_order_relaxed) == 0, "one poller at a time");
 }
-
-static _Atomic uint32_t let_go;
 
 static za_verdict_t block_go(za_ctx_t *ctx, counter_t *self, const t_Go *m)
 {
