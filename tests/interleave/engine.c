@@ -17,6 +17,7 @@ enum {
     SCHEDULE_BYTES = 4096,
     TRACE_MAX = 4096,
     TRACE_BYTES = 160,
+    LOOKS_MAX = 4, // places that a spinning thread looks at in turn
 };
 
 typedef enum state {
@@ -33,10 +34,11 @@ typedef struct fiber {
     bool started;
     state_t state;
     const void *reason;
-    uint64_t writes;    // its own
-    uint64_t seen;      // writes of others, when it last began to look
-    bool relaxed;       // zc_relax, and nothing else since
-    const void *looked; // where it loaded last, with nobody running since
+    uint64_t writes;               // its own
+    uint64_t seen;                 // writes of others, when it last began to look
+    bool relaxed;                  // zc_relax, and only loads since
+    const void *looked[LOOKS_MAX]; // where it loaded, with nobody else running since
+    unsigned looks;
 } fiber_t;
 
 /** A place in a schedule where there was more than one way to go on. */
@@ -179,7 +181,7 @@ static void switch_to(unsigned index)
         return;
     }
     for (unsigned i = 0; i < engine.thread_count; i++) {
-        engine.fibers[i].looked = NULL;
+        engine.fibers[i].looks = 0;
     }
     if (_setjmp(self->jump) == 0) {
         resume(index);
@@ -215,15 +217,36 @@ static void check_ops(void)
     }
 }
 
-void zc_point(bool shared, bool load, const void *address)
+/** True for a place that the spinning thread looked at, with nobody else running since. */
+static bool looks_again(fiber_t *self, bool load, const void *address)
 {
-    fiber_t *self = &engine.fibers[engine.current];
+    if (!load) {
+        self->relaxed = false;
+        self->looks = 0;
+        return false;
+    }
+    for (unsigned i = 0; i < self->looks; i++) {
+        if (self->looked[i] == address) {
+            return self->relaxed;
+        }
+    }
+    if (self->looks < LOOKS_MAX) {
+        self->looked[self->looks++] = address;
+    }
+    return false;
+}
+
+bool zc_point(bool shared, bool load, const void *address)
+{
     check_ops();
-    bool again = load && self->relaxed && self->looked == address;
-    self->relaxed = self->relaxed && load;
-    self->looked = load ? address : NULL;
-    if (!shared || again || (engine.preemptions == 0 && !engine.replaying)) {
-        return;
+    if (!shared) {
+        return false;
+    }
+    if (looks_again(&engine.fibers[engine.current], load, address)) {
+        return true;
+    }
+    if (engine.preemptions == 0 && !engine.replaying) {
+        return false;
     }
     unsigned others[ZC_THREADS_MAX];
     unsigned count = list_others(others);
@@ -232,6 +255,7 @@ void zc_point(bool shared, bool load, const void *address)
         engine.preemptions -= engine.replaying ? 0 : 1;
         switch_to(others[chosen - 1]);
     }
+    return false;
 }
 
 static const char *describe(const fiber_t *fiber)
@@ -320,6 +344,14 @@ unsigned zc_unblock(const void *reason, unsigned max)
     return count;
 }
 
+void zc_join(unsigned thread)
+{
+    while (engine.fibers[thread].state != ENDED) {
+        zc_block(&engine.fibers[thread]);
+    }
+    zc_memory_join(thread);
+}
+
 void zc_relax(void)
 {
     engine.fibers[engine.current].relaxed = true;
@@ -329,6 +361,7 @@ static void run_fiber(void)
 {
     engine.scenario->threads[engine.current].run();
     engine.fibers[engine.current].state = ENDED;
+    zc_unblock(&engine.fibers[engine.current], ZC_THREADS_MAX);
     leave(true);
     abort(); // nobody resumes what has ended
 }

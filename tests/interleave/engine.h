@@ -6,7 +6,7 @@
 enum {
     ZC_PAGE_BYTES = 4096,
     ZC_PLACES_MAX = 64,  // shared atomic locations of a scenario
-    ZC_STORES_MAX = 128, // to one of them in one schedule
+    ZC_STORES_MAX = 256, // to one of them in one schedule
     ZC_OPS_MAX = 20000,  // atomic operations of one schedule: more is a livelock
 };
 
@@ -55,8 +55,13 @@ void zc_replay(const char *schedule);
 
 /** True while a fiber runs. */
 bool zc_is_running(void);
-/** One more atomic operation begins: another thread may go first. `places`: both may touch it. */
-void zc_point(bool shared, bool load, const void *address);
+/**
+ * One more atomic operation begins: another thread may go first, if threads share the address. True:
+ * a look while spinning, and nobody ran since the last one, so it finds what that one found.
+ */
+bool zc_point(bool shared, bool load, const void *address);
+/** Waits until the thread with that number has ended. */
+void zc_join(unsigned thread);
 /** The running thread wrote something that others may wait for. */
 void zc_wrote(void);
 /** Chooses one of `count` outcomes of an operation; 0, the usual one, costs nothing. */
@@ -83,6 +88,8 @@ unsigned zc_memory_places(void);
 zc_thread_memory_t *zc_memory_of(unsigned thread);
 /** Older stores are no longer to be seen: those of a thread that waited. */
 void zc_memory_catch_up(unsigned thread);
+/** All that `thread` did happened before what the running thread does from now on. */
+void zc_memory_join(unsigned thread);
 
 uint64_t zc_load(const void *address, size_t bytes, zc_order_t order, const void *pc);
 void zc_store(void *address, size_t bytes, uint64_t value, zc_order_t order, const void *pc);

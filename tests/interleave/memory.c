@@ -265,6 +265,11 @@ void zc_memory_catch_up(unsigned thread)
     }
 }
 
+void zc_memory_join(unsigned thread)
+{
+    join(&memory.threads[zc_self()].now, &memory.threads[thread].now);
+}
+
 /* ---- operations --------------------------------------------------------------------------- */
 
 uint64_t zc_load(const void *address, size_t bytes, zc_order_t order, const void *pc)
@@ -273,7 +278,7 @@ uint64_t zc_load(const void *address, size_t bytes, zc_order_t order, const void
         return raw_load(address, bytes);
     }
     const entry_t *entry = touch(address, bytes, false);
-    zc_point(is_tracked(entry), true, address);
+    bool again = zc_point(is_tracked(entry), true, address);
     zc_atomic_touch(address, bytes, false, pc);
     if (!is_tracked(entry)) {
         return raw_load(address, bytes);
@@ -284,7 +289,7 @@ uint64_t zc_load(const void *address, size_t bytes, zc_order_t order, const void
     while (count <= last && stores[last - count].at >= oldest_visible(entry, order)) {
         count++;
     }
-    unsigned back = zc_choose_stale(count);
+    unsigned back = again ? count - 1 : zc_choose_stale(count); // again: what it found before
     const store_t *store = &stores[last - back];
     saw(entry, store, order);
     zc_trace(pc, "%p = 0x%" PRIx64 " load %s%s", address, store->value, order_names[order],

@@ -15,15 +15,15 @@ enum {
 typedef struct store {
     za_pools_t pools;
     za_pool_t pool[HOMES];
-    za_block_t *made[BLOCKS]; // by home 0
+    za_block_t *made[BLOCKS + 1]; // by home 0; the last by home 1, if it made one
     uint32_t made_count;
     _Atomic(za_block_t *) given[HOMES]; // to the thread of that home
-    uint32_t held[BLOCKS];              // plain: written by whoever holds the block
+    uint32_t held[BLOCKS + 1];          // plain: written by whoever holds the block
 } store_t;
 
 static store_t *store;
 
-/** Which of the two blocks it is: a third would be memory from nowhere. */
+/** Which of the blocks it is: another one would be memory from nowhere. */
 static uint32_t number_of(const za_block_t *block)
 {
     for (uint32_t i = 0; i < store->made_count; i++) {
@@ -50,13 +50,19 @@ static void let_go(unsigned home, za_block_t *block)
     za_pool_free(&store->pool[home], block);
 }
 
-static za_block_t *take(void)
+static za_block_t *take_at(unsigned home)
 {
-    za_block_t *block = za_pool_alloc(&store->pool[0], BLOCK_BYTES, ZA_POOL_BOUNDED);
+    za_block_t *block = za_pool_alloc(&store->pool[home], BLOCK_BYTES, ZA_POOL_BOUNDED);
     if (block != NULL) {
+        ZC_MUST(block->home == home, "a block of another home is given out");
         hold(block);
     }
     return block;
+}
+
+static za_block_t *take(void)
+{
+    return take_at(0);
 }
 
 /** Exhausts home 0, so that only what comes back can be had, and hands out both blocks. */
@@ -182,6 +188,63 @@ const zc_scenario_t zc_pool_pass = {
     .setup = setup_pass,
     .threads = { { "home", pass_on }, { "far-1", free_at_1 }, { "far-2", free_what_comes } },
     .finish = finish_pass,
+    .preemptions = 3,
+    .stale = 2,
+};
+
+/* ---- both ways ---------------------------------------------------------------------------- */
+
+static void setup_back(void)
+{
+    setup_store();
+    za_block_t *second = atomic_exchange_explicit(&store->given[2], NULL, memory_order_relaxed);
+    store->held[second->bytes] = 2; // out of the game
+    za_pool_flush(&store->pool[0]); // so that home 0 keeps the next magazine that comes
+    // All that home 1 has, in one block: given to home 0.
+    za_block_t *block = za_pool_alloc(&store->pool[1], BLOCK_BYTES, ZA_POOL_BEYOND);
+    store->made[store->made_count++] = block;
+    hold(block);
+    atomic_store_explicit(&store->given[0], block, memory_order_relaxed);
+    za_pool_alloc(&store->pool[1], BLOCK_BYTES, ZA_POOL_BEYOND); // not seen again
+}
+
+/** Gets its own block back, and sends the other home's in what that one came in. */
+static void swap_at_0(void)
+{
+    za_block_t *mine = take();
+    while (mine == NULL) {
+        zc_await();
+        mine = take();
+    }
+    free_given(0);
+    let_go(0, mine);
+}
+
+static void swap_at_1(void)
+{
+    free_given(1);
+    za_block_t *mine = take_at(1);
+    while (mine == NULL) {
+        zc_await();
+        mine = take_at(1);
+    }
+    let_go(1, mine);
+}
+
+static void finish_back(void)
+{
+    for (unsigned home = 0; home < 2; home++) {
+        ZC_MUST(take_at(home) != NULL, "the block of home %u is lost", home);
+        ZC_MUST(take_at(home) == NULL, "a block from nowhere at home %u", home);
+    }
+}
+
+const zc_scenario_t zc_pool_back = {
+    .name = "pool-back",
+    .promise = "what brings blocks home takes others back, and no block goes astray",
+    .setup = setup_back,
+    .threads = { { "home-0", swap_at_0 }, { "home-1", swap_at_1 } },
+    .finish = finish_back,
     .preemptions = 3,
     .stale = 2,
 };

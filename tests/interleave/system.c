@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,15 @@ int __wrap_munmap(void *address, size_t bytes);
 void *__wrap_memcpy(void *to, const void *from, size_t bytes);
 void *__wrap_memset(void *to, int value, size_t bytes);
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+void __wrap_free(void *block);
+int __wrap_pthread_join(pthread_t thread, void **result);
+void __wrap_za_park_relax(void);
+uint64_t __wrap_za_clock_ns(void);
 long __wrap_syscall(long number, ...);
 _Noreturn void __wrap_za_assert_failed(const char *expression, const char *file, int line);
 void *__real_memcpy(void *to, const void *from, size_t bytes);
 void *__real_memset(void *to, int value, size_t bytes);
+void __real_free(void *block);
 
 void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd, long offset)
 {
@@ -40,6 +46,33 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 {
     (void)alignment; // the arena's is a cache line
     return zc_alloc(bytes);
+}
+
+void __wrap_free(void *block)
+{
+    if (!zc_arena_has(block)) { // the arena is emptied whole
+        __real_free(block);
+    }
+}
+
+/** `thread` is a number of the scenario. */
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    (void)result;
+    zc_join((unsigned)thread);
+    return 0;
+}
+
+void __wrap_za_park_relax(void)
+{
+    if (zc_is_running()) {
+        zc_relax();
+    }
+}
+
+uint64_t __wrap_za_clock_ns(void)
+{
+    return 1000000000; // time stands still
 }
 
 void *__wrap_memcpy(void *to, const void *from, size_t bytes)
