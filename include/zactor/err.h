@@ -49,6 +49,7 @@ extern "C" {
     X(ZA_ECLOSED, -27, "the peer closed the connection")                                           \
     X(ZA_EREFUSED, -28, "connection refused")                                                      \
     X(ZA_ETIMEOUT, -29, "timed out")                                                               \
+    X(ZA_ENOANSWER, -30, "nobody will answer")                                                     \
     /* the system */                                                                               \
     X(ZA_ENOBUFS, -40, "a bounded pool is empty")                                                  \
     X(ZA_ENOMEM, -41, "out of memory")                                                             \

@@ -55,6 +55,42 @@ ZA_MUST_USE ZA_API za_err_t za_node_spawn_with(za_node_t *node, const za_class_t
 ZA_MUST_USE ZA_API za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_type_t *type,
                                          const void *message);
 
+/** As za_route, with no sender: one member of a group of this node, or all. Any thread. */
+ZA_MUST_USE ZA_API za_err_t za_node_route(za_node_t *node, const char *group, za_policy_t policy,
+                                          uint64_t key, const za_type_t *type, const void *message);
+
+/** What za_ask_sync waits for, and where it goes. */
+typedef struct za_ask_sync_opts {
+    size_t size;                 // sizeof(za_ask_sync_opts_t), set by the macro
+    uint32_t timeout_ms;         // required, > 0
+    const za_type_t *reply_type; // required; ZA_REPLY sets it with the next two
+    void *reply;                 // gets the answer: its whole block, za_bytes_t fields among it
+    size_t reply_bytes;          // room in `reply`
+    za_Reason *reason;           // gets why nobody answered; may be NULL
+} za_ask_sync_opts_t;
+
+/** ZA_REPLY(chat_World, &world) among the options: the answer is a chat_World. */
+#define ZA_REPLY(T, pointer)                                                                       \
+    .reply_type = &T##_type, .reply = (T *){ pointer }, .reply_bytes = sizeof(T)
+
+/**
+ * Asks an actor from a thread that is no worker, and waits: for the answer, the end of the time, or
+ * the news that nobody will answer; exactly one of them. ZA_OK: `reply` is filled. Otherwise it is
+ * untouched: ZA_ETIMEOUT; ZA_ENOANSWER (taken and not answered, or its handler failed); ZA_EGONE;
+ * ZA_ENOROUTE (its node is lost); ZA_EFULL; ZA_ETYPE (it does not know the message, or its answer is
+ * of another type); ZA_ETOOBIG (no room for the answer); ZA_ESTOPPING; ZA_ENOBUFS; ZA_EINVAL.
+ * ZA_EDENIED on a worker's thread: a handler must not wait, it uses za_ask; and under simulation,
+ * where there are no threads. At most 1024 threads at once. Blocking calls: Akka's Await, Erlang's
+ * gen_server:call from outside.
+ */
+ZA_MUST_USE ZA_API za_err_t za_ask_sync_with(za_node_t *node, za_ref_t to, const za_type_t *type,
+                                             const void *message, const za_ask_sync_opts_t *opts);
+/** za_ask_sync(node, to, ZA_MSG(chat_Hello, .name = "x"), ZA_REPLY(chat_World, &w), .timeout_ms = 9) */
+#define za_ask_sync(node, to, message, ...)                                                        \
+    za_ask_sync_with(                                                                              \
+        node, to, message,                                                                         \
+        &(const za_ask_sync_opts_t){ .size = sizeof(za_ask_sync_opts_t), __VA_ARGS__ })
+
 /**
  * The actor of that cluster-wide name as far as this node knows; as za_whereis, costs no message.
  * ZA_ENOENT. Any thread.

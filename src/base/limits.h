@@ -30,6 +30,7 @@ enum {
     // Runtime.
     ZA_WORKERS_MAX = 64,   // one to each core
     ZA_GUESTS_MAX = 32,    // threads that send and are no workers
+    ZA_CALLERS_MAX = 1024, // threads that wait for an answer at once
     ZA_DEDICATED_MAX = 32, // actors with a thread of their own: more blocking work shares one
     ZA_POOLS_MAX = ZA_WORKERS_MAX + ZA_GUESTS_MAX + ZA_DEDICATED_MAX,
     ZA_STACK_BYTES_MIN = 64 * 1024,      // of such a thread: a handler, and TLS below it

@@ -243,6 +243,12 @@ static void fail_node(za_worker_t *worker, za_cell_t *cell, uint64_t node, za_Re
     }
 }
 
+void za_ask_unheard(za_worker_t *worker, za_cell_t *cell, const za_ask_record_t *ask,
+                    za_Reason reason)
+{
+    tell_down(worker, cell, ask, reason);
+}
+
 void za_ask_failed(za_worker_t *worker, za_cell_t *cell, const za_message_t *signal)
 {
     if (signal->block.kind == ZA_KIND_FAIL_NODE) {

@@ -42,6 +42,16 @@ static void lose(za_worker_t *worker, za_message_t *message, za_Reason reason)
     }
 }
 
+/** Loses a message that no handler saw; if it was the answer to an ask, that is told instead. */
+static void lose_unheard(za_worker_t *worker, za_message_t *message, za_Reason reason)
+{
+    lose(worker, message, reason);
+    if (message->block.kind == ZA_KIND_REPLY) {
+        message->block.flags |= ZA_FLAG_FAILED;
+        message->deadline_ms = reason;
+    }
+}
+
 static void discard_news(za_worker_t *worker)
 {
     while (worker->ctx.news != NULL) {
@@ -110,7 +120,7 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
         handler = za_handler_find(class_, type);
         if (handler == NULL) {
             if (message != NULL && message->block.kind != ZA_KIND_NOTIFY) {
-                lose(worker, message, za_Reason_REASON_BAD_MESSAGE);
+                lose_unheard(worker, message, za_Reason_REASON_BAD_MESSAGE);
             }
             return;
         }
@@ -149,8 +159,8 @@ static void handle_raw(za_worker_t *worker, za_cell_t *cell, za_message_t *raw, 
     const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
     za_err_t err = za_message_decode(worker, class_, raw, &message);
     if (err != ZA_OK) {
-        lose(worker, raw,
-             err == ZA_ENOBUFS ? za_Reason_REASON_LIMIT : za_Reason_REASON_BAD_MESSAGE);
+        lose_unheard(worker, raw,
+                     err == ZA_ENOBUFS ? za_Reason_REASON_LIMIT : za_Reason_REASON_BAD_MESSAGE);
         return;
     }
     raw->ask = 0; // the decoded one has it now
@@ -197,6 +207,9 @@ static void handle_reply(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
         handle_indirect(worker, cell, message, ask.timeout.tag);
     } else {
         za_handle(worker, cell, message, message->type, za_body(message), ask.timeout.tag);
+    }
+    if (__builtin_expect(message->block.flags & ZA_FLAG_FAILED, 0)) {
+        za_ask_unheard(worker, cell, &ask, (za_Reason)message->deadline_ms);
     }
 }
 

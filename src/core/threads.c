@@ -58,6 +58,8 @@ struct za_threads {
     _Atomic uint32_t waiting;            // 1 + seat of the owner that waits in poll, or is about to
     _Atomic uint32_t kicks;              // za_threads_kick_poller so far
     _Atomic uint32_t armed;              // 1: the keeper's alarm is set
+    // Who the workers' threads are. Not in the seats: others may ask while the seats are freed.
+    _Atomic(pthread_t) selves[ZA_WORKERS_MAX];
 };
 
 static_assert(ZA_WORKERS_MAX <= 64, "`parked` has a bit for each worker");
@@ -154,6 +156,19 @@ static bool take_poller(za_threads_t *threads)
     return threads->poller.poll != NULL &&
            atomic_load_explicit(&threads->owner, memory_order_relaxed) == 0 &&
            atomic_exchange_explicit(&threads->owner, 1, memory_order_acquire) == 0; // pairs: poller
+}
+
+bool za_threads_is_worker(const za_threads_t *threads)
+{
+    pthread_t self = pthread_self();
+    for (uint32_t i = 0; i < ZA_WORKERS_MAX; i++) {
+        // relaxed: a thread finds what it stored itself, or something else
+        pthread_t worker = atomic_load_explicit(&threads->selves[i], memory_order_relaxed);
+        if (worker != 0 && pthread_equal(worker, self)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void release_poller(za_threads_t *threads)
@@ -296,6 +311,8 @@ static void *run_worker(void *argument)
 {
     seat_t *seat = argument;
     za_threads_t *threads = seat->threads;
+    _Atomic(pthread_t) *self = &threads->selves[za_worker_index(seat->worker)];
+    atomic_store_explicit(self, pthread_self(), memory_order_relaxed); // relaxed: for this thread
     if (threads->opts.pin.count > 0) {
         za_worker_place(seat->worker, threads->opts.pin.cores[za_worker_index(seat->worker)]);
     }
@@ -316,6 +333,7 @@ static void *run_worker(void *argument)
             za_watchdog_thread_notice(&threads->watchdog);
         }
     }
+    atomic_store_explicit(self, 0, memory_order_relaxed); // relaxed: as above
     return NULL;
 }
 

@@ -46,6 +46,8 @@ void za_threads_configure(za_threads_t *threads, const za_threads_opts_t *opts);
  * ZA_EINVAL: a core to be pinned to is not there or not allowed. ZA_ENOMEM ZA_EIO: no thread, no timer.
  */
 za_err_t za_threads_start(za_threads_t *threads, za_runtime_t *runtime);
+/** True on the thread of one of the workers. Any thread. */
+bool za_threads_is_worker(const za_threads_t *threads);
 /** Makes a waiting poll return so that its owner sees work queued for it. Any thread; cheap if nobody waits. */
 void za_threads_kick_poller(za_threads_t *threads);
 /** Returns when no thread runs any more. */

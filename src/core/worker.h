@@ -474,6 +474,9 @@ void za_ask_undo(za_ctx_t *ctx, za_message_t *record);
 bool za_ask_end(za_worker_t *worker, za_cell_t *cell, uint64_t id, za_ask_record_t *out);
 /** A signal in the mailbox that is about asks. */
 void za_ask_failed(za_worker_t *worker, za_cell_t *cell, const za_message_t *signal);
+/** Its answer came, and no handler could be called with it. */
+void za_ask_unheard(za_worker_t *worker, za_cell_t *cell, const za_ask_record_t *ask,
+                    za_Reason reason);
 void za_ask_timed_out(za_worker_t *worker, za_cell_t *cell, za_message_t *record);
 /** Delivers what is due. */
 void za_timers_fire(za_worker_t *worker);

@@ -11,10 +11,12 @@
 #include <zactor/stack.h>
 
 #include "base/hash.h"
+#include "core/router.h"
 #include "core/threads.h"
 #include "net/loop_uv.h"
 #include "net/plain.h"
 #include "net/tls_mbedtls.h"
+#include "node/callers.h"
 #include "node/config.h"
 #include "node/log.h"
 #include "node/state.h"
@@ -43,6 +45,7 @@ typedef struct process {
     // Threads that are no workers share one guest: sending from outside is no hot path.
     pthread_mutex_t foreign_lock;
     za_worker_t *foreign;
+    za_callers_t *callers;
     char problem[PROBLEM_BYTES];
 } process_t;
 
@@ -212,12 +215,29 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
     return process->foreign == NULL ? ZA_ENOMEM : ZA_OK;
 }
 
+/** The guest of this thread until leave_foreign. */
+static za_worker_t *enter_foreign(void *context)
+{
+    process_t *process = context;
+    pthread_mutex_lock(&process->foreign_lock);
+    return process->foreign;
+}
+
+static void leave_foreign(void *context)
+{
+    process_t *process = context;
+    za_peers_flush(process->node, process->foreign);
+    pthread_mutex_unlock(&process->foreign_lock);
+}
+
 static void destroy_process(process_t *process)
 {
+    za_callers_close(process->callers);
     if (process->node != NULL) {
         process->node->worker = za_runtime_worker(process->node->runtime, 0);
         za_node_deinit(process->node);
     }
+    za_callers_destroy(process->callers);
     za_loop_destroy(process->loop);
     za_threads_destroy(process->threads);
     za_tls_destroy(process->tls);
@@ -254,6 +274,10 @@ za_err_t za_node_create(const za_config_t *config, const za_class_t *const *clas
     }
     if (err == ZA_OK) {
         err = create_node(process, classes);
+    }
+    if (err == ZA_OK) {
+        za_foreign_t foreign = { process, enter_foreign, leave_foreign };
+        err = za_callers_create(&foreign, &process->callers);
     }
     if (err != ZA_OK) {
         if (process->problem[0] != '\0') {
@@ -389,6 +413,7 @@ void za_node_stop(za_node_t *node)
         za_node_log(node, ZA_WARN, "actors are left after drain_ms: they end without za_Stopping");
     }
     za_threads_stop(process->threads);
+    za_callers_close(process->callers);
     process->started = false;
     process->ended = true;
 }
@@ -420,11 +445,45 @@ za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_type_t *type, const
     if (node == NULL || node->process == NULL || type == NULL || message == NULL) {
         return ZA_EINVAL;
     }
-    process_t *process = node->process;
-    pthread_mutex_lock(&process->foreign_lock);
-    za_err_t err = za_runtime_tell(process->foreign,
-                                   &(za_outgoing_t){ .to = to, .type = type, .body = message });
-    za_peers_flush(node, process->foreign);
-    pthread_mutex_unlock(&process->foreign_lock);
+    za_worker_t *worker = enter_foreign(node->process);
+    za_err_t err =
+        za_runtime_tell(worker, &(za_outgoing_t){ .to = to, .type = type, .body = message });
+    leave_foreign(node->process);
     return err;
+}
+
+za_err_t za_node_route(za_node_t *node, const char *group, za_policy_t policy, uint64_t key,
+                       const za_type_t *type, const void *message)
+{
+    if (node == NULL || node->process == NULL) {
+        return ZA_EINVAL;
+    }
+    const za_routed_t routed = { group, policy, key, type, message };
+    za_worker_t *worker = enter_foreign(node->process);
+    za_err_t err = za_runtime_route(worker, &routed);
+    leave_foreign(node->process);
+    return err;
+}
+
+za_err_t za_ask_sync_with(za_node_t *node, za_ref_t to, const za_type_t *type, const void *message,
+                          const za_ask_sync_opts_t *opts)
+{
+    if (node == NULL || za_ref_is_none(to) || type == NULL || message == NULL || opts == NULL ||
+        opts->size < sizeof *opts || opts->timeout_ms == 0 || opts->reply_type == NULL ||
+        opts->reply == NULL) {
+        return ZA_EINVAL;
+    }
+    process_t *process = node->process;
+    if (process == NULL) {
+        za_node_log(node, ZA_ERROR,
+                    "za_ask_sync: a simulation has one thread, and it would wait for itself: "
+                    "spawn an actor that asks with za_ask");
+        return ZA_EDENIED;
+    }
+    if (za_threads_is_worker(process->threads)) {
+        za_node_log(node, ZA_ERROR,
+                    "za_ask_sync: called by a handler, which would stop its worker: use za_ask");
+        return ZA_EDENIED;
+    }
+    return za_callers_ask(process->callers, to, type, message, opts);
 }

@@ -369,3 +369,51 @@ Test(ask, lost_with_others_is_forgotten_by_an_actor_that_fails)
     cr_assert(world_count('D', 0) == 3 && world_count('T', 0) == 0, "without the old asks");
     za_runtime_destroy(world.runtime);
 }
+
+/* ---- an answer that cannot be handled ------------------------------------------------------ */
+
+static za_verdict_t answer_strangely(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    if (za_self(ctx).actor == a.actor) {
+        return ask_around(ctx, self, event);
+    }
+    if (event->kind == 'N') {
+        za_reply(ctx, ZA_MSG(t_Unheard, .n = 1));
+    }
+    return ZA_DONE;
+}
+
+// The answer came, and its asker has no handler for it: an outcome all the same.
+Test(ask, whose_answer_is_of_an_unknown_type_fails)
+{
+    setup(0);
+    world_behave = answer_strangely;
+    world_go(&world, a, ASK, b);
+    const event_t *event = only_outcome();
+    cr_assert(event->kind == 'D' && event->reason == za_Reason_REASON_BAD_MESSAGE, "failed");
+    cr_assert(event->tag == 7 && za_ref_equal(event->ref, b), "tag and target");
+    cr_assert(world_counters(&world).dead_by_reason[za_Reason_REASON_BAD_MESSAGE] == 1, "counted");
+    za_runtime_destroy(world.runtime);
+}
+
+Test(ask, whose_answer_cannot_be_decoded_fails)
+{
+    const za_remote_t remote = { .send = send_out };
+    world_init(&world, (za_runtime_config_t){ .remote = &remote });
+    world_behave = ask_around;
+    a = world_spawn(&world);
+    world_go(&world, a, ASK, (za_ref_t){ 9, 1000 });
+    world_run(&world);
+    za_message_t *message = za_message_alloc(world.guest, 3);
+    memcpy(za_message_body(message), "bad", 3);
+    const za_incoming_t incoming = { .actor = a.actor,
+                                     .sender = { 9, 1000 },
+                                     .type_id = 101,
+                                     .ask = last_out.ask,
+                                     .reply = true,
+                                     .from_uid = 9 };
+    za_runtime_deliver(world.guest, &incoming, message, 3);
+    const event_t *event = only_outcome();
+    cr_assert(event->kind == 'D' && event->reason == za_Reason_REASON_BAD_MESSAGE, "failed");
+    za_runtime_destroy(world.runtime);
+}

@@ -400,6 +400,29 @@ Test(nodes, of_one_process_talk_to_each_other, .timeout = 120)
     za_node_destroy(beta);
 }
 
+// A thread that waits is answered from afar, or hears that its question was lost.
+Test(nodes, answer_threads_of_other_nodes, .timeout = 120)
+{
+    za_ref_t ref;
+    crowd_Item answer = { 0 };
+    za_Reason reason = za_Reason_REASON_NONE;
+    za_node_t *alpha = start_node("alpha", "");
+    za_node_t *beta = start_node("beta", za_node_address(alpha));
+    cr_assert(za_node_spawn(beta, echo, &ref, .name = "echo") == ZA_OK);
+    za_ref_t far = find_name(alpha, "echo");
+    for (uint32_t i = 0; i < 100; i++) {
+        za_err_t err = za_ask_sync(alpha, far, ZA_MSG(crowd_Item, .nth = i),
+                                   ZA_REPLY(crowd_Item, &answer), .timeout_ms = 30000);
+        cr_assert(err == ZA_OK && answer.nth == i + 1, "%s", za_err_name(err));
+    }
+    za_node_destroy(beta);
+    za_err_t err =
+        za_ask_sync(alpha, far, ZA_MSG(crowd_Item, .nth = 1), ZA_REPLY(crowd_Item, &answer),
+                    .timeout_ms = 30000, .reason = &reason);
+    cr_expect(err == ZA_ENOROUTE, "%s, reason %d", za_err_name(err), (int)reason);
+    za_node_destroy(alpha);
+}
+
 // What a node has accepted for another node is on its way before it says farewell.
 Test(nodes, deliver_what_they_accepted_before_they_leave, .timeout = 120)
 {
