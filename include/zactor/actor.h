@@ -154,7 +154,11 @@ ZA_API void za_discard(za_ctx_t *ctx, void **message);
 ZA_MUST_USE ZA_API za_err_t za_bytes_put(void *message, za_bytes_t *field, const void *data,
                                          size_t size);
 
-/** Moves a message made by za_new: on ZA_OK it is gone and *message is NULL; else still yours. */
+/**
+ * Moves a message made by za_new: on ZA_OK it is gone and *message is NULL; else still yours. Debug
+ * builds end the process when the sender touches it afterwards through another pointer (a read is found
+ * with AddressSanitizer only), and when a handler's message is touched after the handler returned.
+ */
 ZA_MUST_USE ZA_API za_err_t za_send(za_ctx_t *ctx, za_ref_t to, void **message);
 
 /** Answers the message being handled; dropped and counted if there is nobody to answer. */

@@ -31,6 +31,30 @@ size_t za_pool_class_bytes(unsigned size_class)
     return ((size_t)1 << exponent) + (step + 1) * ((size_t)1 << (exponent - 2));
 }
 
+#if defined(ZA_SLOW_CHECKS) && !defined(ZA_POOL_POISONS)
+
+enum {
+    FREED_BYTE = 0xdd,
+    FREED_BYTES_MAX = 512, // of a block: where its user wrote last, mostly
+};
+
+void za_pool_fill_freed(void *address, size_t bytes)
+{
+    memset(address, FREED_BYTE, bytes < FREED_BYTES_MAX ? bytes : FREED_BYTES_MAX);
+}
+
+void za_pool_check_freed(const void *address, size_t bytes)
+{
+    bytes = bytes < FREED_BYTES_MAX ? bytes : FREED_BYTES_MAX;
+    for (size_t i = 0; i < bytes; i++) {
+        if (((const unsigned char *)address)[i] != FREED_BYTE) {
+            za_misuse("a message", "was written to after its handler returned, or it was freed");
+        }
+    }
+}
+
+#endif
+
 void za_pools_init(za_pools_t *pools, uint64_t bytes_max, uint64_t class_bytes_max)
 {
     memset(pools, 0, sizeof *pools);
@@ -315,7 +339,7 @@ za_block_t *za_pool_alloc_slow(za_pool_t *pool, unsigned size_class, za_pool_bou
     if (block != NULL) {
         // relaxed: this thread's list
         pool->classes[size_class].free = atomic_load_explicit(&block->next, memory_order_relaxed);
-        ZA_UNPOISON(block + 1, bytes - sizeof(za_block_t));
+        ZA_TAKEN(block + 1, bytes - sizeof(za_block_t));
         return block;
     }
     block = allowed ? carve(pool, size_class, bound) : NULL;

@@ -39,6 +39,17 @@
 #define ZA_UNPOISON(address, bytes) ((void)sizeof(bytes), (void)(address))
 #endif
 
+// What is free is nobody's. Debug builds without AddressSanitizer fill it, and look when it is taken.
+#if defined(ZA_SLOW_CHECKS) && !defined(ZA_POOL_POISONS)
+void za_pool_fill_freed(void *address, size_t bytes);
+void za_pool_check_freed(const void *address, size_t bytes);
+#define ZA_FREED(address, bytes) za_pool_fill_freed(address, bytes)
+#define ZA_TAKEN(address, bytes) za_pool_check_freed(address, bytes)
+#else
+#define ZA_FREED(address, bytes) ZA_POISON(address, bytes)
+#define ZA_TAKEN(address, bytes) ZA_UNPOISON(address, bytes)
+#endif
+
 /** The head of every block; what lies behind it is the user's. */
 typedef struct za_block {
     _Atomic(struct za_block *) next; // the pool's while free, else the user's
@@ -163,7 +174,7 @@ static inline za_block_t *za_pool_take(za_pool_t *pool, size_t bytes)
     za_block_t *block = pool->classes[size_class].free;
     // relaxed: the block was freed by this thread, or acquired with the whole returned chain
     pool->classes[size_class].free = atomic_load_explicit(&block->next, memory_order_relaxed);
-    ZA_UNPOISON(block + 1, za_pool_class_bytes(size_class) - sizeof(za_block_t));
+    ZA_TAKEN(block + 1, za_pool_class_bytes(size_class) - sizeof(za_block_t));
     return block;
 }
 
@@ -182,7 +193,7 @@ static inline za_block_t *za_pool_alloc(za_pool_t *pool, size_t bytes, za_pool_b
 /** Takes a block of any home. */
 static inline void za_pool_free(za_pool_t *pool, za_block_t *block)
 {
-    ZA_POISON(block + 1, za_pool_class_bytes(block->size_class) - sizeof(za_block_t));
+    ZA_FREED(block + 1, za_pool_class_bytes(block->size_class) - sizeof(za_block_t));
     unsigned home = block->home;
     unsigned size_class = block->size_class;
     if (__builtin_expect(home == pool->home, 1)) {

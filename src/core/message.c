@@ -82,6 +82,7 @@ void za_message_refuse(za_worker_t *worker, za_message_t *message)
 
 void za_message_release(za_worker_t *worker, za_message_t *message)
 {
+    za_moved_end(message); // if it was not handled
     za_message_t *frozen = za_frozen_in(message);
     if (frozen != NULL) {
         za_frozen_drop(worker, frozen);

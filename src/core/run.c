@@ -125,6 +125,9 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
             return;
         }
     }
+    if (message != NULL) {
+        za_moved_end(message); // nothing but in debug builds
+    }
     za_ctx_t *ctx = &worker->ctx;
     ctx->message = message;
     za_ctx_set(ctx, type, body);

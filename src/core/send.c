@@ -373,10 +373,12 @@ void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes)
         return NULL;
     }
     size_t bytes = type->size + extra_bytes;
-    za_message_t *message = za_message_make(ctx->worker, ZA_KIND_NEW, bytes, ZA_POOL_BOUNDED);
+    za_message_t *message =
+        za_message_make(ctx->worker, ZA_KIND_NEW, bytes + ZA_MOVED_EXTRA_BYTES, ZA_POOL_BOUNDED);
     if (message == NULL) {
         return NULL;
     }
+    message->block.bytes = (uint32_t)bytes;
     memset(za_body(message), 0, bytes);
     message->type = type;
     message->used = type->size;
@@ -484,6 +486,7 @@ static za_err_t move_any(za_ctx_t *ctx, za_outgoing_t *out, void **body)
     out->body = *body;
     za_err_t err;
     if (za_node_is_here(ctx->worker->runtime, out->to.node)) {
+        za_moved_begin(message);
         err = za_send_moved(ctx->worker, out, message);
     } else {
         err = send_remote(ctx->worker, out);
@@ -492,6 +495,7 @@ static za_err_t move_any(za_ctx_t *ctx, za_outgoing_t *out, void **body)
         }
     }
     if (err != ZA_OK) {
+        za_moved_end(message); // not sent
         put_new_back(ctx, message);
         return err;
     }

@@ -16,6 +16,7 @@
 #include "core/dedicated.h"
 #include "core/freeze.h"
 #include "core/group.h"
+#include "core/moved.h"
 #include "core/placed.h"
 #include "core/spread.h"
 #include "core/timers.h"
