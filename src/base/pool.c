@@ -168,21 +168,38 @@ static void send_magazine(za_pool_t *pool, unsigned home)
     send_home(pool, home, &magazine->block);
 }
 
+static void put_magazine(za_pool_t *pool, unsigned home, za_magazine_t *magazine)
+{
+    magazine->block.kind = ZA_POOL_MAGAZINE;
+    magazine->count = 0;
+    pool->away[home] = magazine;
+    pool->away_count++;
+}
+
+/** A magazine for `home`; NULL: no memory is left for one. */
+static za_magazine_t *get_magazine(za_pool_t *pool, unsigned home)
+{
+    if (pool->away[home] != NULL) {
+        return pool->away[home];
+    }
+    za_block_t *block = za_pool_alloc(pool, sizeof(za_magazine_t), ZA_POOL_BEYOND);
+    // The allocation may have taken back one that goes there.
+    if (pool->away[home] == NULL && block != NULL) {
+        put_magazine(pool, home, (za_magazine_t *)(void *)block);
+    } else if (block != NULL) {
+        za_pool_free(pool, block);
+    }
+    return pool->away[home];
+}
+
 void za_pool_free_away(za_pool_t *pool, za_block_t *block)
 {
     unsigned home = block->home;
-    za_magazine_t *magazine = pool->away[home];
+    za_magazine_t *magazine = get_magazine(pool, home);
     if (magazine == NULL) {
-        magazine = (za_magazine_t *)(void *)za_pool_alloc(pool, sizeof *magazine, ZA_POOL_BEYOND);
-        if (magazine == NULL) {
-            block->kind = 0; // no memory left to note it: it goes alone
-            send_home(pool, home, block);
-            return;
-        }
-        magazine->block.kind = ZA_POOL_MAGAZINE;
-        magazine->count = 0;
-        pool->away[home] = magazine;
-        pool->away_count++;
+        block->kind = 0; // it goes alone
+        send_home(pool, home, block);
+        return;
     }
     magazine->blocks[magazine->count++] = (uint64_t)(uintptr_t)block | (uint64_t)block->size_class
                                                                            << ZA_POOL_CLASS_SHIFT;
@@ -220,10 +237,7 @@ static void empty_magazine(za_pool_t *pool, za_magazine_t *magazine)
         za_pool_free(pool, &magazine->block);
         return;
     }
-    magazine->block.kind = ZA_POOL_MAGAZINE;
-    magazine->count = 0; // goes back with what we free of its home
-    pool->away[home] = magazine;
-    pool->away_count++;
+    put_magazine(pool, home, magazine); // goes back with what we free of its home
 }
 
 /** Takes everything that others have returned. All at once: no ABA. */

@@ -222,3 +222,18 @@ Test(pool, counts_memory_that_is_not_where_it_belongs)
     cr_assert(unplaced == taken() && unplaced > 0, "%d bytes", (int)unplaced);
     teardown();
 }
+
+// The magazine that is wanted for a home may come back just while memory for it is looked for.
+Test(pool, loses_no_magazine_that_comes_back_meanwhile)
+{
+    setup(1 << 20);
+    za_block_t *mine = za_pool_alloc(&here, 100, ZA_POOL_BOUNDED);
+    za_block_t *yours = za_pool_alloc(&there, 100, ZA_POOL_BOUNDED);
+    za_pool_free(&there, mine);
+    za_pool_flush(&there); // a magazine of `there` is on its way
+    za_pool_free(&here, yours);
+    za_pool_flush(&here);
+    cr_assert(here.away_count == 0 && there.away_count == 0, "all are sent");
+    cr_assert(za_pools_blocks_in_use(&pools) == 0, "none is lost");
+    teardown();
+}
