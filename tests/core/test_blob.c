@@ -334,6 +334,23 @@ Test(blob, is_let_go_by_a_mailbox_that_drops)
     walk("drop newest", drop_newest, NULL);
 }
 
+static void drop_oldest(za_ctx_t *ctx)
+{
+    peer = spawn_reader((za_spawn_opts_t){ .mailbox = 2, .overflow = ZA_DROP_OLDEST });
+    for (uint32_t i = 0; i < 5; i++) {
+        void *m = message_of(ctx);
+        cr_assert(za_tell(ctx, peer, &probe_Open_type, m) == ZA_OK, "copied");
+        const za_ask_opts_t opts = { .size = sizeof opts, .timeout_ms = 50 };
+        cr_assert(za_ask_send(ctx, peer, &m, &opts) == ZA_OK, "moved");
+    }
+}
+
+Test(blob, is_let_go_by_a_mailbox_that_drops_the_oldest)
+{
+    walk("drop oldest", drop_oldest, NULL);
+    cr_assert(seen.count == 2, "%d were left", (int)seen.count);
+}
+
 static void send_to_the_dead(za_ctx_t *ctx)
 {
     za_ref_t child;

@@ -19,7 +19,10 @@ enum {
     SETTLE_MS = 2000,
     TIMEOUT_MS = 1000,
     FLOOD_MAILBOX = 4,
-    LARGE_BYTES = 100 * 1000, // more than a frame
+    LARGE_BYTES = 100 * 1000,  // more than a frame
+    MAPPED_BYTES = 300 * 1000, // a blob with pages of its own
+    HUGE_BYTES = 3000 * 1000,  // more than a message
+    PAD_BYTE = 3,
 };
 
 // What the observer does.
@@ -38,7 +41,9 @@ enum {
     DO_LINK,
     DO_UNLINK,
     DO_TRAP,
-    DO_EXIT, // to ref, with reason n
+    DO_EXIT,  // to ref, with reason n
+    DO_BLOB,  // as DO_TELL, the bytes in a blob
+    DO_SHARE, // as DO_TELL, twice, by reference
 };
 
 // What the subject does.
@@ -75,6 +80,7 @@ typedef enum kind {
     SPAWN_FAILED,
     OBSERVER_STARTED, // a: restarts
     EXITED,           // a: reason
+    PAD_READ,         // a: bytes, b: their sum
 } kind_t;
 
 typedef struct event {
@@ -178,10 +184,23 @@ static za_verdict_t spawn_children(za_ctx_t *ctx)
     return ZA_DONE;
 }
 
+static void note_pad(const za_bytes_t *pad)
+{
+    const unsigned char *bytes = za_bytes_data(pad);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < pad->size; i++) {
+        sum += bytes[i];
+    }
+    if (pad->size > 0) {
+        note(PAD_READ, pad->size, sum);
+    }
+}
+
 static za_verdict_t on_work(za_ctx_t *ctx, subject_t *self, const probe_Work *work)
 {
     self->boss = za_sender(ctx);
     note(SUBJECT_WORKED, work->n, ++self->worked);
+    note_pad(&work->pad);
     switch (work->op) {
     case WORK_FAIL:
         return ZA_FAIL;
@@ -260,6 +279,36 @@ static za_err_t send_work(za_ctx_t *ctx, const probe_Do *order, uint32_t n)
     return err;
 }
 
+/** A message whose `size` bytes are a blob's: each is PAD_BYTE. */
+static void *make_blob_work(za_ctx_t *ctx, const probe_Do *order)
+{
+    za_blob_t *blob = NULL;
+    cr_assert(za_blob_create(ctx, order->size, &blob) == ZA_OK);
+    memset(za_blob_edit(blob), PAD_BYTE, order->size);
+    cr_assert(za_blob_seal(blob) == ZA_OK);
+    probe_Work *work = za_new(ctx, &probe_Work_type, ZA_BLOB_EXTRA_BYTES);
+    cr_assert(work != NULL && za_bytes_put_blob(work, &work->pad, blob) == ZA_OK);
+    work->n = order->n;
+    za_blob_release(ctx, &blob);
+    return work;
+}
+
+static void send_blob(za_ctx_t *ctx, const probe_Do *order)
+{
+    void *message = make_blob_work(ctx, order);
+    note(SENT, (uint64_t)-za_send(ctx, order->ref, &message), 0);
+}
+
+static void share(za_ctx_t *ctx, const probe_Do *order)
+{
+    void *message = make_blob_work(ctx, order);
+    za_frozen_t *frozen = NULL;
+    cr_assert(za_freeze(ctx, &message, &frozen) == ZA_OK);
+    note(SENT, (uint64_t)-za_share(ctx, order->ref, frozen), 0);
+    note(SENT, (uint64_t)-za_share(ctx, order->ref, frozen), 0);
+    za_frozen_release(ctx, &frozen);
+}
+
 static za_verdict_t on_do(za_ctx_t *ctx, observer_t *self, const probe_Do *order)
 {
     (void)self;
@@ -304,6 +353,12 @@ static za_verdict_t on_do(za_ctx_t *ctx, observer_t *self, const probe_Do *order
         return ZA_DONE;
     case DO_TRAP:
         return za_trap_exit(ctx, true) == ZA_OK ? ZA_DONE : ZA_FAIL;
+    case DO_BLOB:
+        send_blob(ctx, order);
+        return ZA_DONE;
+    case DO_SHARE:
+        share(ctx, order);
+        return ZA_DONE;
     case DO_EXIT:
         return za_exit(ctx, order->ref, (za_Reason)order->n) == ZA_OK ? ZA_DONE : ZA_FAIL;
     default:
@@ -488,6 +543,58 @@ Test(semantics, messages_of_one_sender_arrive_in_order_and_once)
         }
         end();
     }
+}
+
+static void check_blob(uint32_t place)
+{
+    za_ref_t subject_ref = begin(place);
+    const uint32_t sizes[] = { 1, LARGE_BYTES, MAPPED_BYTES };
+    for (uint32_t i = 0; i < 3; i++) {
+        ORDER(.op = DO_BLOB, .ref = subject_ref, .n = i, .size = sizes[i]);
+        await(PAD_READ, i + 1);
+        cr_assert(last(PAD_READ).a == sizes[i] && last(PAD_READ).b == sizes[i] * PAD_BYTE);
+    }
+    end();
+}
+
+Test(semantics, a_blob_is_read_as_bytes_are)
+{
+    check_blob(HERE);
+    check_blob(THERE);
+}
+
+// On one node its size does not matter: only the reference travels.
+Test(semantics, a_blob_larger_than_a_message_goes_to_no_other_node)
+{
+    za_ref_t subject_ref = begin(HERE);
+    ORDER(.op = DO_BLOB, .ref = subject_ref, .size = HUGE_BYTES);
+    await(PAD_READ, 1);
+    cr_assert(last(SENT).a == 0 && last(PAD_READ).a == HUGE_BYTES);
+    end();
+
+    subject_ref = begin(THERE);
+    ORDER(.op = DO_BLOB, .ref = subject_ref, .size = HUGE_BYTES);
+    await(SENT, 1);
+    settle();
+    cr_assert(last(SENT).a == (uint64_t)-ZA_ETOOBIG && count(SUBJECT_WORKED) == 0);
+    end();
+}
+
+static void check_share(uint32_t place)
+{
+    za_ref_t subject_ref = begin(place);
+    ORDER(.op = DO_SHARE, .ref = subject_ref, .n = 9, .size = LARGE_BYTES);
+    await(PAD_READ, 2);
+    settle();
+    cr_assert(count(SUBJECT_WORKED) == 2 && last(SUBJECT_WORKED).a == 9);
+    cr_assert(last(PAD_READ).a == LARGE_BYTES && last(PAD_READ).b == LARGE_BYTES * PAD_BYTE);
+    end();
+}
+
+Test(semantics, a_frozen_message_is_handled_as_any_other)
+{
+    check_share(HERE);
+    check_share(THERE);
 }
 
 Test(semantics, a_full_mailbox_loses_no_ask_without_a_word)
