@@ -67,6 +67,7 @@ typedef enum za_restart {
 typedef enum za_on_limit {
     ZA_LIMIT_STOP = 0,     // the child stops
     ZA_LIMIT_ESCALATE = 1, // the child stops and its parent fails
+    ZA_LIMIT_STOP_ALL = 2, // the child stops, and all its siblings on this node, the youngest first
 } za_on_limit_t;
 
 /** What follows for an actor of za_spawn_on when its node goes down. */
@@ -274,6 +275,35 @@ ZA_MUST_USE ZA_API za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node, const
 // clang-format off
 #define ZA__SPAWN_ON(cls, ...) &cls##_class, &(const za_spawn_opts_t){ __VA_ARGS__ }
 // clang-format on
+
+/** Who is restarted when a child fails. */
+typedef enum za_strategy {
+    ZA_ONE_FOR_ONE = 0,  // that child
+    ZA_ONE_FOR_ALL = 1,  // all children
+    ZA_REST_FOR_ONE = 2, // that child and those spawned after it
+} za_strategy_t;
+
+/**
+ * How this actor supervises the children that it spawns on this node from now on; call it in the
+ * start message, for a restart goes back to one for one. All are stopped, the youngest first, and
+ * then started, the oldest first, each when the one before is done; references and mailboxes stay.
+ * Only the one that failed uses up its max_restarts and its backoff; a sibling restarts whatever its
+ * own limit is, but one of ZA_RESTART_NEVER stops for good. What follows when the limit is reached,
+ * on_limit says. ZA_EINVAL ZA_ENOBUFS ZA_ESTOPPING. (OTP's one_for_all, rest_for_one.)
+ */
+ZA_MUST_USE ZA_API za_err_t za_supervise(za_ctx_t *ctx, za_strategy_t strategy);
+
+/** What became of the children of one actor on its node, since it was spawned. */
+typedef struct za_supervised {
+    uint64_t children; // now
+    uint64_t failures;
+    uint64_t restarts; // those of siblings too
+    uint64_t limits;   // ends because of max_restarts
+    uint64_t rounds;   // restarts of several together
+} za_supervised_t;
+
+/** The counters of this actor's supervision. */
+ZA_API void za_supervised(const za_ctx_t *ctx, za_supervised_t *out);
 
 /** Stops a child (also one of za_spawn_on) or this actor itself. ZA_EDENIED for any other. */
 ZA_MUST_USE ZA_API za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor);

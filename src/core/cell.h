@@ -26,6 +26,7 @@ typedef enum za_status {
     ZA_STATUS_REPLAYING,  // running, and what was put aside comes before the mailbox
     ZA_STATUS_STOPPING,   // waits for its children, then ends
     ZA_STATUS_RESTARTING, // waits for its children, then restarts
+    ZA_STATUS_HALTED,     // its old life is gone; waits for its parent, see strategy.c
     ZA_STATUS_BACKOFF,    // waits for ZA_KIND_RESUME
 } za_status_t;
 
@@ -65,7 +66,7 @@ typedef struct za_cell {
     uint32_t previous;       // siblings, by slot
     uint32_t next;
     _Atomic uint8_t asks_out;  // it may have asks open towards other nodes
-    uint8_t escalates;         // ended so that the parent fails too
+    uint8_t escalates;         // za_on_limit_t: how its end concerns the parent
     _Atomic uint8_t attached;  // uses node services: za_remote_t.stopped hears of its end
     _Atomic uint8_t suspended; // 1: not idle, yet in no run queue; a command schedules it
 } za_cell_t;
@@ -103,6 +104,20 @@ struct za_extra {
     const za_class_t *spawned; // its class before it became another; NULL: it did not
     za_table_t links[2];       // (actor, node): made by it, made to it; see link.c
     bool traps_exit;
+    // Of a child that is restarted together with others: the child's.
+    bool together;
+    bool failed_itself;  // else another did
+    za_message_t *token; // to be given back when it is halted, started or gone
+    // Of its children: its own.
+    uint8_t strategy; // za_strategy_t
+    uint8_t round;
+    uint32_t round_oldest;     // slots of children
+    uint32_t round_next;       // to be told
+    uint32_t round_stops;      // told to stop
+    za_message_t *round_token; // under way
+    uint64_t rounds;
+    // Of its children: written by them, while it cannot end.
+    _Atomic uint64_t child_failures, child_restarts, child_limits;
     // Messages beside the mailbox.
     za_aside_t stash;
     za_aside_t replay;  // ahead of the mailbox

@@ -33,6 +33,11 @@ typedef enum za_kind {
     ZA_KIND_TIMEOUT, // of an ask
     ZA_KIND_RESUME,  // command: the backoff is over
     ZA_KIND_STOP,    // command: `reason`
+    // Commands between `sender`, a parent, and its child `ask`; see strategy.c.
+    ZA_KIND_TOGETHER_HALT,
+    ZA_KIND_TOGETHER_GO,
+    ZA_KIND_TOGETHER_FAILED,
+    ZA_KIND_TOGETHER_DONE,
 } za_kind_t;
 
 /** za_block_t.flags of a message. */

@@ -200,6 +200,12 @@ za_extra_t *za_cell_extra(za_worker_t *worker, za_cell_t *cell)
     return cell->extra;
 }
 
+/** True if its parent restarts children together. */
+static bool is_together(const za_cell_t *parent)
+{
+    return parent != NULL && parent->extra->strategy != ZA_ONE_FOR_ONE;
+}
+
 static bool needs_extra(const za_spawn_opts_t *opts, za_ref_t owner)
 {
     return opts->max_restarts > 0 || opts->on_limit != ZA_LIMIT_STOP || opts->args_type != NULL ||
@@ -258,8 +264,8 @@ void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell)
     }
 }
 
-static za_err_t make_parts(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
-                           const za_class_t *class_, const za_spawn_opts_t *opts)
+static za_err_t make_parts(za_worker_t *worker, za_cell_t *cell, const za_cell_t *parent,
+                           za_ref_t owner, const za_class_t *class_, const za_spawn_opts_t *opts)
 {
     if (class_->state_bytes > 0) {
         cell->state =
@@ -269,13 +275,16 @@ static za_err_t make_parts(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
         }
         memset(cell->state + 1, 0, class_->state_bytes);
     }
-    if (!needs_extra(opts, owner)) {
+    if (!is_together(parent) && !needs_extra(opts, owner)) {
         return ZA_OK;
     }
     za_err_t err = fill_extra(worker, cell, owner, opts);
-    return err != ZA_OK || !opts->dedicated
-               ? err
-               : za_dedicated_take(worker, opts->stack_bytes, &cell->extra->home);
+    if (err != ZA_OK) {
+        return err;
+    }
+    cell->extra->together = is_together(parent);
+    return opts->dedicated ? za_dedicated_take(worker, opts->stack_bytes, &cell->extra->home)
+                           : ZA_OK;
 }
 
 static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *parent,
@@ -345,7 +354,7 @@ static za_err_t read_opts(const za_runtime_t *runtime, const za_class_t *class_,
     *opts = (za_spawn_opts_t){ 0 };
     memcpy(opts, given, given->size < sizeof *opts ? given->size : sizeof *opts);
     if ((opts->args_type != NULL) != (opts->args != NULL) || opts->overflow > ZA_DROP_OLDEST ||
-        opts->restart > ZA_RESTART_NEVER || opts->on_limit > ZA_LIMIT_ESCALATE ||
+        opts->restart > ZA_RESTART_NEVER || opts->on_limit > ZA_LIMIT_STOP_ALL ||
         opts->worker > runtime->config.workers || !is_stack_valid(opts)) {
         return ZA_EINVAL;
     }
@@ -400,7 +409,7 @@ za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
     // relaxed: the cell is ours
     uint64_t dead = atomic_load_explicit(&cell->id, memory_order_relaxed);
     uint64_t id = dead + (UINT64_C(1) << ZA_ACTOR_SLOT_BITS) + za_cell_slot(worker->runtime, cell);
-    err = make_parts(worker, cell, owner, class_, &opts);
+    err = make_parts(worker, cell, parent, owner, class_, &opts);
     if (err != ZA_OK) {
         goto fail_parts;
     }

@@ -26,7 +26,7 @@ static bool may_restart(const za_extra_t *extra)
     return extra != NULL && extra->max_restarts > 0 && extra->restart != ZA_RESTART_NEVER;
 }
 
-void za_cell_start(za_worker_t *worker, za_cell_t *cell)
+static void start(za_worker_t *worker, za_cell_t *cell)
 {
     za_runtime_t *runtime = worker->runtime;
     // relaxed, both: the owner's
@@ -48,11 +48,20 @@ void za_cell_start(za_worker_t *worker, za_cell_t *cell)
         return;
     }
     za_message_t *args = cell->extra->args;
-    bool again = may_restart(cell->extra);
+    bool again = may_restart(cell->extra) ||
+                 (cell->extra->together && cell->extra->restart != ZA_RESTART_NEVER);
     za_handle(worker, cell, NULL, args->type, za_body(args), 0);
     if (!again) {
         cell->extra->args = NULL;
         za_message_drop(worker, args);
+    }
+}
+
+void za_cell_start(za_worker_t *worker, za_cell_t *cell)
+{
+    start(worker, cell);
+    if (za_cell_is_running(cell)) {
+        za_strategy_answer(worker, cell);
     }
 }
 
@@ -72,6 +81,31 @@ static bool count_restart(za_worker_t *worker, za_extra_t *extra)
     return true;
 }
 
+typedef enum count { COUNT_FAILURE, COUNT_RESTART, COUNT_LIMIT } count_t;
+
+/** One more at the supervisor, which lives: it waits for its children before it ends. */
+static void count_at_parent(za_worker_t *worker, const za_cell_t *cell, count_t what)
+{
+    // relaxed: constant while it lives
+    uint32_t slot = atomic_load_explicit(&cell->parent, memory_order_relaxed);
+    if (slot == 0) {
+        return;
+    }
+    za_extra_t *extra = za_cell_at(worker->runtime, slot)->extra;
+    // relaxed, all of them: counters
+    switch (what) {
+    case COUNT_FAILURE:
+        atomic_fetch_add_explicit(&extra->child_failures, 1, memory_order_relaxed);
+        break;
+    case COUNT_RESTART:
+        atomic_fetch_add_explicit(&extra->child_restarts, 1, memory_order_relaxed);
+        break;
+    case COUNT_LIMIT:
+        atomic_fetch_add_explicit(&extra->child_limits, 1, memory_order_relaxed);
+        break;
+    }
+}
+
 /** Restarts, or ends for `reason`. */
 static void restart_or_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason)
 {
@@ -80,12 +114,14 @@ static void restart_or_end(za_worker_t *worker, za_cell_t *cell, za_Reason reaso
         if (count_restart(worker, extra)) {
             cell->status = ZA_STATUS_RESTARTING;
             cell->why = (uint8_t)reason;
+            extra->failed_itself = true;
             return;
         }
+        count_at_parent(worker, cell, COUNT_LIMIT);
         reason = za_Reason_REASON_LIMIT;
     }
     bool failed = reason != za_Reason_REASON_STOPPED;
-    cell->escalates = failed && extra != NULL && extra->on_limit == ZA_LIMIT_ESCALATE;
+    cell->escalates = failed && extra != NULL ? extra->on_limit : ZA_LIMIT_STOP;
     // relaxed: constant while it lives
     bool root = atomic_load_explicit(&cell->parent, memory_order_relaxed) == 0;
     if (failed && root) {
@@ -103,6 +139,7 @@ void za_cell_exit(za_worker_t *worker, za_cell_t *cell, za_Reason reason)
 {
     if (is_up(cell)) {
         ZA_TALLY(worker, failed);
+        count_at_parent(worker, cell, COUNT_FAILURE);
         restart_or_end(worker, cell, reason);
     }
 }
@@ -139,7 +176,16 @@ static void obey_one(za_worker_t *worker, za_cell_t *cell, za_message_t *command
 {
     // relaxed: the owner's
     uint64_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
-    if (command->actor == id && command->block.kind == ZA_KIND_STOP) {
+    za_kind_t kind = (za_kind_t)command->block.kind;
+    if (kind == ZA_KIND_TOGETHER_HALT || kind == ZA_KIND_TOGETHER_GO) {
+        za_strategy_told(worker, cell, command);
+        return;
+    }
+    if (kind == ZA_KIND_TOGETHER_FAILED || kind == ZA_KIND_TOGETHER_DONE) {
+        za_strategy_heard(worker, cell, command);
+        return;
+    }
+    if (command->actor == id && kind == ZA_KIND_STOP) {
         za_cell_end(worker, cell, (za_Reason)command->reason);
     } else if (command->actor == id && cell->extra != NULL && cell->extra->resume == command) {
         cell->extra->resume = NULL;
@@ -150,11 +196,12 @@ static void obey_one(za_worker_t *worker, za_cell_t *cell, za_message_t *command
     za_message_drop(worker, command);
 }
 
-/** Takes an ended child out of the list; true if its parent fails with it. */
-static bool reap(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
+/** Takes an ended child out of the list, and does what its end means to the parent. */
+static void reap(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
 {
     za_runtime_t *runtime = worker->runtime;
     za_extra_t *extra = parent->extra;
+    za_strategy_reaped(worker, extra, child);
     if (child->previous != 0) {
         za_cell_at(runtime, child->previous)->next = child->next;
     } else {
@@ -165,9 +212,13 @@ static bool reap(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
     } else {
         extra->child_last = child->previous;
     }
-    bool escalates = child->escalates != 0;
+    za_on_limit_t means = (za_on_limit_t)child->escalates;
     za_slot_free(worker, child);
-    return escalates;
+    if (means == ZA_LIMIT_ESCALATE) {
+        za_cell_fail(worker, parent);
+    } else if (means == ZA_LIMIT_STOP_ALL) {
+        za_strategy_stop_all(extra);
+    }
 }
 
 void za_cell_obey(za_worker_t *worker, za_cell_t *cell)
@@ -193,10 +244,11 @@ void za_cell_obey(za_worker_t *worker, za_cell_t *cell)
         atomic_exchange_explicit(&cell->ended, NULL, memory_order_acquire); // pairs: ended
     while (child != NULL) {
         uint32_t next = child->ended_next;
-        if (reap(worker, cell, child)) {
-            za_cell_fail(worker, cell);
-        }
+        reap(worker, cell, child);
         child = next == 0 ? NULL : za_cell_at(worker->runtime, next);
+    }
+    if (cell->extra != NULL) {
+        za_strategy_step(worker, cell->extra);
     }
 }
 
@@ -317,6 +369,7 @@ static void finish(za_worker_t *worker, za_cell_t *cell)
     drain(worker, cell);
     za_links_end(worker, cell, reason);
     za_watchers_tell(worker, cell, self, reason);
+    za_strategy_answer(worker, cell);
     za_cell_free_parts(worker, cell);
     cell->status = ZA_STATUS_DEAD;
     ZA_TALLY(worker, stopped);
@@ -360,6 +413,11 @@ static bool back_off(za_worker_t *worker, za_cell_t *cell)
     return true;
 }
 
+void za_cell_resume(za_worker_t *worker, za_cell_t *cell, bool backs_off)
+{
+    cell->status = backs_off && back_off(worker, cell) ? ZA_STATUS_BACKOFF : ZA_STATUS_STARTING;
+}
+
 /** A new life in the same cell: same reference, same mailbox, nothing else. */
 static void restart(za_worker_t *worker, za_cell_t *cell)
 {
@@ -369,6 +427,7 @@ static void restart(za_worker_t *worker, za_cell_t *cell)
     za_become_reset(cell);
     if (cell->extra != NULL) {
         cell->extra->traps_exit = false;
+        za_strategy_reset(cell->extra);
     }
     za_records_clear(worker, cell);
     // relaxed, both: the owner's
@@ -379,7 +438,10 @@ static void restart(za_worker_t *worker, za_cell_t *cell)
     uint32_t restarts = atomic_load_explicit(&cell->restarts, memory_order_relaxed);
     atomic_store_explicit(&cell->restarts, restarts + 1, memory_order_relaxed);
     ZA_TALLY(worker, restarted);
-    cell->status = back_off(worker, cell) ? ZA_STATUS_BACKOFF : ZA_STATUS_STARTING;
+    count_at_parent(worker, cell, COUNT_RESTART);
+    if (!za_strategy_halt(worker, cell)) {
+        za_cell_resume(worker, cell, true);
+    }
 }
 
 bool za_cell_step(za_worker_t *worker, za_cell_t *cell)
@@ -400,6 +462,7 @@ bool za_cell_step(za_worker_t *worker, za_cell_t *cell)
         }
         restart(worker, cell);
         return true;
+    case ZA_STATUS_HALTED:
     case ZA_STATUS_BACKOFF:
         return false;
     case ZA_STATUS_DEAD:

@@ -409,10 +409,31 @@ void za_cell_exit(za_worker_t *worker, za_cell_t *cell, za_Reason reason);
 void za_cell_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason);
 /** The actor stopped by itself: ends, or restarts if it is permanent. */
 void za_cell_quit(za_worker_t *worker, za_cell_t *cell);
+/** The next life of an actor begins, after its backoff if there is one. */
+void za_cell_resume(za_worker_t *worker, za_cell_t *cell, bool backs_off);
 /** Takes commands and reaps children. */
 void za_cell_obey(za_worker_t *worker, za_cell_t *cell);
 /** Goes on with an actor that is not running. False: it waits for a command. */
 bool za_cell_step(za_worker_t *worker, za_cell_t *cell);
+
+/* ---- strategy.c --------------------------------------------------------------------------- */
+
+/** A child's old life is gone: if it is restarted together with others it is halted now. */
+bool za_strategy_halt(za_worker_t *worker, za_cell_t *cell);
+/** A child has started, or ends: gives back the token it holds, if any. */
+void za_strategy_answer(za_worker_t *worker, za_cell_t *cell);
+/** A command of the parent came to a child. Takes it. */
+void za_strategy_told(za_worker_t *worker, za_cell_t *cell, za_message_t *token);
+/** A command of a child came to its parent. Takes it. */
+void za_strategy_heard(za_worker_t *worker, za_cell_t *cell, za_message_t *token);
+/** A child is about to leave the list of children. */
+void za_strategy_reaped(za_worker_t *worker, za_extra_t *extra, const za_cell_t *child);
+/** All children there are now stop, the youngest first. */
+void za_strategy_stop_all(za_extra_t *extra);
+/** After commands were taken. */
+void za_strategy_step(za_worker_t *worker, za_extra_t *extra);
+/** A life of the parent ended, and its children are gone. */
+void za_strategy_reset(za_extra_t *extra);
 
 /* ---- link.c ------------------------------------------------------------------------------- */
 
