@@ -584,6 +584,7 @@ static void bench_pingpong(const settings_t *settings)
 static void bench_stream(settings_t settings, uint32_t pairs)
 {
     bench_report_t report = { .id = "remote-stream-64",
+                              .variant = pairs == 1 ? "x1" : "x16",
                               .impl = "zactor",
                               .unit = "M/s",
                               .workers = 1,

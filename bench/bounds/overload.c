@@ -224,6 +224,23 @@ static bool is_exact(const outcome_t *out)
     return out->refused == out->counted && out->offered == out->handled + out->refused;
 }
 
+static bool is_flat(const outcome_t *out)
+{
+    return out->growth <= GROWTH_BYTES_MAX;
+}
+
+/** Two loads as one: what was done, on average, and the worse of what grew. */
+static outcome_t both(const outcome_t *a, const outcome_t *b)
+{
+    return (outcome_t){ .goodput = (a->goodput + b->goodput) / 2,
+                        .offered = a->offered + b->offered,
+                        .handled = a->handled + b->handled,
+                        .refused = a->refused + b->refused,
+                        .counted = a->counted + b->counted,
+                        .growth = a->growth > b->growth ? a->growth : b->growth,
+                        .resident = a->resident > b->resident ? a->resident : b->resident };
+}
+
 static void print(const char *variant, const outcome_t *out, double capacity, const char *goal,
                   bool holds)
 {
@@ -256,12 +273,15 @@ int main(int argc, char **argv)
     uint64_t ms = (quick ? LOAD_QUICK_S : LOAD_S) * UINT64_C(1000);
     calibrate();
     double capacity = offer(2e9 / WORK_NS, CAPACITY_S * 1000).goodput; // twice what it can do
-    outcome_t normal = offer(capacity * load_normal, ms);
-    print("1x", &normal, capacity, "exact, flat",
-          is_exact(&normal) && normal.growth <= GROWTH_BYTES_MAX);
+    // One half before and one after, because a shared machine is not the same for three minutes.
+    outcome_t before = offer(capacity * load_normal, ms / 2);
     outcome_t tenfold = offer(capacity * load_normal * 10, ms);
+    outcome_t after = offer(capacity * load_normal, ms / 2);
+    outcome_t normal = both(&before, &after);
+    print("1x", &normal, capacity, "exact, flat",
+          is_exact(&before) && is_exact(&after) && is_flat(&normal));
     print("10x", &tenfold, capacity, ">= 95 % of 1x, exact, flat",
-          is_exact(&tenfold) && tenfold.growth <= GROWTH_BYTES_MAX &&
+          is_exact(&tenfold) && is_flat(&tenfold) &&
               tenfold.goodput >= goodput_min * normal.goodput);
     return 0;
 }
