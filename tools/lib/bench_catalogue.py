@@ -40,16 +40,20 @@ MACRO = {
     "logistic-map": None,
 }
 BOUNDS = {"idle": None, "overload": None, "slow-handler": None}
+MAILBOX = {id_: None for id_ in (
+    "mailbox-pingpong", "mailbox-fanin-1", "mailbox-fanin-2", "mailbox-fanin-8",
+    "mailbox-fanin-32", "mailbox-bytes")}
 REMOTE = {
     "remote-pingpong": ("us", [1], 5000),
     "remote-stream-64": ("M/s", [1, 16], 400000),
 }
 
-# Group: the program that measures its ids (of BOUNDS: one program for each id), and the ids.
+# Group: the program that measures its ids (of BOUNDS: one program for each id), and the ids. The
+# programs of MAILBOX and BOUNDS repeat by themselves.
 PROGRAMS = {"local": "bench_local", "micro": "bench_micro", "macro": "bench_macro",
-            "remote": "bench_remote"}
-GROUPS = {"local": LOCAL, "micro": MICRO, "macro": MACRO, "bounds": BOUNDS, "remote": REMOTE,
-          "cluster": {}}
+            "mailbox": "bench_mailboxes", "remote": "bench_remote"}
+GROUPS = {"local": LOCAL, "micro": MICRO, "macro": MACRO, "bounds": BOUNDS,
+          "mailbox": MAILBOX, "remote": REMOTE, "cluster": {}}
 
 # With another number of workers there is nothing to measure, or nothing else.
 TWO_WORKERS = {"pingpong-cross", "message-cross"}
