@@ -5,12 +5,9 @@
 
 int main(int argc, char **argv)
 {
-    static const bench_workload_t *const tables[] = { bench_micro_message,
-                                                      bench_micro_contention,
-                                                      bench_micro_life,
-                                                      bench_micro_memory,
-                                                      bench_micro_timers,
-                                                      bench_micro_ask,
-                                                      NULL };
+    static const bench_workload_t *const tables[] = { bench_micro_message, bench_micro_contention,
+                                                      bench_micro_life,    bench_micro_memory,
+                                                      bench_micro_timers,  bench_micro_ask,
+                                                      bench_micro_routing, NULL };
     return bench_main(argc, argv, tables);
 }
