@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/rng.h"
 
@@ -117,7 +118,7 @@ static void *send_all(void *argument)
 
 static void stress_kind(void)
 {
-    box = (box_t){ 0 };
+    memset(&box, 0, sizeof box);
     box_make_room(kind, &box, BOUND);
     pthread_t threads[SENDERS];
     for (int i = 0; i < SENDERS; i++) {
