@@ -377,8 +377,9 @@ typedef enum leave {
 /** Lets the handled head go. */
 static inline leave_t leave_head(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
 {
-    // Whoever needs the actor afterwards must not make it idle by leaving.
-    bool needs_cell = (head->block.flags & (ZA_FLAG_REARM | ZA_FLAG_ASIDE)) ||
+    // Whoever needs the actor afterwards must not make it idle by leaving. One that is kept is let
+    // go by the next handler, maybe of another worker: it must not be looked at any more then.
+    bool needs_cell = (head->block.flags & (ZA_FLAG_REARM | ZA_FLAG_ASIDE | ZA_FLAG_HELD)) ||
                       head->block.kind == ZA_KIND_WATCH || head->block.kind == ZA_KIND_LINK;
     bool may_idle = !needs_cell && !is_waiting(cell);
     za_advance_t advance =
