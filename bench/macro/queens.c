@@ -19,9 +19,9 @@ BENCH_TYPE(b_Done, 350);
 
 static bool is_safe(uint64_t board, uint32_t row, uint32_t column)
 {
-    for (uint32_t i = 0; i < row; i++) {
-        uint32_t other = board >> (4 * i) & 15;
-        if (other == column || other + (row - i) == column || column + (row - i) == other) {
+    for (uint32_t distance = row; distance > 0; distance--, board >>= 4) {
+        uint32_t other = board & 15;
+        if (other == column || other + distance == column || column + distance == other) {
             return false;
         }
     }
@@ -31,25 +31,25 @@ static bool is_safe(uint64_t board, uint32_t row, uint32_t column)
 /** Solutions of `size` that begin with `board`: depth first. */
 static uint64_t search(uint64_t board, uint32_t first_row, uint32_t size)
 {
-    uint32_t columns[BOARD_MAX]; // to be tried next, by row
+    uint32_t next[BOARD_MAX]; // column to be tried, by row
     uint64_t found = 0;
     uint32_t row = first_row;
-    columns[row] = 0;
+    uint32_t column = 0;
     for (;;) {
-        uint32_t column = columns[row]++;
-        if (column == size) {
-            if (row == first_row) {
-                return found;
-            }
-            row--;
-        } else if (is_safe(board, row, column)) {
-            if (row + 1 == size) {
-                found++;
-                continue;
-            }
-            board &= ~(UINT64_C(15) << (4 * row));
-            board |= (uint64_t)column << (4 * row);
-            columns[++row] = 0;
+        while (column < size && !is_safe(board, row, column)) {
+            column++;
+        }
+        if (column < size && row + 1 == size) {
+            found++;
+            column++;
+        } else if (column < size) {
+            board = (board & ~(UINT64_C(15) << (4 * row))) | (uint64_t)column << (4 * row);
+            next[row++] = column + 1;
+            column = 0;
+        } else if (row == first_row) {
+            return found;
+        } else {
+            column = next[--row];
         }
     }
 }

@@ -537,9 +537,9 @@ using board_t = uint64_t; // four bits for each row
 
 bool is_safe(board_t board, uint32_t row, uint32_t column)
 {
-    for (uint32_t i = 0; i < row; i++) {
-        uint32_t other = board >> (4 * i) & 15;
-        if (other == column || other + (row - i) == column || column + (row - i) == other) {
+    for (uint32_t distance = row; distance > 0; distance--, board >>= 4) {
+        uint32_t other = board & 15;
+        if (other == column || other + distance == column || column + distance == other) {
             return false;
         }
     }
