@@ -24,12 +24,34 @@ static bool ring_push(za_ring_t *ring, za_cell_t *cell)
     return true;
 }
 
+/**
+ * Fetches what the actors behind `head` will need, while the one before them runs: of the next but
+ * one its cell, of the next, whose cell was fetched the last time, its message. A thousand actors
+ * that talk at random are some cache misses each otherwise.
+ */
+static inline void ring_prefetch(const za_ring_t *ring, uint32_t head, uint32_t tail)
+{
+    if (tail - head < 3) {
+        return;
+    }
+    // relaxed, all of them: looked at by nobody, only fetched
+    za_cell_t *second =
+        atomic_load_explicit(&ring->cells[(head + 2) % ZA_RING_RUNS], memory_order_relaxed);
+    __builtin_prefetch(second);
+    __builtin_prefetch((char *)second + 64);
+    za_cell_t *first =
+        atomic_load_explicit(&ring->cells[(head + 1) % ZA_RING_RUNS], memory_order_relaxed);
+    char *message = (char *)atomic_load_explicit(&first->mailbox.oldest, memory_order_relaxed);
+    __builtin_prefetch(message);
+    __builtin_prefetch(message + 64);
+}
+
 static za_cell_t *ring_pop(za_ring_t *ring)
 {
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire); // pairs: ring-head
     for (;;) {
-        // relaxed: ours
-        if (head == atomic_load_explicit(&ring->tail, memory_order_relaxed)) {
+        uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); // relaxed: ours
+        if (head == tail) {
             return NULL;
         }
         za_cell_t *cell =
@@ -37,6 +59,7 @@ static za_cell_t *ring_pop(za_ring_t *ring)
         if (atomic_compare_exchange_weak_explicit(&ring->head, &head, head + 1,
                                                   memory_order_acq_rel, // pairs: ring-head
                                                   memory_order_acquire)) {
+            ring_prefetch(ring, head, tail);
             return cell;
         }
     }
