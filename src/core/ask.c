@@ -25,9 +25,20 @@ void za_record_forget(za_cell_t *cell, uint64_t id)
 void za_record_cancel(za_worker_t *worker, za_message_t *record)
 {
     za_timers_t *home = &worker->runtime->workers[record->timer.worker].timers;
-    if (za_timers_cancel(&worker->timers, home, record) == ZA_CANCEL_YOURS) {
+    za_guard_enter(&worker->guard);
+    za_cancel_t cancel = za_timers_cancel(&worker->timers, home, record);
+    za_guard_leave(&worker->guard);
+    if (cancel == ZA_CANCEL_YOURS) {
         za_message_drop(worker, record);
     }
+}
+
+za_err_t za_worker_arm(za_worker_t *worker, za_message_t *timer)
+{
+    za_guard_enter(&worker->guard);
+    za_err_t err = za_timers_arm(&worker->timers, timer);
+    za_guard_leave(&worker->guard);
+    return err;
 }
 
 za_err_t za_record_begin(za_worker_t *worker, za_cell_t *cell, za_message_t *record)
@@ -37,7 +48,7 @@ za_err_t za_record_begin(za_worker_t *worker, za_cell_t *cell, za_message_t *rec
     if (extra == NULL || !za_table_put(&extra->records, &worker->pool, record->ask, 0, record)) {
         goto fail_put;
     }
-    err = za_timers_arm(&worker->timers, record);
+    err = za_worker_arm(worker, record);
     if (err != ZA_OK) {
         goto fail_arm;
     }
@@ -329,19 +340,45 @@ void za_cancel(za_ctx_t *ctx, za_timer_t *timer)
     timer->id = 0;
 }
 
+static void deliver(za_worker_t *worker, za_message_t *timer)
+{
+    za_cell_t *cell = za_cell_find(worker->runtime, timer->actor);
+    if (timer->block.kind == ZA_KIND_RESUME) {
+        za_cell_command(worker, cell, timer);
+    } else {
+        za_cell_push(worker, cell, timer);
+    }
+}
+
+void za_timers_fire_for(za_worker_t *worker, za_worker_t *other)
+{
+    enum { WORK_MAX = 256 }; // its owner may be waiting
+    uint32_t work = WORK_MAX;
+    za_message_t *timer;
+    while ((timer = za_timers_take(&other->timers, worker->now_ns, &work)) != NULL) {
+        deliver(worker, timer);
+    }
+}
+
 void za_timers_fire(za_worker_t *worker)
 {
-    enum { WORK_MAX = 1024, FREE_MAX = 256 }; // a turn is bounded
-    za_message_t *timer;
+    enum { WORK_MAX = 1024, FREE_MAX = 256, CHAIN_MAX = 16 }; // a turn is bounded
     uint32_t work = WORK_MAX;
-    while ((timer = za_timers_take(&worker->timers, worker->now_ns, &work)) != NULL) {
-        za_cell_t *cell = za_cell_find(worker->runtime, timer->actor);
-        if (timer->block.kind == ZA_KIND_RESUME) {
-            za_cell_command(worker, cell, timer);
-        } else {
-            za_cell_push(worker, cell, timer);
+    za_message_t *chain[CHAIN_MAX];
+    uint32_t count;
+    do {
+        count = 0;
+        za_guard_enter(&worker->guard);
+        while (count < CHAIN_MAX &&
+               (chain[count] = za_timers_take(&worker->timers, worker->now_ns, &work)) != NULL) {
+            count++;
         }
-    }
+        za_guard_leave(&worker->guard);
+        for (uint32_t i = 0; i < count; i++) {
+            deliver(worker, chain[i]);
+        }
+    } while (count == CHAIN_MAX);
+    za_message_t *timer;
     for (int i = 0; i < FREE_MAX && (timer = za_timers_take_cancelled(&worker->timers)) != NULL;
          i++) {
         za_message_drop(worker, timer);

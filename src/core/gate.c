@@ -300,6 +300,7 @@ static void add_tally(za_counters_t *out, const za_tally_t *tally)
     ADD(late_replies);
     ADD(timeouts);
     ADD(steals);
+    ADD(rescues);
     ADD(parks);
     ADD(wakes);
     ADD(slow_handlers);

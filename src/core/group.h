@@ -59,7 +59,7 @@ typedef struct za_group_view {
     uint32_t count; // > 0
     uint32_t tries;
     uint32_t probes; // slots looked at
-    bool held; // the writers' lock: it will be the same
+    bool held;       // the writers' lock: it will be the same
 } za_group_view_t;
 
 /** Begins to read the group. False: it has no member, and there is nothing to end. */

@@ -105,7 +105,7 @@ static void rearm(za_worker_t *worker, za_cell_t *cell, za_message_t *timer)
     }
     timer->due_ns = due_ns;
     timer->block.flags &= ZA_FLAG_SHARES;
-    if (za_timers_arm(&worker->timers, timer) != ZA_OK) {
+    if (za_worker_arm(worker, timer) != ZA_OK) {
         za_record_forget(cell, timer->ask);
         za_log_line(worker, cell, timer->actor, ZA_ERROR, "a periodic timer ends: too many timers");
         za_message_drop(worker, timer);

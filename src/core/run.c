@@ -480,6 +480,7 @@ static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker
             &next->block.next, memory_order_relaxed); // relaxed: not looked at, only fetched
         __builtin_prefetch(ahead);
         __builtin_prefetch((char *)ahead + sizeof *ahead);
+        za_moved_end(head); // nothing but in debug builds
         ctx->message = head;
         za_ctx_set(ctx, last.type, za_body(head));
         za_verdict_t verdict = last.handler->call(ctx, state, za_body(head));

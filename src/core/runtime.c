@@ -31,6 +31,7 @@ void za_worker_init(za_runtime_t *runtime, uint32_t index)
     worker->ctx.worker = worker;
     worker->next_id = runtime->config.seed & 0xffff; // two runtimes do not share their ids
     za_rng_init(&worker->rng, runtime->config.seed + za_mix64(index + 1));
+    worker->look_ns = UINT64_MAX;
     za_timers_init(&worker->timers, index);
     za_pool_init(&worker->pool, &runtime->pools, (uint8_t)index);
 }
@@ -75,6 +76,7 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     za_pools_init(&runtime->pools, config->pool_bytes_max, config->pool_class_bytes_max);
     za_pools_set_numa(&runtime->pools, config->numa);
     za_spread_init(&runtime->spread, config->workers);
+    runtime->can_rescue = config->workers > 1 && za_fence_prepare();
     for (uint32_t i = 0; i < config->workers; i++) {
         za_worker_init(runtime, i);
     }
@@ -187,11 +189,19 @@ static void set_now(za_worker_t *worker, uint64_t now_ns)
     atomic_store_explicit(&worker->now_ms, now_ns / 1000000, memory_order_relaxed);
 }
 
+static void set_idle(za_worker_t *worker, bool idle)
+{
+    atomic_store_explicit(&worker->idle, idle, memory_order_relaxed); // relaxed: others guess
+}
+
 static void become_busy(za_worker_t *worker)
 {
     za_runtime_t *runtime = worker->runtime;
-    if (worker->idle) {
-        worker->idle = false;
+    // relaxed: ours; others guess
+    if (atomic_load_explicit(&worker->idle, memory_order_relaxed)) {
+        set_idle(worker, false);
+        worker->look_ns = UINT64_MAX;
+        za_rescue_unrest(worker);
         za_inbox_unrest(&worker->inbox);
         atomic_fetch_sub_explicit(&runtime->idle, 1, memory_order_relaxed); // relaxed: a hint
     }
@@ -210,15 +220,16 @@ static void become_busy(za_worker_t *worker)
 static za_turn_t become_idle(za_worker_t *worker, bool steps_back)
 {
     za_runtime_t *runtime = worker->runtime;
-    worker->idle = true;
+    set_idle(worker, true);
     // seq_cst: before the look; see inject in sched.c
     uint32_t idle = atomic_fetch_add_explicit(&runtime->idle, 1, memory_order_seq_cst) + 1;
     bool left = (steps_back && idle < runtime->config.workers) ||
                 atomic_load_explicit(&runtime->injected, memory_order_seq_cst) == NULL;
     if (left && za_inbox_rest(&worker->inbox)) {
+        worker->look_ns = za_rescue_rest(worker);
         return ZA_TURN_IDLE;
     }
-    worker->idle = false;
+    set_idle(worker, false);
     atomic_fetch_sub_explicit(&runtime->idle, 1, memory_order_relaxed); // relaxed: a hint
     return ZA_TURN_MORE;
 }
@@ -269,39 +280,59 @@ static bool steps_back(za_worker_t *worker)
 }
 
 /** Looks at how long the messages of the last turn took, if nothing but that turn was in between. */
-static void look_brisk(za_worker_t *worker, uint64_t now_ns)
+static void look_brisk(za_worker_t *worker, uint64_t now_ns, bool was_idle)
 {
     enum { BRISK_NS = 1000 };
     // relaxed: the own counter
     uint64_t handled = atomic_load_explicit(&worker->tally.handled, memory_order_relaxed);
-    if (!worker->idle) {
+    if (!was_idle) {
         uint64_t messages = handled - worker->turn_handled;
         worker->brisk = now_ns - worker->now_ns <= messages * BRISK_NS;
     }
     worker->turn_handled = handled;
 }
 
-za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
+static void settle_timers(za_worker_t *worker)
 {
-    ZA_ASSERT(!worker->guest);
-    look_brisk(worker, now_ns);
-    set_now(worker, now_ns);
-    become_busy(worker);
-    if (worker->runtime->config.workers > 1 && za_spread_is_due(&worker->runtime->spread, now_ns)) {
-        spread(worker);
-    }
-    za_timers_fire(worker);
+    za_guard_enter(&worker->guard);
+    za_timers_settle(&worker->timers);
+    za_guard_leave(&worker->guard);
+}
+
+/** Runs actors until there are none, or the turn is over; answers how many. */
+static uint32_t run_actors(za_worker_t *worker, bool was_idle)
+{
     uint32_t runs = 0;
     for (; runs < ZA_TURN_RUNS_MAX; runs++) {
         za_cell_t *cell = za_pick(worker);
         if (cell == NULL) {
             break;
         }
+        if (__builtin_expect(was_idle, 0)) {
+            was_idle = false;
+            za_rescue_post(worker);
+        }
         za_cell_run(worker, cell);
     }
     atomic_store_explicit(&worker->running, NULL, memory_order_relaxed); // relaxed: see watchdog.h
+    return runs;
+}
+
+za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
+{
+    ZA_ASSERT(!worker->guest);
+    bool was_idle = atomic_load_explicit(&worker->idle, memory_order_relaxed); // relaxed: ours
+    look_brisk(worker, now_ns, was_idle);
+    set_now(worker, now_ns);
+    become_busy(worker);
+    if (worker->runtime->config.workers > 1 && za_spread_is_due(&worker->runtime->spread, now_ns)) {
+        spread(worker);
+    }
+    za_rescue(worker);
+    za_timers_fire(worker);
+    uint32_t runs = run_actors(worker, was_idle);
     za_flush_remote(worker);
-    za_timers_settle(&worker->timers);
+    settle_timers(worker);
     if (__builtin_expect(steps_back(worker), 0)) {
         za_pool_flush(&worker->pool);
         return become_idle(worker, true);
@@ -341,10 +372,16 @@ bool za_worker_await(za_worker_t *worker)
     return za_inbox_rest(&worker->inbox);
 }
 
-uint64_t za_worker_deadline_ns(const za_worker_t *worker)
+static uint64_t timer_deadline_ns(const za_worker_t *worker)
 {
     // relaxed: exact for the worker itself
     return atomic_load_explicit(&worker->timers.deadline_ns, memory_order_relaxed);
+}
+
+uint64_t za_worker_deadline_ns(const za_worker_t *worker)
+{
+    uint64_t timer_ns = timer_deadline_ns(worker);
+    return timer_ns < worker->look_ns ? timer_ns : worker->look_ns;
 }
 
 uint64_t za_worker_now_ms(const za_worker_t *worker)

@@ -236,7 +236,7 @@ typedef struct za_counters {
     uint64_t blobs_refused;       // at the bound of all blobs
     uint64_t pool_refused;        // allocations that found the pool at a bound
     uint64_t pool_bytes_unplaced; // of them: not on the memory node where they belong
-    uint64_t steals, parks, wakes;
+    uint64_t steals, rescues, parks, wakes;
     uint64_t slow_handlers; // over the watchdog's limit
 } za_counters_t;
 

@@ -98,8 +98,7 @@ static bool ring_steal(za_ring_t *ring, za_ring_t *victim)
 
 /* ---- waking ------------------------------------------------------------------------------- */
 
-/** Wakes one idle worker, unless one is on its way. */
-static void wake_one(za_worker_t *worker)
+void za_wake_one(za_worker_t *worker)
 {
     za_runtime_t *runtime = worker->runtime;
     uint32_t none = 0;
@@ -127,7 +126,7 @@ static void wake_for_backlog(za_worker_t *worker)
         return;
     }
     if (za_busy_count(runtime) < za_spread_allowed(&runtime->spread)) {
-        wake_one(worker);
+        za_wake_one(worker);
     } else {
         za_spread_want(&runtime->spread);
     }
@@ -152,7 +151,7 @@ static void inject(za_worker_t *worker, za_cell_t *cell)
     za_runtime_t *runtime = worker->runtime;
     leave_to_all(runtime, cell);
     if (atomic_load_explicit(&runtime->idle, memory_order_seq_cst) > 0) {
-        wake_one(worker);
+        za_wake_one(worker);
     }
 }
 
@@ -183,20 +182,26 @@ void za_schedule(za_worker_t *worker, za_cell_t *cell)
 {
     if (__builtin_expect(worker->guest || za_cell_is_placed(cell), 0)) {
         schedule_elsewhere(worker, cell);
-    } else if (worker->run_next == NULL) {
+        return;
+    }
+    za_guard_enter(&worker->guard);
+    if (worker->run_next == NULL) {
         worker->run_next = cell; // a conversation stays here, and wakes nobody
     } else {
         enqueue(worker, cell);
     }
+    za_guard_leave(&worker->guard);
 }
 
 void za_schedule_last(za_worker_t *worker, za_cell_t *cell)
 {
     if (__builtin_expect(worker->guest || za_cell_is_placed(cell), 0)) {
         schedule_elsewhere(worker, cell);
-    } else {
-        enqueue(worker, cell);
+        return;
     }
+    za_guard_enter(&worker->guard);
+    enqueue(worker, cell);
+    za_guard_leave(&worker->guard);
 }
 
 void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell)
@@ -205,10 +210,12 @@ void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell)
         schedule_elsewhere(worker, cell);
         return;
     }
+    za_guard_enter(&worker->guard);
     za_runs_push_first(&worker->fresh, cell);
     if (worker->fresh.count >= BACKLOG_RING) {
         wake_for_backlog(worker);
     }
+    za_guard_leave(&worker->guard);
 }
 
 void za_cell_wake(za_worker_t *worker, za_cell_t *cell)
@@ -274,7 +281,10 @@ static bool steal(za_worker_t *worker)
 {
     za_runtime_t *runtime = worker->runtime;
     uint32_t count = runtime->config.workers;
-    if (count == 1 || za_busy_count(runtime) > za_spread_allowed(&runtime->spread)) {
+    if (count == 1) {
+        return false;
+    }
+    if (za_busy_count(runtime) > za_spread_allowed(&runtime->spread)) {
         return false;
     }
     uint32_t start = (uint32_t)za_rng_below(&worker->rng, count);
@@ -286,6 +296,14 @@ static bool steal(za_worker_t *worker)
         }
     }
     return false;
+}
+
+bool za_steal_from(za_worker_t *worker, za_worker_t *victim)
+{
+    za_guard_enter(&worker->guard);
+    bool some = ring_steal(&worker->ring, &victim->ring);
+    za_guard_leave(&worker->guard);
+    return some;
 }
 
 static void refill(za_worker_t *worker)
@@ -309,7 +327,7 @@ static void refill(za_worker_t *worker)
     }
 }
 
-static za_cell_t *pick_own(za_worker_t *worker)
+static za_cell_t *pick_own(za_worker_t *worker, uint32_t runs)
 {
     if (worker->overflow.count > 0 || worker->fresh.count > 1) {
         refill(worker);
@@ -325,11 +343,11 @@ static za_cell_t *pick_own(za_worker_t *worker)
         enqueue(worker, cell);
     }
     worker->hops = 0;
-    if (worker->placed.count > 0 && worker->runs % 2 != 0) { // odd: FRESH_IN_ROW looks at even ones
+    if (worker->placed.count > 0 && runs % 2 != 0) { // odd: FRESH_IN_ROW looks at even ones
         return za_runs_pop(&worker->placed);
     }
     if (worker->fresh.count > 0 &&
-        (worker->runs % FRESH_IN_ROW != 0 || za_ring_count(&worker->ring) == 0)) {
+        (runs % FRESH_IN_ROW != 0 || za_ring_count(&worker->ring) == 0)) {
         return za_runs_pop(&worker->fresh);
     }
     cell = ring_pop(&worker->ring);
@@ -339,15 +357,15 @@ static za_cell_t *pick_own(za_worker_t *worker)
     return cell != NULL ? cell : za_runs_pop(&worker->placed);
 }
 
-za_cell_t *za_pick_any(za_worker_t *worker)
+za_cell_t *za_pick_any(za_worker_t *worker, uint32_t runs)
 {
-    if (++worker->runs % ZA_INJECT_EVERY == 0) {
+    if (runs % ZA_INJECT_EVERY == 0) {
         take_injected(worker);
     }
     za_inbox_take(worker);
-    za_cell_t *cell = pick_own(worker);
+    za_cell_t *cell = pick_own(worker, runs);
     if (cell == NULL && (take_injected(worker) || steal(worker))) {
-        cell = pick_own(worker);
+        cell = pick_own(worker, runs);
     }
     if (za_ring_count(&worker->ring) == 0) {
         worker->backlog = 0;
@@ -358,21 +376,32 @@ za_cell_t *za_pick_any(za_worker_t *worker)
     return cell;
 }
 
-void za_hand_over(za_worker_t *worker)
+za_cell_t *za_private_pop(za_worker_t *worker)
 {
-    za_runtime_t *runtime = worker->runtime;
     za_cell_t *cell = worker->run_next;
-    worker->run_next = NULL;
-    while (cell != NULL || (cell = ring_pop(&worker->ring)) != NULL ||
-           (cell = za_runs_pop(&worker->overflow)) != NULL ||
-           (cell = za_runs_pop(&worker->fresh)) != NULL) {
-        leave_to_all(runtime, cell);
-        cell = NULL;
+    if (cell != NULL) {
+        worker->run_next = NULL;
+        return cell;
     }
+    cell = za_runs_pop(&worker->overflow);
+    return cell != NULL ? cell : za_runs_pop(&worker->fresh);
 }
 
-bool za_has_runs(const za_worker_t *worker)
+void za_hand_over(za_worker_t *worker)
 {
-    return worker->run_next != NULL || worker->fresh.count > 0 || worker->overflow.count > 0 ||
-           worker->placed.count > 0 || za_ring_count(&worker->ring) > 0;
+    za_cell_t *cell;
+    za_guard_enter(&worker->guard);
+    while ((cell = ring_pop(&worker->ring)) != NULL || (cell = za_private_pop(worker)) != NULL) {
+        leave_to_all(worker->runtime, cell);
+    }
+    za_guard_leave(&worker->guard);
+}
+
+bool za_has_runs(za_worker_t *worker)
+{
+    za_guard_enter(&worker->guard);
+    bool some = worker->run_next != NULL || worker->fresh.count > 0 || worker->overflow.count > 0 ||
+                worker->placed.count > 0 || za_ring_count(&worker->ring) > 0;
+    za_guard_leave(&worker->guard);
+    return some;
 }

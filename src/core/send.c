@@ -534,6 +534,7 @@ static bool send_in_batch(za_ctx_t *ctx, za_ref_t to, const void *body)
     }
     // relaxed: the list is the handler's
     ctx->news = (za_message_t *)atomic_load_explicit(&message->block.next, memory_order_relaxed);
+    za_moved_begin(message);
     message->block.kind = ZA_KIND_USER;
     message->actor = to.actor;
     message->sender = (za_ref_t){ 0, ctx->id };

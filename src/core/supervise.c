@@ -405,7 +405,7 @@ static bool back_off(za_worker_t *worker, za_cell_t *cell)
     }
     resume->timer.period_ms = 0;
     resume->due_ns = worker->now_ns + delay_ms * UINT64_C(1000000);
-    if (za_timers_arm(&worker->timers, resume) != ZA_OK) {
+    if (za_worker_arm(worker, resume) != ZA_OK) {
         za_message_drop(worker, resume);
         return false;
     }

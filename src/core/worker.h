@@ -18,6 +18,7 @@
 #include "core/group.h"
 #include "core/moved.h"
 #include "core/placed.h"
+#include "core/rescue.h"
 #include "core/spread.h"
 #include "core/timers.h"
 
@@ -74,7 +75,7 @@ typedef struct za_ring {
 /** Counters of one worker: written by its thread, read by any. Same names as in za_counters_t. */
 typedef struct za_tally {
     _Atomic uint64_t handled, sent, spawned, stopped, failed, restarted;
-    _Atomic uint64_t rejected, late_replies, timeouts, steals, parks, wakes;
+    _Atomic uint64_t rejected, late_replies, timeouts, steals, rescues, parks, wakes;
     _Atomic uint64_t slow_handlers;
     _Atomic uint64_t blobs_refused;
     _Atomic uint64_t dead_by_reason[16];
@@ -84,17 +85,22 @@ struct za_worker {
     za_runtime_t *runtime;
     uint32_t index;
     bool guest;
-    bool idle;        // its last turn said ZA_TURN_IDLE
-    bool sent_remote; // since the last flush
-    bool brisk;       // its messages took less than a microsecond each, the last time it was looked
+    _Atomic bool idle; // its last turn said ZA_TURN_IDLE
+    bool watches;      // one of za_runtime_t.rescuers
+    bool sent_remote;  // since the last flush
+    bool brisk; // its messages took less than a microsecond each, the last time it was looked
     uint64_t now_ns;
     uint64_t turn_handled;   // before the last turn
     _Atomic uint64_t now_ms; // of the turn; guests read the newest of the workers
     uint64_t next_id;        // of asks, timers, watches
     uint64_t looks;          // at entries on the way to the one wanted: tests hold it to a bound
-    uint32_t runs;           // for ZA_INJECT_EVERY
+    uint64_t look_ns;        // idle: when to look around again
+    uint64_t watch_ns;       // when to look after the others again
+    uint32_t looks_left;     // such looks
+    _Atomic uint32_t runs;   // so far: for ZA_INJECT_EVERY, and for those that watch
     uint32_t hops;           // run-next in a row
     uint32_t backlog;        // picks in a row that left somebody waiting
+    za_guard_t guard;        // of the next three
     za_cell_t *run_next;
     za_runs_t fresh;                    // spawned, last in first out
     za_runs_t overflow;                 // what the ring had no room for
@@ -112,7 +118,8 @@ struct za_worker {
     _Alignas(64) za_tally_t tally;
     za_ring_t ring;
     za_inbox_t inbox;
-    _Atomic uint32_t ended; // 1: the actor of this dedicated worker did
+    _Atomic uint32_t ended;         // 1: the actor of this dedicated worker did
+    za_seen_t seen[ZA_WORKERS_MAX]; // of the others
 };
 
 /** What actors of one class are after they became another; see become.c. */
@@ -154,6 +161,8 @@ struct za_runtime {
     _Alignas(64) _Atomic uint32_t idle;         // workers whose last turn said so
     _Atomic uint32_t wake_pending;              // 1: somebody was woken and did not look yet
     _Alignas(64) za_behaviour_t behaviours[ZA_BEHAVIOURS_MAX];
+    _Atomic uint32_t rescuers; // idle workers that watch the others
+    bool can_rescue;           // there are the fences for it
     za_spread_t spread;
 };
 
@@ -316,7 +325,7 @@ void za_schedule(za_worker_t *worker, za_cell_t *cell);
 void za_schedule_last(za_worker_t *worker, za_cell_t *cell);
 /** As za_schedule, for one that was just spawned: it runs before older ones. */
 void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell);
-za_cell_t *za_pick_any(za_worker_t *worker);
+za_cell_t *za_pick_any(za_worker_t *worker, uint32_t runs);
 
 static inline uint32_t za_ring_count(const za_ring_t *ring)
 {
@@ -328,20 +337,31 @@ static inline uint32_t za_ring_count(const za_ring_t *ring)
 /** The next actor to run; NULL: none, not even stolen. */
 static inline za_cell_t *za_pick(za_worker_t *worker)
 {
+    uint32_t runs = atomic_load_explicit(&worker->runs, memory_order_relaxed) + 1; // relaxed: ours
+    // relaxed: those that watch look whether it changes
+    atomic_store_explicit(&worker->runs, runs, memory_order_relaxed);
+    za_guard_enter(&worker->guard);
     // A conversation and nobody else: the short way.
     za_cell_t *next = worker->run_next;
     uint32_t waiting = worker->fresh.count | worker->overflow.count | worker->placed.count;
-    if (next != NULL && waiting == 0 && (worker->runs + 1) % ZA_INJECT_EVERY != 0 &&
+    if (next != NULL && waiting == 0 && runs % ZA_INJECT_EVERY != 0 &&
         za_ring_count(&worker->ring) == 0) {
-        worker->runs++;
         worker->run_next = NULL;
         worker->backlog = 0;
-        return next;
+    } else {
+        next = za_pick_any(worker, runs);
     }
-    return za_pick_any(worker);
+    za_guard_leave(&worker->guard);
+    return next;
 }
 
-bool za_has_runs(const za_worker_t *worker);
+bool za_has_runs(za_worker_t *worker);
+/** Wakes one idle worker, unless one is on its way. */
+void za_wake_one(za_worker_t *worker);
+/** One from the private lists, oldest first; NULL: they are empty. Inside their guard. */
+za_cell_t *za_private_pop(za_worker_t *worker);
+/** Takes half of another worker's ring; true if something came. */
+bool za_steal_from(za_worker_t *worker, za_worker_t *victim);
 /** Workers in a turn, the caller's included. A guess. */
 uint32_t za_busy_count(const za_runtime_t *runtime);
 /** Leaves all that waits here to the other workers. */
@@ -500,8 +520,12 @@ void za_ask_failed(za_worker_t *worker, za_cell_t *cell, const za_message_t *sig
 void za_ask_unheard(za_worker_t *worker, za_cell_t *cell, const za_ask_record_t *ask,
                     za_Reason reason);
 void za_ask_timed_out(za_worker_t *worker, za_cell_t *cell, za_message_t *record);
+/** Arms a timer on this worker, as za_timers_arm. */
+za_err_t za_worker_arm(za_worker_t *worker, za_message_t *timer);
 /** Delivers what is due. */
 void za_timers_fire(za_worker_t *worker);
+/** Delivers what is due on another worker, which keeps away meanwhile. */
+void za_timers_fire_for(za_worker_t *worker, za_worker_t *other);
 
 /** Answers a watch: its block becomes the za_Down. Takes it. */
 void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason);
