@@ -354,3 +354,27 @@ Test(group, that_is_gone_leaves_no_trace)
               (unsigned long long)counters.pool_bytes);
     za_runtime_destroy(world.runtime);
 }
+
+// A reader that looked in vain too often takes the writers' lock, and gives it back in either case.
+Test(group, that_keeps_changing_is_read_under_the_lock)
+{
+    setup(1);
+    za_ref_t a = world_spawn(&world);
+    go(a, JOIN);
+    za_group_key_t key;
+    cr_assert(za_group_key("workers", &key) == ZA_OK, "a key");
+    za_group_view_t view = { .tries = 0 };
+    uint32_t looks = 0;
+    bool found = true;
+    for (; found && !view.held && looks < 100; looks++) { // as if each look had been in vain
+        found = za_group_look(world.runtime->groups, &key, &view);
+    }
+    cr_assert(found && view.held && looks < 100, "held after %u looks", (unsigned)looks);
+    cr_assert(za_ref_equal(za_group_member(&view, 0), a) && za_group_is_same(&view), "it is read");
+    go(a, LEAVE); // would wait for ever if the lock were still held
+    cr_assert(!za_group_look(world.runtime->groups, &key, &view), "nobody is left");
+    go(a, JOIN);
+    look(a);
+    cr_assert(seen_count == 1 && has_seen(a), "and it may change again");
+    za_runtime_destroy(world.runtime);
+}

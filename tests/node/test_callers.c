@@ -44,7 +44,7 @@ static const za_type_t t_Text_type = {
 
 /* ---- the actor asked ---------------------------------------------------------------------- */
 
-enum { ADD, SILENT, FAIL, STOP, KEEP, LET_GO, OTHER_TYPE, TEXT, BLOCK, FROM_HANDLER, COUNT };
+enum { ADD, SILENT, FAIL, STOP, KEEP, LET_GO, OTHER_TYPE, TEXT, BLOCK, FROM_HANDLER, STRAY, COUNT };
 
 typedef struct oracle {
     za_message_t *kept;
@@ -105,6 +105,10 @@ static za_verdict_t on_ask(za_ctx_t *ctx, oracle_t *self, const t_Ask *m)
         break;
     case FROM_HANDLER:
         ask_from_handler(m);
+        break;
+    case STRAY:
+        cr_assert(za_tell(ctx, za_sender(ctx), ZA_MSG(t_Answer, .n = 13)) == ZA_OK);
+        za_reply(ctx, ZA_MSG(t_Answer, .n = 14));
         break;
     case COUNT:
         za_reply(ctx, ZA_MSG(t_Answer, .n = self->count));
@@ -168,6 +172,14 @@ Test(callers, get_the_answer, .timeout = 60)
     start("2");
     cr_assert(ask(1000, LONG_MS) == ZA_OK && answer.n == 1001);
     cr_assert(ask(2000, LONG_MS) == ZA_OK && answer.n == 2001, "and again");
+    za_node_destroy(node);
+}
+
+// A message of the right type that answers nothing is no answer.
+Test(callers, take_nothing_else_for_the_answer, .timeout = 60)
+{
+    start("2");
+    cr_assert(ask(STRAY, LONG_MS) == ZA_OK && answer.n == 14, "%u", (unsigned)answer.n);
     za_node_destroy(node);
 }
 
