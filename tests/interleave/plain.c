@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    ARENA_BYTES = 1024 * 1024,
+    ARENA_BYTES = 16 * 1024 * 1024, // pages and shadows are taken as they are touched
     PAGES = ARENA_BYTES / ZC_PAGE_BYTES,
     ALIGNMENT = 64,
 };
@@ -78,14 +78,16 @@ void zc_arena_clear(void)
 {
     memset(arena, 0, state.used);
     memset(poison, 0, state.used);
+    memset(saved, 0, state.used_saved);
+    memset(saved_poison, 0, state.used_saved);
     state.used = 0;
     state.watched = 0;
 }
 
 void zc_arena_save(void)
 {
-    memcpy(saved, arena, sizeof arena);
-    memcpy(saved_poison, poison, sizeof poison);
+    memcpy(saved, arena, state.used);
+    memcpy(saved_poison, poison, state.used);
     memset(state.dirty, 0, sizeof state.dirty);
     state.dirty_count = 0;
     state.used_saved = state.used;
@@ -102,7 +104,7 @@ void zc_arena_restore(void)
     state.dirty_count = 0;
     state.used = state.used_saved;
     // Now and then: is it really as it was? A write that nobody instruments would stay unseen.
-    if (state.schedule % 4096 == 1 && memcmp(arena, saved, sizeof arena) != 0) {
+    if (state.schedule % 4096 == 1 && memcmp(arena, saved, state.used) != 0) {
         fprintf(stderr, "memory was written behind the checker's back\n");
         exit(2);
     }
