@@ -22,3 +22,4 @@ extern const zc_scenario_t zc_poller;
 extern const zc_scenario_t zc_command;
 extern const zc_scenario_t zc_reuse;
 extern const zc_scenario_t zc_slots;
+extern const zc_scenario_t zc_family;
