@@ -332,6 +332,31 @@ Test(strategy, a_child_that_is_stopped_meanwhile_does_not_stop_the_round)
     za_runtime_destroy(world.runtime);
 }
 
+// The token is with 1, which waits; 2 would be told next.
+Test(strategy, the_next_one_may_be_stopped_meanwhile)
+{
+    setup(ZA_ONE_FOR_ALL, 4, (za_spawn_opts_t){ .max_restarts = 3, .backoff_min_ms = 100 });
+    go(kids[1], FAIL);
+    world_go(&world, a, STOP_KID, kids[2]);
+    world_run(&world);
+    expect_story("X1 X3 X2 X0 S0");
+    world_advance(&world, 101);
+    expect_story("X1 X3 X2 X0 S0 S1 S3");
+    za_runtime_destroy(world.runtime);
+}
+
+Test(strategy, a_parent_may_go_back_to_one_for_one)
+{
+    setup(ZA_ONE_FOR_ALL, 2, restarted);
+    strategy = ZA_ONE_FOR_ONE;
+    kid_count = 0;
+    go(a, SPAWN); // none, and the strategy
+    kid_count = 2;
+    go(kids[1], FAIL);
+    expect_story("X1 S1");
+    za_runtime_destroy(world.runtime);
+}
+
 Test(strategy, counters_tell_what_happened)
 {
     setup(ZA_ONE_FOR_ALL, 3, (za_spawn_opts_t){ .max_restarts = 1 });
