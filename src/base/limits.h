@@ -44,6 +44,7 @@ enum {
     ZA_STASH_DEFAULT = 1000,     // messages of an actor: as many as a mailbox holds by default
     ZA_DROP_SLACK =
         2 * ZA_POOLS_MAX,  // beyond the bound of a drop-oldest mailbox: see mailbox_drop.h
+    ZA_CLASSES_MAX = 255,  // of actors, that are counted each by itself; a byte in the cell
     ZA_TURN_RUNS_MAX = 64, // per turn, so that the host gets to poll
 };
 

@@ -55,7 +55,7 @@ typedef struct za_cell {
     _Atomic(struct za_cell *) ended;  // stack of children that ended, until they are reaped
     _Atomic(const za_class_t *) class_;
     za_block_t *state;
-    _Atomic uint64_t handled;
+    _Atomic uint64_t handled; // the class's number in the low byte; see za_cell_handled
     _Atomic uint32_t restarts;
     uint8_t status;    // za_status_t
     uint8_t head_done; // za_head_t
@@ -131,6 +131,15 @@ struct za_extra {
 #define ZA_BOUND_PLACED UINT32_C(0x20000000) // it runs on za_extra_t.home alone
 #define ZA_BOUND_LOCKED UINT32_C(0x10000000) // somebody takes the head; see mailbox_drop.h
 #define ZA_BOUND_COUNT ((uint32_t)ZA_MAILBOX_BOUND_MAX) // the bound itself
+
+enum { ZA_HANDLED_SHIFT = 8 }; // za_cell_t.handled: see za_metrics_count
+
+/** Messages that the actor handled. Any thread. */
+static inline uint64_t za_cell_handled(const za_cell_t *cell)
+{
+    // relaxed: one writer at a time; others want a number
+    return atomic_load_explicit(&cell->handled, memory_order_relaxed) >> ZA_HANDLED_SHIFT;
+}
 
 enum { ZA_SLOT_MASK = (1 << ZA_ACTOR_SLOT_BITS) - 1 };
 

@@ -66,6 +66,9 @@ void za_runtime_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_m
     }
     message->ask = incoming->ask;
     message->deadline_ms = deadline_of(worker, incoming->budget_ms);
+    if (za_metrics_stamps(&worker->metrics)) {
+        za_metrics_stamp(worker, message);
+    }
 
     za_cell_t *cell = za_cell_find(runtime, incoming->actor);
     if (cell == NULL || za_cell_id(cell) != incoming->actor) {
@@ -92,7 +95,12 @@ za_err_t za_runtime_tell(za_worker_t *worker, const za_outgoing_t *message)
     if (is_stopping(worker->runtime)) {
         return ZA_ESTOPPING;
     }
-    return za_send_any(worker, message);
+    if (za_metrics_stamps(&worker->metrics)) {
+        worker->near_node = ZA_NEAR_NOBODY; // stamped on its way
+    }
+    za_err_t err = za_send_any(worker, message);
+    worker->near_node = 0;
+    return err;
 }
 
 za_err_t za_runtime_notify(za_worker_t *worker, uint64_t actor, const za_type_t *type,
@@ -278,7 +286,7 @@ void za_runtime_each_actor(za_runtime_t *runtime, uint64_t *cursor,
             .queued = za_mailbox_count(&cell->mailbox, bound),
             .mailbox_max = bound,
             .restarts = atomic_load_explicit(&cell->restarts, memory_order_relaxed),
-            .handled = atomic_load_explicit(&cell->handled, memory_order_relaxed),
+            .handled = za_cell_handled(cell),
         };
         if (!visit(&info, context)) {
             return;
@@ -290,7 +298,6 @@ static void add_tally(za_counters_t *out, const za_tally_t *tally)
 {
     // relaxed: one writer each; a sum of numbers that go on
 #define ADD(name) out->name += atomic_load_explicit(&tally->name, memory_order_relaxed)
-    ADD(handled);
     ADD(sent);
     ADD(spawned);
     ADD(stopped);
@@ -317,6 +324,7 @@ void za_runtime_counters(const za_runtime_t *runtime, za_counters_t *out)
     uint32_t cursor = 0;
     for (const za_worker_t *next; (next = za_worker_each(runtime, &cursor)) != NULL;) {
         add_tally(out, &next->tally);
+        out->handled += za_metrics_handled(next);
     }
     for (int i = 0; i < 16; i++) {
         out->dead_letters += out->dead_by_reason[i];

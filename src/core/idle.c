@@ -19,8 +19,7 @@ typedef struct idle {
 /** Messages of users that were handled, counted from anywhere: only to be compared. */
 static uint64_t count_users(const za_cell_t *cell)
 {
-    // relaxed: the owner's
-    return atomic_load_explicit(&cell->handled, memory_order_relaxed) - cell->extra->notices;
+    return za_cell_handled(cell) - cell->extra->notices;
 }
 
 /** Until the next tick, or the end of the period if that is earlier. */

@@ -42,13 +42,14 @@ typedef enum za_kind {
 
 /** za_block_t.flags of a message. */
 enum {
-    ZA_FLAG_RAW = 1,      // the body is encoded; `type_id` instead of `type`
-    ZA_FLAG_HELD = 2,     // za_keep: stays alive when it leaves the mailbox
-    ZA_FLAG_FAILED = 4,   // an ask in it fails, with the reason in `deadline_ms`
-    ZA_FLAG_REARM = 8,    // a za_every that was delivered
-    ZA_FLAG_REFUSED = 16, // meant for an actor that is gone
-    ZA_FLAG_ASIDE = 32,   // goes to the stash when it leaves the mailbox
-    ZA_FLAG_SHARES = 64,  // refers to memory that others use, too: blobs, or a frozen message
+    ZA_FLAG_RAW = 1,       // the body is encoded; `type_id` instead of `type`
+    ZA_FLAG_HELD = 2,      // za_keep: stays alive when it leaves the mailbox
+    ZA_FLAG_FAILED = 4,    // an ask in it fails, with the reason in `deadline_ms`
+    ZA_FLAG_REARM = 8,     // a za_every that was delivered
+    ZA_FLAG_REFUSED = 16,  // meant for an actor that is gone
+    ZA_FLAG_ASIDE = 32,    // goes to the stash when it leaves the mailbox
+    ZA_FLAG_STAMPED = 128, // a sample of latency: `sent_ns` instead of a deadline
+    ZA_FLAG_SHARES = 64,   // refers to memory that others use, too: blobs, or a frozen message
 };
 
 /** Where a timer is; it stands where a message has its sender. */
@@ -78,6 +79,7 @@ struct za_message {
     union {
         uint64_t deadline_ms; // 0: none
         uint64_t due_ns;      // timers
+        uint64_t sent_ns;     // ZA_FLAG_STAMPED
         uint64_t used;        // ZA_KIND_NEW: bytes of the body in use
     };
 };

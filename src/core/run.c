@@ -101,14 +101,6 @@ static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
     za_cell_fail(worker, cell);
 }
 
-static inline void count_handled(za_worker_t *worker, za_cell_t *cell, uint64_t count)
-{
-    ZA_TALLY_ADD(worker, handled, count);
-    // relaxed: one writer at a time; inspectors want a number
-    uint64_t handled = atomic_load_explicit(&cell->handled, memory_order_relaxed);
-    atomic_store_explicit(&cell->handled, handled + count, memory_order_relaxed);
-}
-
 /** Calls a handler; inlined where messages are handled. */
 static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
                           const za_type_t *type, const void *body, uint64_t tag)
@@ -137,7 +129,7 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     ctx->kept_copy = false;
     za_verdict_t verdict = handler->call(ctx, cell->state != NULL ? cell->state + 1 : NULL, body);
     za_batch_close(worker);
-    count_handled(worker, cell, 1);
+    za_metrics_count(&worker->metrics, cell, 1);
     if (__builtin_expect(ctx->news != NULL, 0)) {
         discard_news(worker);
     }
@@ -183,13 +175,27 @@ static __attribute__((noinline)) void handle_indirect(za_worker_t *worker, za_ce
     za_handle(worker, cell, message, shown->type, shown + 1, tag);
 }
 
+/** One with a time in it. False: it is too late to handle it. */
+static __attribute__((noinline)) bool look_at_time(za_worker_t *worker, const za_cell_t *cell,
+                                                   za_message_t *message)
+{
+    if (message->block.flags & ZA_FLAG_STAMPED) {
+        za_metrics_arrived(worker, cell, message);
+        return true;
+    }
+    if (message->deadline_ms > za_ms(worker)) {
+        return true;
+    }
+    lose(worker, message, za_Reason_REASON_TOO_LATE);
+    if (message->sender.node == 0) {
+        message->ask = 0; // the asker's own timer tells it: za_Timeout, not za_Down
+    }
+    return false;
+}
+
 static inline void handle_user(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
-    if (__builtin_expect(message->deadline_ms != 0, 0) && message->deadline_ms <= za_ms(worker)) {
-        lose(worker, message, za_Reason_REASON_TOO_LATE);
-        if (message->sender.node == 0) {
-            message->ask = 0; // the asker's own timer tells it: za_Timeout, not za_Down
-        }
+    if (__builtin_expect(message->deadline_ms != 0, 0) && !look_at_time(worker, cell, message)) {
         return;
     }
     if (__builtin_expect(message->block.flags & (ZA_FLAG_RAW | ZA_FLAG_SHARES), 0)) {
@@ -279,13 +285,12 @@ static void dispatch_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *
 /** A message of the runtime itself. */
 static void handle_signal(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
 {
-    // relaxed, both: the owner's
-    uint64_t before = atomic_load_explicit(&cell->handled, memory_order_relaxed);
+    uint64_t before = za_cell_handled(cell);
     worker->ctx.signal = true;
     dispatch_signal(worker, cell, message);
     worker->ctx.signal = false;
     if (cell->extra != NULL) {
-        cell->extra->notices += atomic_load_explicit(&cell->handled, memory_order_relaxed) - before;
+        cell->extra->notices += za_cell_handled(cell) - before;
     }
 }
 
@@ -530,7 +535,7 @@ static za_message_t *run_linked(za_worker_t *worker, za_cell_t *cell, za_message
         if (run->forget >= run->forget_max) {
             forget(cell, run);
         }
-        count_handled(worker, cell, run->handled);
+        za_metrics_count(&worker->metrics, cell, run->handled);
     }
     if (head != first) {
         za_mailbox_skip_to(&cell->mailbox, head);

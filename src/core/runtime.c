@@ -34,6 +34,8 @@ void za_worker_init(za_runtime_t *runtime, uint32_t index)
     worker->look_ns = UINT64_MAX;
     za_timers_init(&worker->timers, index);
     za_pool_init(&worker->pool, &runtime->pools, (uint8_t)index);
+    worker->metrics.samples =
+        worker->guest ? NULL : runtime->samples + (size_t)index * ZA_CLASS_NUMBERS;
 }
 
 za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out)
@@ -64,6 +66,12 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
     if (runtime->workers == NULL) {
         goto fail_workers;
     }
+    // Address space: a class takes pages when it has its first sample.
+    runtime->samples_bytes = config->workers * ZA_CLASS_NUMBERS * sizeof(za_samples_t);
+    runtime->samples = map_pages(runtime->samples_bytes);
+    if (runtime->samples == NULL) {
+        goto fail_samples;
+    }
     err = za_blobs_init(&runtime->blobs, config->blob_bytes_max, config->blob_map_bytes);
     if (err != ZA_OK) {
         goto fail_blobs;
@@ -86,6 +94,8 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
 fail_groups:
     za_blobs_deinit(&runtime->blobs);
 fail_blobs:
+    munmap(runtime->samples, runtime->samples_bytes);
+fail_samples:
     munmap(runtime->workers, runtime->workers_bytes);
 fail_workers:
     munmap(runtime->cells, runtime->cells_bytes);
@@ -130,6 +140,7 @@ void za_runtime_destroy(za_runtime_t *runtime)
         za_pool_deinit(&next->pool);
     }
     za_groups_destroy(runtime->groups);
+    munmap(runtime->samples, runtime->samples_bytes);
     munmap(runtime->workers, runtime->workers_bytes);
     munmap(runtime->cells, runtime->cells_bytes);
     munmap(runtime, sizeof *runtime);
@@ -261,8 +272,7 @@ static void spread(za_worker_t *worker)
     za_runtime_t *runtime = worker->runtime;
     uint64_t handled = 0;
     for (uint32_t i = 0; i < runtime->config.workers; i++) {
-        // relaxed: counters that go on
-        handled += atomic_load_explicit(&runtime->workers[i].tally.handled, memory_order_relaxed);
+        handled += za_metrics_handled(&runtime->workers[i]);
     }
     za_spread_decide(&runtime->spread, handled, worker->now_ns);
 }
@@ -283,8 +293,7 @@ static bool steps_back(za_worker_t *worker)
 static void look_brisk(za_worker_t *worker, uint64_t now_ns, bool was_idle)
 {
     enum { BRISK_NS = 1000 };
-    // relaxed: the own counter
-    uint64_t handled = atomic_load_explicit(&worker->tally.handled, memory_order_relaxed);
+    uint64_t handled = za_metrics_handled(worker);
     if (!was_idle) {
         uint64_t messages = handled - worker->turn_handled;
         worker->brisk = now_ns - worker->now_ns <= messages * BRISK_NS;
@@ -292,18 +301,18 @@ static void look_brisk(za_worker_t *worker, uint64_t now_ns, bool was_idle)
     worker->turn_handled = handled;
 }
 
-static void settle_timers(za_worker_t *worker)
+static void settle_turn(za_worker_t *worker, uint32_t runs)
 {
     za_guard_enter(&worker->guard);
     za_timers_settle(&worker->timers);
+    za_metrics_end_turn(worker, runs);
     za_guard_leave(&worker->guard);
 }
 
-/** Runs actors until there are none, or the turn is over; answers how many. */
-static uint32_t run_actors(za_worker_t *worker, bool was_idle)
+/** Runs actors up to run number `max` of the turn; answers how many there were then. */
+static uint32_t run_actors(za_worker_t *worker, uint32_t runs, uint32_t max, bool was_idle)
 {
-    uint32_t runs = 0;
-    for (; runs < ZA_TURN_RUNS_MAX; runs++) {
+    for (; runs < max; runs++) {
         za_cell_t *cell = za_pick(worker);
         if (cell == NULL) {
             break;
@@ -313,6 +322,31 @@ static uint32_t run_actors(za_worker_t *worker, bool was_idle)
             za_rescue_post(worker);
         }
         za_cell_run(worker, cell);
+    }
+    return runs;
+}
+
+/** Runs one actor and watches it. False: there is none. */
+static bool run_sample(za_worker_t *worker, bool was_idle)
+{
+    za_cell_t *cell = za_pick(worker);
+    if (cell == NULL) {
+        return false;
+    }
+    if (was_idle) {
+        za_rescue_post(worker);
+    }
+    za_metrics_run(worker, cell);
+    return true;
+}
+
+/** Runs actors until there are none, or the turn is over; answers how many. */
+static uint32_t run_turn(za_worker_t *worker, uint32_t sample, bool was_idle)
+{
+    uint32_t max = sample < ZA_TURN_RUNS_MAX ? sample : ZA_TURN_RUNS_MAX;
+    uint32_t runs = run_actors(worker, 0, max, was_idle);
+    if (runs == sample && runs < ZA_TURN_RUNS_MAX && run_sample(worker, was_idle && runs == 0)) {
+        runs = run_actors(worker, runs + 1, ZA_TURN_RUNS_MAX, false);
     }
     atomic_store_explicit(&worker->running, NULL, memory_order_relaxed); // relaxed: see watchdog.h
     return runs;
@@ -324,15 +358,16 @@ za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
     bool was_idle = atomic_load_explicit(&worker->idle, memory_order_relaxed); // relaxed: ours
     look_brisk(worker, now_ns, was_idle);
     set_now(worker, now_ns);
+    uint32_t sample = za_metrics_begin_turn(worker, was_idle);
     become_busy(worker);
     if (worker->runtime->config.workers > 1 && za_spread_is_due(&worker->runtime->spread, now_ns)) {
         spread(worker);
     }
     za_rescue(worker);
     za_timers_fire(worker);
-    uint32_t runs = run_actors(worker, was_idle);
+    uint32_t runs = run_turn(worker, sample, was_idle);
     za_flush_remote(worker);
-    settle_timers(worker);
+    settle_turn(worker, runs);
     if (__builtin_expect(steps_back(worker), 0)) {
         za_pool_flush(&worker->pool);
         return become_idle(worker, true);

@@ -14,6 +14,8 @@
 
 #include <zactor/actor.h>
 
+#include "base/histogram.h"
+
 #include "base/numa.h"
 
 typedef struct za_runtime za_runtime_t;
@@ -79,6 +81,8 @@ typedef struct za_host {
      * dedicated again from then on. NULL: there are no threads. On any error nothing was started.
      */
     za_err_t (*dedicate)(void *context, za_worker_t *worker, size_t stack_bytes);
+    /** The clock that za_worker_turn is told, for samples. NULL: time stands still in a turn. */
+    uint64_t (*clock_ns)(void);
 } za_host_t;
 
 typedef struct za_runtime_config {
@@ -146,6 +150,8 @@ bool za_worker_await(za_worker_t *worker);
 void za_worker_touch(za_worker_t *worker, uint64_t now_ns);
 /** When the next timer of this worker is due; UINT64_MAX if none. */
 uint64_t za_worker_deadline_ns(const za_worker_t *worker);
+/** Tells a worker between its turns that it rests from now on: the time until then was busy. */
+void za_worker_rest(za_worker_t *worker, uint64_t now_ns);
 uint64_t za_worker_now_ms(const za_worker_t *worker);
 uint32_t za_worker_index(const za_worker_t *worker);
 
@@ -241,3 +247,37 @@ typedef struct za_counters {
 } za_counters_t;
 
 void za_runtime_counters(const za_runtime_t *runtime, za_counters_t *out);
+
+/** What one worker did. Counts are exact; gauges are of the end of its last turn. */
+typedef struct za_worker_metrics {
+    uint64_t handled; // messages
+    uint64_t turns;
+    uint64_t busy_ns; // in turns and between those that follow at once
+    uint64_t steals, parks, wakes;
+    uint32_t runnable; // actors that wait for their run
+    uint32_t timers;   // armed
+} za_worker_metrics_t;
+
+/** False: there is no worker `index`; they are numbered from 0. Any thread. */
+bool za_runtime_worker_metrics(const za_runtime_t *runtime, uint32_t index,
+                               za_worker_metrics_t *out);
+
+/**
+ * What actors of one class did, on all workers. `handled` is exact; the histograms are of samples,
+ * one run in about 2,000 and more of long ones (core/metrics.h), and mergeable (base/histogram.h).
+ * An actor with a thread of its own is counted, and not sampled.
+ */
+typedef struct za_class_metrics {
+    const char *name;          // NULL: all classes that came after ZA_CLASSES_MAX others
+    uint64_t handled;          // messages
+    za_histogram_t latency_ns; // from send, or arrival at this node, to the start of the handler;
+                               // of messages without a deadline
+    za_histogram_t run_ns;     // of one run: up to ZA_RUN_MESSAGES_MAX messages
+    za_histogram_t queued; // messages in the mailbox when a run begins, that of the run included
+} za_class_metrics_t;
+
+/**
+ * Classes are numbered from 0 in the order of their first spawn. False: there are not so many, and
+ * so none above. `out` is 12 KiB. Any thread.
+ */
+bool za_runtime_class_metrics(const za_runtime_t *runtime, uint32_t index, za_class_metrics_t *out);

@@ -174,6 +174,9 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
     message->ask = out->ask;
     message->deadline_ms = out->deadline_ms;
     za_message_fill(message, out->type, out->body, bytes);
+    if (__builtin_expect(worker->near_node != 0, 0)) {
+        za_metrics_stamp(worker, message);
+    }
     push_admitted(worker, cell, message, admitted);
     return ZA_OK;
 }
@@ -293,7 +296,7 @@ static inline za_err_t batch_add(za_batch_t *batch, za_message_t *told)
 static inline bool is_usual(const za_worker_t *worker, za_ref_t to, const za_type_t *type,
                             size_t size)
 {
-    return to.node == 0 && type->extent == NULL && is_words(size) &&
+    return to.node == worker->near_node && type->extent == NULL && is_words(size) &&
            za_pool_has(&worker->pool, sizeof(za_message_t) + size);
 }
 

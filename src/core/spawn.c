@@ -300,7 +300,7 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
     bound |= cell->extra != NULL && cell->extra->home != 0 ? ZA_BOUND_PLACED : 0;
     atomic_store_explicit(&cell->bound, bound, memory_order_relaxed);
     atomic_store_explicit(&cell->class_, class_, memory_order_relaxed);
-    atomic_store_explicit(&cell->handled, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->handled, za_class_number(worker, class_), memory_order_relaxed);
     atomic_store_explicit(&cell->restarts, 0, memory_order_relaxed);
     atomic_store_explicit(&cell->asks_out, 0, memory_order_relaxed);
     atomic_store_explicit(&cell->attached, 0, memory_order_relaxed);

@@ -137,7 +137,9 @@ static za_err_t host_dedicate(void *context, za_worker_t *worker, size_t stack_b
 
 const za_host_t *za_threads_host(void)
 {
-    static const za_host_t host = { .wake = host_wake, .dedicate = host_dedicate };
+    static const za_host_t host = { .wake = host_wake,
+                                    .dedicate = host_dedicate,
+                                    .clock_ns = za_clock_ns };
     return &host;
 }
 
@@ -207,6 +209,7 @@ static void wait_in_poll(seat_t *seat, uint32_t epoch, uint32_t kicks)
     // seq_cst, all here: see the head of this file
     atomic_store_explicit(&threads->waiting, za_worker_index(seat->worker) + 1,
                           memory_order_seq_cst);
+    za_worker_rest(seat->worker, za_clock_ns());
     uint64_t timeout_ns = za_threads_time_left(seat->worker);
     if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) != epoch ||
         atomic_load_explicit(&threads->kicks, memory_order_seq_cst) != kicks) {
@@ -280,6 +283,7 @@ static void rest_parked(seat_t *seat, uint32_t epoch)
     atomic_fetch_or_explicit(&threads->parked, bit, memory_order_seq_cst);
     if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) == epoch) {
         ZA_TALLY(seat->worker, parks);
+        za_worker_rest(seat->worker, za_clock_ns());
         za_park_wait(&seat->park, za_threads_time_left(seat->worker));
     }
     atomic_fetch_and_explicit(&threads->parked, ~bit, memory_order_seq_cst);

@@ -15,6 +15,7 @@
 #include "core/ctx.h"
 #include "core/dedicated.h"
 #include "core/freeze.h"
+#include "core/metrics.h"
 #include "core/group.h"
 #include "core/moved.h"
 #include "core/placed.h"
@@ -74,7 +75,7 @@ typedef struct za_ring {
 
 /** Counters of one worker: written by its thread, read by any. Same names as in za_counters_t. */
 typedef struct za_tally {
-    _Atomic uint64_t handled, sent, spawned, stopped, failed, restarted;
+    _Atomic uint64_t sent, spawned, stopped, failed, restarted;
     _Atomic uint64_t rejected, late_replies, timeouts, steals, rescues, parks, wakes;
     _Atomic uint64_t slow_handlers;
     _Atomic uint64_t blobs_refused;
@@ -89,6 +90,7 @@ struct za_worker {
     bool watches;      // one of za_runtime_t.rescuers
     bool sent_remote;  // since the last flush
     bool brisk; // its messages took less than a microsecond each, the last time it was looked
+    uint64_t near_node; // of references that za_tell takes the short way for; see za_metrics_run
     uint64_t now_ns;
     uint64_t turn_handled;   // before the last turn
     _Atomic uint64_t now_ms; // of the turn; guests read the newest of the workers
@@ -120,6 +122,7 @@ struct za_worker {
     za_inbox_t inbox;
     _Atomic uint32_t ended;         // 1: the actor of this dedicated worker did
     za_seen_t seen[ZA_WORKERS_MAX]; // of the others
+    za_metrics_t metrics;
 };
 
 /** What actors of one class are after they became another; see become.c. */
@@ -164,6 +167,9 @@ struct za_runtime {
     _Atomic uint32_t rescuers; // idle workers that watch the others
     bool can_rescue;           // there are the fences for it
     za_spread_t spread;
+    za_classes_t classes;
+    za_samples_t *samples; // ZA_CLASS_NUMBERS of each worker
+    size_t samples_bytes;
 };
 
 /** Adds to a counter of the own worker. */
