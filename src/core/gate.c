@@ -95,11 +95,9 @@ za_err_t za_runtime_tell(za_worker_t *worker, const za_outgoing_t *message)
     if (is_stopping(worker->runtime)) {
         return ZA_ESTOPPING;
     }
-    if (za_metrics_stamps(&worker->metrics)) {
-        worker->near_node = ZA_NEAR_NOBODY; // stamped on its way
-    }
+    worker->stamps = za_metrics_stamps(&worker->metrics);
     za_err_t err = za_send_any(worker, message);
-    worker->near_node = 0;
+    worker->stamps = false;
     return err;
 }
 

@@ -113,6 +113,13 @@ void za_worker_rest(za_worker_t *worker, uint64_t now_ns)
 
 /* ---- samples ------------------------------------------------------------------------------ */
 
+/** The short way is open again. */
+static void unstamp(za_worker_t *worker)
+{
+    worker->stamps = false;
+    worker->near_slots = worker->runtime->slot_max;
+}
+
 void za_metrics_run(za_worker_t *worker, za_cell_t *cell)
 {
     za_metrics_t *metrics = &worker->metrics;
@@ -123,9 +130,10 @@ void za_metrics_run(za_worker_t *worker, za_cell_t *cell)
     za_histogram_record(&samples->queued, za_mailbox_count(&cell->mailbox, bound));
     metrics->sample_in += SAMPLE_EVERY;
     uint64_t start_ns = clock_ns(worker);
-    worker->near_node = ZA_NEAR_NOBODY;
+    worker->stamps = true;
+    worker->near_slots = 0;
     za_cell_run(worker, cell);
-    worker->near_node = 0;
+    unstamp(worker);
     za_histogram_record(&samples->run_ns, clock_ns(worker) - start_ns);
 }
 
@@ -135,7 +143,7 @@ void za_metrics_stamp(za_worker_t *worker, za_message_t *message)
     if (message->block.kind == ZA_KIND_USER && message->deadline_ms == 0 && now_ns != 0) {
         message->block.flags |= ZA_FLAG_STAMPED;
         message->sent_ns = now_ns;
-        worker->near_node = 0; // one of a run
+        unstamp(worker); // one of a run
     }
 }
 
@@ -155,20 +163,35 @@ void za_metrics_arrived(za_worker_t *worker, const za_cell_t *cell, za_message_t
 
 /* ---- looking in --------------------------------------------------------------------------- */
 
-bool za_runtime_class_metrics(const za_runtime_t *runtime, uint32_t index, za_class_metrics_t *out)
+/** The last number is that of those that came too late, and only then there are any. */
+static uint32_t number_of(uint32_t index)
+{
+    return index + 1 < ZA_CLASS_NUMBERS ? index + 1 : ZA_CLASS_OTHER;
+}
+
+const char *za_runtime_class_name(const za_runtime_t *runtime, uint32_t index)
 {
     if (index >= ZA_CLASS_NUMBERS) {
-        return false;
+        return NULL;
     }
-    // The last number is that of those that came too late, and only then there are any.
-    uint32_t number = index + 1 < ZA_CLASS_NUMBERS ? index + 1 : ZA_CLASS_OTHER;
+    uint32_t number = number_of(index);
+    if (number == ZA_CLASS_OTHER) {
+        return "(other)";
+    }
     const za_class_t *class_ = atomic_load_explicit(&runtime->classes.of[number],
                                                     memory_order_acquire); // pairs: class-number
-    if (class_ == NULL && number != ZA_CLASS_OTHER) {
+    return class_ == NULL ? NULL : class_->name;
+}
+
+bool za_runtime_class_metrics(const za_runtime_t *runtime, uint32_t index, za_class_metrics_t *out)
+{
+    const char *name = za_runtime_class_name(runtime, index);
+    if (name == NULL) {
         return false;
     }
+    uint32_t number = number_of(index);
     memset(out, 0, sizeof *out);
-    out->name = class_ != NULL ? class_->name : NULL;
+    out->name = name;
     uint32_t cursor = 0;
     for (const za_worker_t *next; (next = za_worker_each(runtime, &cursor)) != NULL;) {
         const za_metrics_t *metrics = &next->metrics;

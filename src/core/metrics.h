@@ -35,9 +35,6 @@ typedef struct za_classes {
     _Atomic(const za_class_t *) of[ZA_CLASS_NUMBERS];
 } za_classes_t;
 
-/** A node that is never here: za_tell takes the long way, where messages are stamped. */
-#define ZA_NEAR_NOBODY UINT64_MAX
-
 typedef struct za_metrics {
     za_samples_t *samples;    // by class; NULL: a guest
     const za_class_t *class_; // spawned last, and its number

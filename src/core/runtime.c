@@ -29,6 +29,8 @@ void za_worker_init(za_runtime_t *runtime, uint32_t index)
     worker->index = index;
     worker->guest = index >= runtime->config.workers;
     worker->ctx.worker = worker;
+    worker->near_slots = runtime->slot_max;
+    worker->near_cells = runtime->cells;
     worker->next_id = runtime->config.seed & 0xffff; // two runtimes do not share their ids
     za_rng_init(&worker->rng, runtime->config.seed + za_mix64(index + 1));
     worker->look_ns = UINT64_MAX;

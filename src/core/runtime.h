@@ -254,8 +254,8 @@ typedef struct za_worker_metrics {
     uint64_t turns;
     uint64_t busy_ns; // in turns and between those that follow at once
     uint64_t steals, parks, wakes;
-    uint32_t runnable; // actors that wait for their run
-    uint32_t timers;   // armed
+    uint64_t runnable; // actors that wait for their run
+    uint64_t timers;   // armed
 } za_worker_metrics_t;
 
 /** False: there is no worker `index`; they are numbered from 0. Any thread. */
@@ -268,7 +268,7 @@ bool za_runtime_worker_metrics(const za_runtime_t *runtime, uint32_t index,
  * An actor with a thread of its own is counted, and not sampled.
  */
 typedef struct za_class_metrics {
-    const char *name;          // NULL: all classes that came after ZA_CLASSES_MAX others
+    const char *name;          // as za_runtime_class_name
     uint64_t handled;          // messages
     za_histogram_t latency_ns; // from send, or arrival at this node, to the start of the handler;
                                // of messages without a deadline
@@ -281,3 +281,5 @@ typedef struct za_class_metrics {
  * so none above. `out` is 12 KiB. Any thread.
  */
 bool za_runtime_class_metrics(const za_runtime_t *runtime, uint32_t index, za_class_metrics_t *out);
+/** The name alone; "(other)" of all classes that came after ZA_CLASSES_MAX others; NULL: none. */
+const char *za_runtime_class_name(const za_runtime_t *runtime, uint32_t index);

@@ -174,7 +174,7 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
     message->ask = out->ask;
     message->deadline_ms = out->deadline_ms;
     za_message_fill(message, out->type, out->body, bytes);
-    if (__builtin_expect(worker->near_node != 0, 0)) {
+    if (__builtin_expect(worker->stamps, 0)) {
         za_metrics_stamp(worker, message);
     }
     push_admitted(worker, cell, message, admitted);
@@ -296,8 +296,19 @@ static inline za_err_t batch_add(za_batch_t *batch, za_message_t *told)
 static inline bool is_usual(const za_worker_t *worker, za_ref_t to, const za_type_t *type,
                             size_t size)
 {
-    return to.node == worker->near_node && type->extent == NULL && is_words(size) &&
+    return to.node == 0 && type->extent == NULL && is_words(size) &&
            za_pool_has(&worker->pool, sizeof(za_message_t) + size);
+}
+
+/** As find_live. NULL also while a run is watched: what it sends goes the long way, to be stamped. */
+static inline za_cell_t *find_near(const za_worker_t *worker, uint64_t id)
+{
+    uint32_t slot = za_id_slot(id);
+    if (slot == 0 || slot >= worker->near_slots) {
+        return NULL;
+    }
+    za_cell_t *cell = &worker->near_cells[slot];
+    return za_cell_id(cell) == id ? cell : NULL;
 }
 
 /** Pushes one usual message. */
@@ -305,7 +316,7 @@ static inline za_err_t tell_single(za_ctx_t *ctx, za_ref_t to, const za_type_t *
                                    const void *message, size_t size)
 {
     za_worker_t *worker = ctx->worker;
-    za_cell_t *cell = find_live(worker->runtime, to.actor);
+    za_cell_t *cell = find_near(worker, to.actor);
     if (__builtin_expect(cell == NULL || !za_mailbox_admit(&cell->mailbox), 0)) {
         return tell_slowly(ctx, to, type, message);
     }

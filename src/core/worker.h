@@ -90,7 +90,6 @@ struct za_worker {
     bool watches;      // one of za_runtime_t.rescuers
     bool sent_remote;  // since the last flush
     bool brisk; // its messages took less than a microsecond each, the last time it was looked
-    uint64_t near_node; // of references that za_tell takes the short way for; see za_metrics_run
     uint64_t now_ns;
     uint64_t turn_handled;   // before the last turn
     _Atomic uint64_t now_ms; // of the turn; guests read the newest of the workers
@@ -122,6 +121,9 @@ struct za_worker {
     za_inbox_t inbox;
     _Atomic uint32_t ended;         // 1: the actor of this dedicated worker did
     za_seen_t seen[ZA_WORKERS_MAX]; // of the others
+    bool stamps;                    // the next message sent may be a sample; see za_metrics_stamp
+    uint32_t near_slots;            // of near_cells; 0 while a run is watched: see za_metrics_run
+    za_cell_t *near_cells;          // the runtime's
     za_metrics_t metrics;
 };
 

@@ -10,17 +10,20 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "node/metrics.h"
 #include "zactor/admin.pb.h"
 
 static_assert(ZA_NODE_NAME_BYTES_MAX < sizeof(((za_AdminMember *)0)->node), "names fit");
 static_assert(ZA_NAME_BYTES_MAX < sizeof(((za_AdminName *)0)->name), "names fit");
 static_assert(za_AdminReply_size <= ZA_ADMIN_REPLY_BYTES_MAX, "a page of everything fits a reply");
+static_assert(ZA_METRICS_PAGE_BYTES == sizeof(((za_AdminReply *)0)->metrics), "a page fits");
 static_assert(za_AdminRequest_size <= ZA_ADMIN_REQUEST_BYTES_MAX, "a request fits its buffer");
 
 struct za_admin {
     za_admin_view_t view;
     za_AdminRequest request;
     za_AdminReply reply; // 60 KiB with its bounded lists: too large for a stack
+    za_metrics_room_t room;
 };
 
 /** One list being filled: visitors get it as their context. */
@@ -241,6 +244,13 @@ static void serve_status(za_admin_t *admin)
     view->each_counter(view->context, add_counter, status);
 }
 
+static void serve_metrics(za_admin_t *admin)
+{
+    uint64_t cursor = admin->request.verb.metrics.cursor;
+    admin->reply.more = za_metrics_page(&admin->view, &admin->room, &cursor, admin->reply.metrics);
+    admin->reply.next_cursor = admin->reply.more ? cursor : 0;
+}
+
 /** Looks a member up by name or uid; of several with one name the newest that is not gone. */
 typedef struct search {
     const char *wanted;
@@ -343,6 +353,7 @@ static const verb_t verbs[] = {
     { za_AdminRequest_names_tag, READ, serve_names },
     { za_AdminRequest_actors_tag, READ, serve_actors },
     { za_AdminRequest_ping_tag, READ, serve_ping },
+    { za_AdminRequest_metrics_tag, READ, serve_metrics },
     { za_AdminRequest_leave_tag, ZA_ROLE_ADMIN, serve_leave },
     { za_AdminRequest_down_tag, ZA_ROLE_ADMIN, serve_down },
 #undef READ

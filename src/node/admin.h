@@ -50,6 +50,10 @@ typedef struct za_admin_view {
     void (*each_counter)(void *context,
                          bool (*visit)(const char *name, uint64_t value, void *visitor),
                          void *visitor);
+    /** As za_runtime_worker_metrics, za_runtime_class_name and za_runtime_class_metrics. */
+    bool (*worker)(void *context, uint32_t index, za_worker_metrics_t *out);
+    const char *(*class_name)(void *context, uint32_t index);
+    bool (*class_metrics)(void *context, uint32_t index, za_class_metrics_t *out);
     /** Begins to leave; the answer does not wait for it. */
     za_err_t (*leave)(void *context);
     /** Declares the member down. */

@@ -123,6 +123,24 @@ static void view_each_counter(void *context,
     }
 }
 
+static bool view_worker(void *context, uint32_t index, za_worker_metrics_t *out)
+{
+    const za_node_t *node = context;
+    return za_runtime_worker_metrics(node->runtime, index, out);
+}
+
+static const char *view_class_name(void *context, uint32_t index)
+{
+    const za_node_t *node = context;
+    return za_runtime_class_name(node->runtime, index);
+}
+
+static bool view_class_metrics(void *context, uint32_t index, za_class_metrics_t *out)
+{
+    const za_node_t *node = context;
+    return za_runtime_class_metrics(node->runtime, index, out);
+}
+
 static za_err_t view_leave(void *context)
 {
     za_node_t *node = context;
@@ -169,6 +187,9 @@ za_err_t za_node_create_admin(za_node_t *node)
         .each_name = view_each_name,
         .each_actor = view_each_actor,
         .each_counter = view_each_counter,
+        .worker = view_worker,
+        .class_name = view_class_name,
+        .class_metrics = view_class_metrics,
         .leave = view_leave,
         .down = view_down,
     };

@@ -89,6 +89,26 @@ static void each_counter(void *context, bool (*visit)(const char *, uint64_t, vo
     ZA_IGNORE(!visit("messages_in", 42, visitor));
 }
 
+static bool worker(void *context, uint32_t index, za_worker_metrics_t *out)
+{
+    (void)context;
+    *out = (za_worker_metrics_t){ .handled = index };
+    return index < 64;
+}
+
+static const char *class_name(void *context, uint32_t index)
+{
+    (void)context;
+    return index == 0 ? "worker" : NULL;
+}
+
+static bool class_metrics(void *context, uint32_t index, za_class_metrics_t *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->name = class_name(context, index);
+    return out->name != NULL;
+}
+
 static za_err_t leave(void *context)
 {
     ((world_t *)context)->leaves++;
@@ -104,8 +124,18 @@ static za_err_t down(void *context, const char *node)
 static void setup(void)
 {
     world = (world_t){ .members = MEMBERS, .names = NAMES, .actors = ACTORS };
-    za_admin_view_t view = { &world,     now_ms,       status, each_member, each_name,
-                             each_actor, each_counter, leave,  down };
+    za_admin_view_t view = { .context = &world,
+                             .now_ms = now_ms,
+                             .status = status,
+                             .each_member = each_member,
+                             .each_name = each_name,
+                             .each_actor = each_actor,
+                             .each_counter = each_counter,
+                             .worker = worker,
+                             .class_name = class_name,
+                             .class_metrics = class_metrics,
+                             .leave = leave,
+                             .down = down };
     cr_assert(za_admin_create(&view, &admin) == ZA_OK);
 }
 
@@ -165,6 +195,24 @@ Test(admin, a_limit_makes_smaller_pages)
     serve(ZA_ROLE_CLIENT, &request);
     cr_expect(reply.members_count == 3 && reply.more);
     cr_expect(reply.members[0].since_ms == 6000);
+}
+
+Test(admin, metrics_come_in_pages)
+{
+    za_AdminRequest request = { .which_verb = za_AdminRequest_metrics_tag };
+    static char text[128 * 1024];
+    int pages = 0;
+    do {
+        serve(ZA_ROLE_CLIENT, &request);
+        cr_assert(reply.error == ZA_OK && reply.metrics[0] != '\0');
+        strncat(text, reply.metrics, sizeof(text) - strlen(text) - 1);
+        request.verb.metrics.cursor = reply.next_cursor;
+        pages++;
+    } while (reply.more);
+    cr_expect(pages > 1, "%d", pages);
+    cr_expect(strstr(text, "\nzactor_messages_in_total 42\n") != NULL, "a counter");
+    cr_expect(strstr(text, "\nzactor_worker_handled_total{worker=\"63\"} 63\n") != NULL);
+    cr_expect(strstr(text, "\nzactor_class_queued_messages_count{class=\"worker\"} 0\n") != NULL);
 }
 
 Test(admin, names_of_a_prefix_with_their_nodes)

@@ -112,6 +112,10 @@ ctl alpha ping nobody >/dev/null 2>&1
 [ $? -eq 1 ] || fail "ping of an unknown node is a no"
 ctl alpha names -o json | grep -q '"names"' || fail "names"
 ctl alpha actors -o json | grep -q '"actors"' || fail "actors"
+ctl alpha metrics >"$work/metrics" || fail "metrics"
+grep -q "^zactor_class_latency_seconds_bucket{class=\".*,le=\"+Inf\"} [0-9]" "$work/metrics" ||
+    fail "a histogram of a class: $(head -c 300 "$work/metrics")"
+ctl alpha metrics -o json | grep -q '"metric": *"zactor_uptime_seconds"' || fail "metrics as JSON"
 
 # Over TLS: anyone of the cluster may look, only an administrator may act.
 [ "$(ctl_tls viewer members -o name | wc -l)" -eq 3 ] || fail "members over TLS"

@@ -21,6 +21,7 @@ static const verb_t verbs[] = {
     { "status", verb_status, "", "one node's health; exit 1 if a member is missing" },
     { "names", verb_names, "[PREFIX]", "registered names" },
     { "actors", verb_actors, "", "actors of one node" },
+    { "metrics", verb_metrics, "", "what one node counts, as Prometheus reads it" },
     { "ping", verb_ping, "[NODE]", "whether a node answers, and how fast" },
     { "leave", verb_leave, "", "let the node drain and leave the cluster" },
     { "down", verb_down, "NODE", "declare a node down that does not come back" },

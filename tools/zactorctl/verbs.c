@@ -423,6 +423,61 @@ status_t verb_actors(const options_t *options, int argc, char **argv)
     return STATUS_OK;
 }
 
+/* ---- metrics ------------------------------------------------------------------------------- */
+
+static const column_t metric_columns[] = { { "METRIC", "metric", false, NULL },
+                                           { "LABELS", "labels", false, NULL },
+                                           { "VALUE", "value", false, NULL },
+                                           { NULL, NULL, false, NULL } };
+
+/** The samples of a page: lines `name{labels} value` or `name value`; the others are comments. */
+static void take_samples(char *page, json_t *rows)
+{
+    for (char *line = strtok(page, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        char *value = strrchr(line, ' ');
+        if (line[0] == '#' || value == NULL) {
+            continue;
+        }
+        *value++ = '\0';
+        size_t name = strcspn(line, "{");
+        size_t labels = strlen(line + name);
+        json_array_append_new(rows, json_pack("{s:s%,s:s%,s:s}", "metric", line, name, "labels",
+                                              labels > 0 ? line + name + 1 : "",
+                                              labels > 0 ? labels - 2 : 0, "value", value));
+    }
+}
+
+static void take_metrics(call_t *call, json_t *rows)
+{
+    take_samples(call->reply.metrics, rows);
+    call->request.verb.metrics.cursor = call->reply.next_cursor;
+}
+
+static void print_metrics(call_t *call, json_t *rows)
+{
+    (void)rows;
+    fputs(call->reply.metrics, stdout);
+    call->request.verb.metrics.cursor = call->reply.next_cursor;
+}
+
+status_t verb_metrics(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 0, 0, "");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    bool as_text = options->form == FORM_TABLE || options->form == FORM_WIDE;
+    json_t *rows = json_array();
+    status = ask_list(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_metrics_tag },
+                      rows, as_text ? print_metrics : take_metrics);
+    if (status == STATUS_OK && !as_text) {
+        print_rows(options, "metrics", metric_columns, rows);
+        return STATUS_OK;
+    }
+    json_decref(rows);
+    return status;
+}
+
 /* ---- leave, down, ping --------------------------------------------------------------------- */
 
 static const column_t done_columns[] = { { "node", "node", false, NULL },
