@@ -312,24 +312,20 @@ static void settle_turn(za_worker_t *worker, uint32_t runs)
 }
 
 /** Runs actors up to run number `max` of the turn; answers how many there were then. */
-static uint32_t run_actors(za_worker_t *worker, uint32_t runs, uint32_t max, bool was_idle)
+static uint32_t run_actors(za_worker_t *worker, uint32_t runs, uint32_t max)
 {
     for (; runs < max; runs++) {
         za_cell_t *cell = za_pick(worker);
         if (cell == NULL) {
             break;
         }
-        if (__builtin_expect(was_idle, 0)) {
-            was_idle = false;
-            za_rescue_post(worker);
-        }
         za_cell_run(worker, cell);
     }
     return runs;
 }
 
-/** Runs one actor and watches it. False: there is none. */
-static bool run_sample(za_worker_t *worker, bool was_idle)
+/** Runs one actor. False: there is none. */
+static bool run_one(za_worker_t *worker, bool was_idle, bool is_sample)
 {
     za_cell_t *cell = za_pick(worker);
     if (cell == NULL) {
@@ -338,17 +334,27 @@ static bool run_sample(za_worker_t *worker, bool was_idle)
     if (was_idle) {
         za_rescue_post(worker);
     }
-    za_metrics_run(worker, cell);
+    if (is_sample) {
+        za_metrics_run(worker, cell);
+    } else {
+        za_cell_run(worker, cell);
+    }
     return true;
 }
 
 /** Runs actors until there are none, or the turn is over; answers how many. */
 static uint32_t run_turn(za_worker_t *worker, uint32_t sample, bool was_idle)
 {
-    uint32_t max = sample < ZA_TURN_RUNS_MAX ? sample : ZA_TURN_RUNS_MAX;
-    uint32_t runs = run_actors(worker, 0, max, was_idle);
-    if (runs == sample && runs < ZA_TURN_RUNS_MAX && run_sample(worker, was_idle && runs == 0)) {
-        runs = run_actors(worker, runs + 1, ZA_TURN_RUNS_MAX, false);
+    uint32_t runs = 0;
+    if (was_idle && run_one(worker, true, sample == 0)) {
+        runs = 1;
+        sample = sample == 0 ? UINT32_MAX : sample; // it was that
+    }
+    if (runs == 1 || !was_idle) {
+        runs = run_actors(worker, runs, sample < ZA_TURN_RUNS_MAX ? sample : ZA_TURN_RUNS_MAX);
+        if (runs == sample && runs < ZA_TURN_RUNS_MAX && run_one(worker, false, true)) {
+            runs = run_actors(worker, runs + 1, ZA_TURN_RUNS_MAX);
+        }
     }
     atomic_store_explicit(&worker->running, NULL, memory_order_relaxed); // relaxed: see watchdog.h
     return runs;
