@@ -119,6 +119,8 @@ typedef struct zc_cas {
 /** True: exchanged. `*seen` is what it found. */
 bool zc_compare_exchange(void *address, const zc_cas_t *cas, uint64_t *seen, const void *pc);
 void zc_fence(zc_order_t order, const void *pc);
+/** A sequentially consistent fence in every thread: what membarrier(2) does. */
+void zc_fence_all(const void *pc);
 
 /* ---- plain.c: the arena, races, freed memory ---------------------------------------------- */
 

@@ -473,3 +473,22 @@ void zc_fence(zc_order_t order, const void *pc)
     }
     zc_trace(pc, "fence %s", order_names[order]);
 }
+
+void zc_fence_all(const void *pc)
+{
+    if (!zc_is_running()) {
+        return;
+    }
+    zc_point(true, false, NULL);
+    zc_trace(pc, "fence in all threads");
+    for (unsigned round = 0; round < 2; round++) { // each sees what any has seen
+        for (unsigned i = 0; i < ZC_THREADS_MAX; i++) {
+            zc_sync_t *now = &memory.threads[i].now;
+            for (unsigned place = 0; place < ZC_PLACES_MAX; place++) {
+                uint16_t *seen = &memory.fences.view[place];
+                *seen = *seen > now->view[place] ? *seen : now->view[place];
+                now->view[place] = *seen;
+            }
+        }
+    }
+}

@@ -93,18 +93,26 @@ _Noreturn void __wrap_za_assert_failed(const char *expression, const char *file,
     zc_fail("assertion failed: %s (%s:%d)", expression, file, line);
 }
 
-/** The futex of core/park_linux.c. A wait without timeout: one that ends by time hides a lost wake. */
+/**
+ * The futex of core/park_linux.c. A wait without timeout: one that ends by time hides a lost wake.
+ * The barrier of core/fence_linux.c: on all threads at once, wherever they are.
+ */
 long __wrap_syscall(long number, ...)
 {
     va_list args;
     va_start(args, number);
+    if (number == SYS_membarrier) {
+        va_end(args);
+        zc_fence_all(PC);
+        return 0;
+    }
+    if (number != SYS_futex) {
+        zc_fail("system call %ld", number);
+    }
     uint32_t *word = va_arg(args, uint32_t *);
     int operation = va_arg(args, int);
     uint32_t value = va_arg(args, uint32_t);
     va_end(args);
-    if (number != SYS_futex) {
-        zc_fail("system call %ld", number);
-    }
     zc_point(true, false, word);
     if (operation == FUTEX_WAKE_PRIVATE) {
         unsigned count = zc_unblock(word, value);
