@@ -29,21 +29,24 @@ static bool take_lists(za_worker_t *worker, za_worker_t *victim)
     return some;
 }
 
+/** One rescue at a time: two workers that take from each other would wait for each other. */
 static bool rescue_from(za_worker_t *worker, za_worker_t *victim)
 {
-    uint32_t nobody = 0;
+    za_runtime_t *runtime = worker->runtime;
     // acquire: what another rescuer left there
-    if (!atomic_compare_exchange_strong_explicit(&victim->guard.rescuer, &nobody, worker->index + 1,
-                                                 memory_order_acquire, // pairs: rescue
-                                                 memory_order_relaxed)) {
+    if (atomic_exchange_explicit(&runtime->rescuing, 1, memory_order_acquire) !=
+        0) { // pairs: rescuing
         return false;
     }
+    // relaxed: za_fence_heavy
+    atomic_store_explicit(&victim->guard.rescuer, worker->index + 1, memory_order_relaxed);
     za_fence_heavy();
     // acquire: the lists as the owner left them
     bool away =
         atomic_load_explicit(&victim->guard.touching, memory_order_acquire) == 0; // pairs: guard
     bool some = away && take_lists(worker, victim);
     atomic_store_explicit(&victim->guard.rescuer, 0, memory_order_release); // pairs: rescue
+    atomic_store_explicit(&runtime->rescuing, 0, memory_order_release);     // pairs: rescuing
     return some;
 }
 

@@ -65,7 +65,7 @@ static za_cell_t *ring_pop(za_ring_t *ring)
     }
 }
 
-/** Moves half of `victim` to the end of `ring`; true if something came. */
+/** Moves half of `victim`, or what there is room for, to the end of `ring`; true if something came. */
 static bool ring_steal(za_ring_t *ring, za_ring_t *victim)
 {
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);   // relaxed: ours
@@ -76,7 +76,12 @@ static bool ring_steal(za_ring_t *ring, za_ring_t *victim)
             atomic_load_explicit(&victim->tail, memory_order_acquire); // pairs: ring-tail
         uint32_t count = end - head;
         count = count - count / 2;
-        if (count == 0 || count > STEAL_MAX) { // the latter: head is old, tail new
+        if (count > STEAL_MAX) { // head is old, tail new
+            return false;
+        }
+        uint32_t room = ZA_RING_RUNS - za_ring_count(ring); // grows at most: others only take
+        count = count < room ? count : room;
+        if (count == 0) {
             return false;
         }
         for (uint32_t i = 0; i < count; i++) {

@@ -167,6 +167,7 @@ struct za_runtime {
     _Atomic uint32_t wake_pending;              // 1: somebody was woken and did not look yet
     _Alignas(64) za_behaviour_t behaviours[ZA_BEHAVIOURS_MAX];
     _Atomic uint32_t rescuers; // idle workers that watch the others
+    _Atomic uint32_t rescuing; // 1: one of them is at it
     bool can_rescue;           // there are the fences for it
     za_spread_t spread;
     za_classes_t classes;

@@ -118,3 +118,18 @@ Test(rescue, an_idle_worker_watches_while_another_is_busy_and_rests_then)
     cr_assert(za_worker_deadline_ns(other) == UINT64_MAX, "and rests, as nobody is busy any more");
     finish(0);
 }
+
+Test(rescue, finds_room_beside_what_the_rescuer_has_itself)
+{
+    enum { MANY = 2 * ZA_RING_RUNS };
+    setup(400);
+    for (uint64_t i = 0; i < MANY; i++) { // each told once, by nobody: they wait for worker 1
+        za_ref_t other = world_spawn(&world);
+        cr_assert(world_tell(&world, other, ZA_MSG(t_Num, .n = i)) == ZA_OK, "told");
+    }
+    za_worker_t *rescuer = za_runtime_worker(world.runtime, 1);
+    ZA_IGNORE(za_worker_turn(rescuer, world.now_ns)); // takes them all, runs a few
+    world_go(&world, slow, 2, ZA_REF_NONE);
+    ZA_IGNORE(za_worker_turn(za_runtime_worker(world.runtime, 0), world.now_ns));
+    finish(MANY + 2);
+}
