@@ -130,6 +130,7 @@ struct za_extra {
 #define ZA_BOUND_DROPS_OLDEST UINT32_C(0x40000000)
 #define ZA_BOUND_PLACED UINT32_C(0x20000000) // it runs on za_extra_t.home alone
 #define ZA_BOUND_LOCKED UINT32_C(0x10000000) // somebody takes the head; see mailbox_drop.h
+#define ZA_BOUND_MISSED UINT32_C(0x08000000) // and somebody else wanted to
 #define ZA_BOUND_COUNT ((uint32_t)ZA_MAILBOX_BOUND_MAX) // the bound itself
 
 enum { ZA_HANDLED_SHIFT = 8 }; // za_cell_t.handled: see za_metrics_count

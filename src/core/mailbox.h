@@ -29,7 +29,7 @@ typedef struct za_mailbox {
 } za_mailbox_t;
 
 #define ZA_MAILBOX_BUSY ((za_message_t *)1)
-#define ZA_MAILBOX_BOUND_MAX 0x0fffffff // `admitted` can be ahead and behind; see ZA_BOUND_COUNT
+#define ZA_MAILBOX_BOUND_MAX 0x07ffffff // `admitted` can be ahead and behind; see ZA_BOUND_COUNT
 
 /**
  * Appends the chain `first` .. `last`, linked by block.next, whose end is NULL, with one exchange.

@@ -9,33 +9,45 @@ enum {
 
 /* ---- the lock ----------------------------------------------------------------------------- */
 
-/** False: somebody has it, or nothing is to be dropped here. */
+/** False: somebody has it, who will look for what the caller did; or nothing is to be dropped. */
 static bool try_lock(za_cell_t *cell)
 {
-    // seq_cst, both: a sender leaves an excess, then looks at the lock; the one who has the lock
-    // gives it up, then looks for an excess. One of them sees the other.
-    uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_seq_cst);
-    return (bound & ZA_BOUND_DROPS_OLDEST) != 0 && (bound & ZA_BOUND_LOCKED) == 0 &&
-           atomic_compare_exchange_strong_explicit(&cell->bound, &bound, bound | ZA_BOUND_LOCKED,
-                                                   memory_order_seq_cst, // pairs: drop-lock
-                                                   memory_order_relaxed);
+    // relaxed: the exchange checks it
+    uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
+    uint32_t wanted;
+    do {
+        if ((bound & ZA_BOUND_DROPS_OLDEST) == 0) {
+            return false;
+        }
+        // A lock that is taken is written, too: so whoever gives it up knows of us, and sees our
+        // push and its link, which a mere look would leave behind.
+        wanted = bound & ZA_BOUND_LOCKED ? bound | ZA_BOUND_MISSED : bound | ZA_BOUND_LOCKED;
+    } while (!atomic_compare_exchange_weak_explicit(&cell->bound, &bound, wanted,
+                                                    memory_order_acq_rel, // pairs: drop-lock
+                                                    memory_order_relaxed));
+    return (bound & ZA_BOUND_LOCKED) == 0;
 }
 
-static void unlock(za_cell_t *cell)
+static bool is_locked(za_cell_t *cell)
 {
-    // relaxed: only the one who has the lock writes
-    uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
-    atomic_store_explicit(&cell->bound, bound & ~ZA_BOUND_LOCKED,
-                          memory_order_seq_cst); // pairs: drop-lock; seq_cst: see try_lock
+    // relaxed: a look
+    return (atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_LOCKED) != 0;
+}
+
+/** True if somebody found the lock taken: what he left is seen from now on. */
+static bool unlock(za_cell_t *cell)
+{
+    uint32_t before = atomic_fetch_and_explicit(&cell->bound, ~(ZA_BOUND_LOCKED | ZA_BOUND_MISSED),
+                                                memory_order_acq_rel); // pairs: drop-lock
+    return (before & ZA_BOUND_MISSED) != 0;
 }
 
 /** More user messages than the bound allows. Exact with the lock, else a guess. */
 static bool is_over(za_cell_t *cell)
 {
-    // relaxed: the owner writes it with the lock held
+    // relaxed, both: the lock orders what counts; the owner writes the limit with the lock held
     uint32_t limit = atomic_load_explicit(&cell->mailbox.limit, memory_order_relaxed);
-    // seq_cst: see try_lock
-    uint32_t admitted = atomic_load_explicit(&cell->mailbox.admitted, memory_order_seq_cst);
+    uint32_t admitted = atomic_load_explicit(&cell->mailbox.admitted, memory_order_relaxed);
     return (int32_t)(admitted - limit) > 0;
 }
 
@@ -90,10 +102,9 @@ bool za_drop_admit(za_cell_t *cell)
     if ((atomic_load_explicit(&cell->bound, memory_order_relaxed) & ZA_BOUND_DROPS_OLDEST) == 0) {
         return false;
     }
-    // relaxed: see za_mailbox_admit
+    // relaxed, both: see za_mailbox_admit
     uint32_t limit = atomic_load_explicit(&cell->mailbox.limit, memory_order_relaxed);
-    // seq_cst: the excess; see try_lock
-    uint32_t before = atomic_fetch_add_explicit(&cell->mailbox.admitted, 1, memory_order_seq_cst);
+    uint32_t before = atomic_fetch_add_explicit(&cell->mailbox.admitted, 1, memory_order_relaxed);
     if ((int32_t)(before - limit) < ZA_DROP_SLACK) {
         return true;
     }
@@ -104,10 +115,10 @@ bool za_drop_admit(za_cell_t *cell)
 void za_drop_settle(za_worker_t *worker, za_cell_t *cell)
 {
     za_aside_t dropped = { 0 };
-    bool all = true;
-    while (all && is_over(cell) && try_lock(cell)) {
-        all = drop_excess(cell, &dropped);
-        unlock(cell);
+    bool again = true;
+    while (again && is_over(cell) && try_lock(cell)) {
+        bool all = drop_excess(cell, &dropped);
+        again = unlock(cell) || all;
     }
     bury(worker, &dropped);
 }
@@ -115,7 +126,8 @@ void za_drop_settle(za_worker_t *worker, za_cell_t *cell)
 za_take_t za_drop_take(za_worker_t *worker, za_cell_t *cell, za_message_t **out)
 {
     uint32_t tries = 0;
-    while (!try_lock(cell)) {
+    // It looks before it tries, so that it does not take the line from the one who is to be done.
+    while (is_locked(cell) || !try_lock(cell)) {
         if (++tries == TAKE_TRIES) {
             return ZA_TAKE_LATER;
         }
@@ -164,6 +176,7 @@ void za_drop_close(za_cell_t *cell)
     cell->head_done = 0;
     // relaxed, then release: we have the lock, and give it up for good
     uint32_t bound = atomic_load_explicit(&cell->bound, memory_order_relaxed);
-    atomic_store_explicit(&cell->bound, bound & ~(ZA_BOUND_DROPS_OLDEST | ZA_BOUND_LOCKED),
+    atomic_store_explicit(&cell->bound,
+                          bound & ~(ZA_BOUND_DROPS_OLDEST | ZA_BOUND_LOCKED | ZA_BOUND_MISSED),
                           memory_order_release); // pairs: drop-lock
 }

@@ -7,10 +7,10 @@
  * owner or sender, therefore holds a lock: one bit of za_cell_t.bound. No other actor pays for it.
  *
  * Nobody waits for the lock. A sender that finds it taken leaves its message as an excess; whoever
- * has the lock looks for an excess after it gave the lock up, and drops for the other. So the bound
- * holds as soon as no sender is in between. While a sender is preempted between its exchange and its
- * link the messages behind it are out of reach: then at most ZA_DROP_SLACK wait beyond the bound,
- * and what comes on top of these is dropped itself.
+ * has the lock looks for an excess after it gave the lock up, and drops for the other. While a sender
+ * is preempted between its exchange and its link the messages behind it are out of reach: then at
+ * most ZA_DROP_SLACK wait beyond the bound, and what comes on top of these is dropped itself. The
+ * excess goes with the next send to the full mailbox, or before the owner takes the next message.
  *
  * Order    As in any mailbox. What is no user message is never dropped: a sender that finds it at
  *          the head puts it into za_extra_t.passed, which comes before the mailbox.

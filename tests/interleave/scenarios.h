@@ -8,6 +8,8 @@ extern const zc_scenario_t zc_mailbox_busy;
 extern const zc_scenario_t zc_mailbox_chain;
 extern const zc_scenario_t zc_mailbox_claim;
 extern const zc_scenario_t zc_mailbox_bound;
+extern const zc_scenario_t zc_drop;
+extern const zc_scenario_t zc_drop_bound;
 extern const zc_scenario_t zc_ring;
 extern const zc_scenario_t zc_ring_chain;
 extern const zc_scenario_t zc_ring_full;
