@@ -43,9 +43,11 @@ enum {
     ZA_BEHAVIOURS_MAX = 512,     // pairs of classes: spawned as one, become another
     ZA_STASH_DEFAULT = 1000,     // messages of an actor: as many as a mailbox holds by default
     ZA_DROP_SLACK =
-        2 * ZA_POOLS_MAX,  // beyond the bound of a drop-oldest mailbox: see mailbox_drop.h
-    ZA_CLASSES_MAX = 255,  // of actors, that are counted each by itself; a byte in the cell
-    ZA_TURN_RUNS_MAX = 64, // per turn, so that the host gets to poll
+        2 * ZA_POOLS_MAX,     // beyond the bound of a drop-oldest mailbox: see mailbox_drop.h
+    ZA_CLASSES_MAX = 255,     // of actors, that are counted each by itself; a byte in the cell
+    ZA_TURN_RUNS_MAX = 64,    // per turn, so that the host gets to poll
+    ZA_TURN_NS_MAX = 1000000, // ... and how long it may take, give or take a run
+    ZA_RUN_SLOW_MAX = 8,      // messages of a run, where they take more than a microsecond each
 };
 
 static_assert(ZA_CHUNK_BYTES_MAX <= ZA_FRAME_BYTES_MAX, "a chunk is a frame");

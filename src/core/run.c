@@ -736,7 +736,7 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
     ctx->stopping = false;
     ctx->id = id;
     if (!is_lone(cell, head, id)) {
-        run_some(worker, cell, ZA_RUN_MESSAGES_MAX);
+        run_some(worker, cell, worker->brisk ? ZA_RUN_MESSAGES_MAX : ZA_RUN_SLOW_MAX);
         return;
     }
     leave_t left = run_lone(worker, cell, head);

@@ -311,15 +311,40 @@ static void settle_turn(za_worker_t *worker, uint32_t runs)
     za_guard_leave(&worker->guard);
 }
 
-/** Runs actors up to run number `max` of the turn; answers how many there were then. */
+/** The clock is looked at after so many messages, or after each run where they take long. */
+enum { LOOK_MESSAGES = 64 };
+
+/** True if the turn took so long that timers and the network have waited enough. */
+static bool is_turn_over(const za_worker_t *worker)
+{
+    const za_runtime_t *runtime = worker->runtime;
+    return runtime->host.recent_ns != NULL &&
+           (int64_t)(runtime->host.recent_ns(runtime->config.host_context) - worker->now_ns) >
+               ZA_TURN_NS_MAX;
+}
+
+/**
+ * Runs actors up to run number `max` of the turn; answers how many there were then, or
+ * ZA_TURN_RUNS_MAX if the turn took long.
+ */
 static uint32_t run_actors(za_worker_t *worker, uint32_t runs, uint32_t max)
 {
+    uint64_t look_after = worker->brisk ? LOOK_MESSAGES : 1;
+    uint64_t handled = 0;
     for (; runs < max; runs++) {
         za_cell_t *cell = za_pick(worker);
         if (cell == NULL) {
             break;
         }
+        uint64_t before = za_cell_handled(cell);
         za_cell_run(worker, cell);
+        handled += za_cell_handled(cell) - before; // a new actor in its cell: much, we look
+        if (__builtin_expect(handled >= look_after, 0)) {
+            handled = 0;
+            if (is_turn_over(worker)) {
+                return ZA_TURN_RUNS_MAX;
+            }
+        }
     }
     return runs;
 }
@@ -411,7 +436,9 @@ bool za_worker_run_mail(za_worker_t *worker)
 bool za_worker_await(za_worker_t *worker)
 {
     za_pool_flush(&worker->pool); // run_mail has freed blocks of others
+    za_guard_enter(&worker->guard);
     za_timers_settle(&worker->timers);
+    za_guard_leave(&worker->guard);
     return za_inbox_rest(&worker->inbox);
 }
 

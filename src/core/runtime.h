@@ -83,6 +83,8 @@ typedef struct za_host {
     za_err_t (*dedicate)(void *context, za_worker_t *worker, size_t stack_bytes);
     /** The clock that za_worker_turn is told, for samples. NULL: time stands still in a turn. */
     uint64_t (*clock_ns)(void);
+    /** The time now, cheaply: a few ms old at most. NULL: none passes during a turn. */
+    uint64_t (*recent_ns)(void *context);
 } za_host_t;
 
 typedef struct za_runtime_config {

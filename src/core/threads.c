@@ -135,11 +135,18 @@ static za_err_t host_dedicate(void *context, za_worker_t *worker, size_t stack_b
     return za_dedicated_threads_start(&threads->dedicated, worker, stack_bytes);
 }
 
+static uint64_t host_recent_ns(void *context)
+{
+    (void)context;
+    return za_clock_recent_ns();
+}
+
 const za_host_t *za_threads_host(void)
 {
     static const za_host_t host = { .wake = host_wake,
                                     .dedicate = host_dedicate,
-                                    .clock_ns = za_clock_ns };
+                                    .clock_ns = za_clock_ns,
+                                    .recent_ns = host_recent_ns };
     return &host;
 }
 
