@@ -423,6 +423,11 @@ bool za_worker_has_mail(const za_worker_t *worker)
     return za_inbox_some(&worker->inbox);
 }
 
+bool za_worker_has_sent(const za_worker_t *worker)
+{
+    return worker->sent_remote;
+}
+
 bool za_worker_run_mail(za_worker_t *worker)
 {
     za_inbox_take(worker);

@@ -146,6 +146,8 @@ bool za_worker_has_mail(const za_worker_t *worker);
  * time does instead of a turn. True: there is more to do, in a turn.
  */
 bool za_worker_run_mail(za_worker_t *worker);
+/** True if what it sent to other nodes is still to be flushed, by a turn. */
+bool za_worker_has_sent(const za_worker_t *worker);
 /** Ends za_worker_attend. False: something came; it needs a turn. */
 bool za_worker_await(za_worker_t *worker);
 /** Tells a worker the time between its turns: after a wait, before it delivers what came. */

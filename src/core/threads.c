@@ -37,6 +37,7 @@ typedef struct seat {
     za_park_t park;
     uint32_t spin;
     uint32_t turns;
+    bool polls; // it owns the poller: the network waits until it is done
 } seat_t;
 
 struct za_threads {
@@ -209,21 +210,38 @@ static void arm_keeper(za_threads_t *threads)
     }
 }
 
-/** Waits for the network as its owner. `epoch` and `kicks` are from before the last look. */
+/** True if a turn would find something, or the host stops. */
+static bool came(const seat_t *seat, uint32_t epoch)
+{
+    // seq_cst: see the head of this file
+    return atomic_load_explicit(&seat->threads->epoch, memory_order_seq_cst) != epoch ||
+           za_has_runs(seat->worker) || za_worker_has_mail(seat->worker) ||
+           za_worker_has_sent(seat->worker) || za_threads_time_left(seat->worker) == 0;
+}
+
+/**
+ * Waits for the network as its owner, until a worker has something to do. `epoch` and `kicks` are from
+ * before the last look. What concerns the network alone, above all its timers, is done here: a turn
+ * for it, and the keeper's alarm before that turn, would be three wakes instead of one.
+ */
 static void wait_in_poll(seat_t *seat, uint32_t epoch, uint32_t kicks)
 {
     za_threads_t *threads = seat->threads;
-    // seq_cst, all here: see the head of this file
-    atomic_store_explicit(&threads->waiting, za_worker_index(seat->worker) + 1,
-                          memory_order_seq_cst);
     za_worker_rest(seat->worker, za_clock_ns());
-    uint64_t timeout_ns = za_threads_time_left(seat->worker);
-    if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) != epoch ||
-        atomic_load_explicit(&threads->kicks, memory_order_seq_cst) != kicks) {
-        timeout_ns = 0;
-    }
-    threads->poller.poll(threads->poller.context, seat->worker, timeout_ns);
-    atomic_store_explicit(&threads->waiting, 0, memory_order_seq_cst);
+    do {
+        // seq_cst, all here: see the head of this file
+        atomic_store_explicit(&threads->waiting, za_worker_index(seat->worker) + 1,
+                              memory_order_seq_cst);
+        uint64_t timeout_ns = za_threads_time_left(seat->worker);
+        uint32_t kicked = atomic_load_explicit(&threads->kicks, memory_order_seq_cst);
+        if (atomic_load_explicit(&threads->epoch, memory_order_seq_cst) != epoch ||
+            kicked != kicks) {
+            timeout_ns = 0;
+        }
+        kicks = kicked;
+        threads->poller.poll(threads->poller.context, seat->worker, timeout_ns);
+        atomic_store_explicit(&threads->waiting, 0, memory_order_seq_cst);
+    } while (!came(seat, epoch));
     release_poller(threads);
     arm_keeper(threads);
 }
@@ -236,13 +254,13 @@ static bool epoch_changed(const za_threads_t *threads, uint32_t epoch)
     return atomic_load_explicit(&threads->epoch, memory_order_relaxed) != epoch;
 }
 
-/** Runs what is handed in, looks around so often afterwards. True: there is work for a turn. */
+/** Runs what is handed in, and looks around so often afterwards. True: there is work for a turn. */
 static bool look(seat_t *seat, uint32_t epoch, uint32_t times)
 {
     uint32_t letters = 0;
     for (uint32_t i = 0; i < times; i++) {
         if (za_worker_has_mail(seat->worker)) {
-            if (za_worker_run_mail(seat->worker)) {
+            if (seat->polls || za_worker_run_mail(seat->worker)) {
                 return true;
             }
             if (++letters == ZA_TURN_RUNS_MAX) {
@@ -306,11 +324,14 @@ static void rest(seat_t *seat, uint32_t epoch)
         uint32_t before = atomic_load_explicit(&threads->epoch, memory_order_seq_cst);
         threads->poller.poll(threads->poller.context, seat->worker, 0);
         // What came in is ours to run: a run queue that is not empty ends the rest.
-        if (before != epoch || za_has_runs(seat->worker) || spin(seat, epoch)) {
+        seat->polls = true; // no user code: a handler might take long
+        bool found = before != epoch || za_has_runs(seat->worker) || spin(seat, epoch);
+        seat->polls = false;
+        if (found) {
             release_poller(threads);
-            return;
+        } else {
+            wait_in_poll(seat, epoch, kicks);
         }
-        wait_in_poll(seat, epoch, kicks);
         return;
     }
     if (!spin(seat, epoch)) {

@@ -297,6 +297,81 @@ static za_verdict_t block_go(za_ctx_t *ctx, counter_t *self, const t_Go *m)
 
 ZA_ACTOR(blocker, counter_t, (t_Go, block_go));
 
+static _Atomic uint32_t waits, looks;
+
+/** The network's own timers: so many waits end with nothing for a worker. */
+static void poll_for_nothing(void *context, za_worker_t *worker, uint64_t timeout_ns)
+{
+    (void)context;
+    (void)worker;
+    if (timeout_ns == 0) {
+        atomic_fetch_add_explicit(&looks, 1, memory_order_release);
+    } else if (atomic_fetch_add_explicit(&waits, 1, memory_order_release) >= 100) {
+        za_park_wait(&poll_park, timeout_ns);
+    }
+}
+
+static const za_poller_t idle_poller = { .poll = poll_for_nothing, .interrupt = interrupt_poll };
+
+// Each look without a wait would be a turn for nothing, and an alarm for the keeper.
+Test(threads, what_concerns_the_network_alone_wakes_nobody_else)
+{
+    start(&idle_poller, 1);
+    wait_for(&waits, 101);
+    uint32_t count = atomic_load_explicit(&looks, memory_order_acquire);
+    cr_expect(count < 20, "%u looks besides 100 waits", count);
+    stop();
+}
+
+static za_verdict_t wait_for_polls(za_ctx_t *ctx, counter_t *self, const t_Go *m)
+{
+    (void)ctx;
+    (void)self;
+    (void)m;
+    wait_for(&polls, atomic_load_explicit(&polls, memory_order_acquire) + 1);
+    atomic_fetch_add_explicit(&got, 1, memory_order_release);
+    return ZA_DONE;
+}
+
+ZA_ACTOR(poll_waiter, counter_t, (t_Go, wait_for_polls));
+
+static za_worker_t *postman;
+static za_ref_t addressee;
+static _Atomic uint32_t letters;
+
+/** Brings one message at a time, as if another thread had sent it during the poll. */
+static void poll_and_hand_in(void *context, za_worker_t *worker, uint64_t timeout_ns)
+{
+    poll_once(context, worker, timeout_ns);
+    uint32_t due = 1;
+    if (atomic_compare_exchange_strong_explicit(&letters, &due, 0, memory_order_acquire,
+                                                memory_order_relaxed)) {
+        za_outgoing_t out = { .to = addressee,
+                              .type = &t_Go_type,
+                              .body = &(const t_Go){ .n = 0 } };
+        cr_assert(za_runtime_tell(postman, &out) == ZA_OK, "tell");
+    }
+}
+
+static const za_poller_t mail_poller = { .poll = poll_and_hand_in, .interrupt = interrupt_poll };
+
+// It would wait for ever: nobody else may poll while the worker has the network in its hands.
+Test(threads, what_is_handed_to_a_worker_waits_until_that_lets_go_of_the_network)
+{
+    start(&mail_poller, 1);
+    za_worker_t *guest = za_runtime_guest(runtime);
+    postman = za_runtime_guest(runtime);
+    const za_spawn_opts_t opts = { .size = sizeof opts, .worker = 1 };
+    za_err_t err = za_runtime_spawn(guest, &poll_waiter_class, &opts, ZA_REF_NONE, &addressee);
+    cr_assert(err == ZA_OK, "spawn");
+    for (uint32_t round = 1; round <= 50; round++) {
+        atomic_store_explicit(&letters, 1, memory_order_release);
+        za_threads_kick_poller(threads);
+        wait_for(&got, round);
+    }
+    stop();
+}
+
 Test(threads, the_network_is_polled_while_all_workers_are_in_handlers)
 {
     start(&poller, 1);
