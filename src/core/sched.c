@@ -313,8 +313,13 @@ bool za_steal_from(za_worker_t *worker, za_worker_t *victim)
 
 static void refill(za_worker_t *worker)
 {
-    while (worker->overflow.count > 0 && ring_push(&worker->ring, worker->overflow.first)) {
-        za_runs_pop(&worker->overflow);
+    while (worker->overflow.count > 0) {
+        // Out of the list first: who steals it from the ring runs it and writes its link.
+        za_cell_t *cell = za_runs_pop(&worker->overflow);
+        if (!ring_push(&worker->ring, cell)) {
+            za_runs_push_first(&worker->overflow, cell);
+            break;
+        }
     }
     // Thieves see the ring only: when it is empty, it gets what was spawned last but one.
     // relaxed: a guess
