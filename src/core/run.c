@@ -707,13 +707,22 @@ static inline leave_t run_lone(za_worker_t *worker, za_cell_t *cell, za_message_
     return idle && !(has_commands(cell) && za_mailbox_claim(&cell->mailbox)) ? LEFT_IDLE : LEFT;
 }
 
+enum { LOOK_MESSAGES = 64 }; // between looks at the clock
+
 /** Runs an actor that has more to do than one simple message. */
 static void run_some(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
 {
+    uint64_t before = za_cell_handled(cell);
     if (__builtin_expect(cell->head_done == ZA_HEAD_SHARED, 0)) {
         run_shared(worker, cell, messages_max);
     } else {
         run_any(worker, cell, messages_max);
+    }
+    // Lone messages are not counted: a turn has few of them. A new actor in the cell: much, we look.
+    worker->unlooked += (uint32_t)(za_cell_handled(cell) - before);
+    if (worker->unlooked >= LOOK_MESSAGES) {
+        worker->unlooked = 0;
+        worker->look = true;
     }
 }
 

@@ -311,9 +311,6 @@ static void settle_turn(za_worker_t *worker, uint32_t runs)
     za_guard_leave(&worker->guard);
 }
 
-/** The clock is looked at after so many messages, or after each run where they take long. */
-enum { LOOK_MESSAGES = 64 };
-
 /** True if the turn took so long that timers and the network have waited enough. */
 static bool is_turn_over(const za_worker_t *worker)
 {
@@ -329,18 +326,15 @@ static bool is_turn_over(const za_worker_t *worker)
  */
 static uint32_t run_actors(za_worker_t *worker, uint32_t runs, uint32_t max)
 {
-    uint64_t look_after = worker->brisk ? LOOK_MESSAGES : 1;
-    uint64_t handled = 0;
+    worker->look = !worker->brisk;
     for (; runs < max; runs++) {
         za_cell_t *cell = za_pick(worker);
         if (cell == NULL) {
             break;
         }
-        uint64_t before = za_cell_handled(cell);
         za_cell_run(worker, cell);
-        handled += za_cell_handled(cell) - before; // a new actor in its cell: much, we look
-        if (__builtin_expect(handled >= look_after, 0)) {
-            handled = 0;
+        if (__builtin_expect(worker->look, 0)) {
+            worker->look = !worker->brisk;
             if (is_turn_over(worker)) {
                 return ZA_TURN_RUNS_MAX;
             }

@@ -90,6 +90,8 @@ struct za_worker {
     bool watches;      // one of za_runtime_t.rescuers
     bool sent_remote;  // since the last flush
     bool brisk; // its messages took less than a microsecond each, the last time it was looked
+    bool look;  // at the clock, after this run: many messages went by, or each takes long
+    uint32_t unlooked; // messages since it last looked
     uint64_t now_ns;
     uint64_t turn_handled;   // before the last turn
     _Atomic uint64_t now_ms; // of the turn; guests read the newest of the workers
