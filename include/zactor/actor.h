@@ -96,7 +96,7 @@ typedef struct za_spawn_opts {
     uint32_t worker;   // 1 + index of the worker that alone runs it; 0: any. Not for za_spawn_on
     const char *group; // joined for it, before it handles its first message. Not for za_spawn_on
     bool dedicated; // it has a thread of its own, and may block; see docs/semantics.md. As `worker`
-    size_t stack_bytes; // of that thread, 64 KiB to 64 MiB; 0: 256 KiB
+    size_t stack_bytes; // of that thread, 64 KiB to 64 MiB; 0: 256 KiB; at least the system's
 } za_spawn_opts_t;
 
 /** Spawn arguments: ZA_ARGS(chat_Config, .limit = 3) among the options. */

@@ -1,5 +1,7 @@
 #include "core/dedicated_threads.h"
 
+#include <unistd.h>
+
 #include "core/clock.h"
 #include "core/worker.h"
 
@@ -34,6 +36,14 @@ static void *run_seat(void *argument)
     return NULL;
 }
 
+/** What the actor asked for, or what the system needs at least: 128 KiB on 64-bit ARM. */
+static size_t stack_bytes_of(const za_dedicated_seat_t *seat)
+{
+    size_t bytes = seat->stack_bytes != 0 ? seat->stack_bytes : ZA_STACK_BYTES_DEFAULT;
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    return least > 0 && bytes < (size_t)least ? (size_t)least : bytes;
+}
+
 /** Under the lock. */
 static za_err_t start_thread(za_dedicated_seat_t *seat)
 {
@@ -41,8 +51,7 @@ static za_err_t start_thread(za_dedicated_seat_t *seat)
     if (pthread_attr_init(&attributes) != 0) {
         return ZA_ENOMEM;
     }
-    size_t bytes = seat->stack_bytes != 0 ? seat->stack_bytes : ZA_STACK_BYTES_DEFAULT;
-    seat->joins = pthread_attr_setstacksize(&attributes, bytes) == 0 &&
+    seat->joins = pthread_attr_setstacksize(&attributes, stack_bytes_of(seat)) == 0 &&
                   pthread_create(&seat->thread, &attributes, run_seat, seat) == 0;
     pthread_attr_destroy(&attributes);
     return seat->joins ? ZA_OK : ZA_ENOMEM;
