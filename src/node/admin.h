@@ -47,6 +47,7 @@ typedef struct za_admin_view {
     /** As za_runtime_each_actor. */
     void (*each_actor)(void *context, uint64_t *cursor,
                        bool (*visit)(const za_actor_info_t *info, void *visitor), void *visitor);
+    /** Names outlive the visit. */
     void (*each_counter)(void *context,
                          bool (*visit)(const char *name, uint64_t value, void *visitor),
                          void *visitor);

@@ -22,7 +22,7 @@ static void each_counter(void *context, bool (*visit)(const char *, uint64_t, vo
 {
     (void)context;
     for (uint32_t i = 0; i < COUNTERS; i++) {
-        char name[16];
+        static char name[16]; // names outlive the visit
         snprintf(name, sizeof name, "counter_%u", i);
         if (!visit(i == 0 ? "pool_bytes" : name, UINT64_MAX - i, visitor)) {
             return;
