@@ -42,9 +42,11 @@ static death_t die(const char *program, const char *crime)
     posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
     posix_spawn_file_actions_addclose(&actions, ends[0]);
     posix_spawn_file_actions_addclose(&actions, ends[1]);
-    char *const arguments[] = { (char *)(uintptr_t)program, (char *)(uintptr_t)crime, NULL };
+    char *const arguments[] = { ZA_VICTIM_LAUNCHER(char *)(uintptr_t) program,
+                                (char *)(uintptr_t)crime, NULL }; // through an emulator, if any
     pid_t pid = 0;
-    cr_assert(posix_spawn(&pid, program, &actions, NULL, arguments, environ) == 0, "%s", program);
+    cr_assert(posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ) == 0, "%s",
+              program);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     read_all(ends[0], &death);
