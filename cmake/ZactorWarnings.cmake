@@ -16,3 +16,7 @@ if(ZACTOR_SANITIZE)
   target_compile_options(zactor_flags INTERFACE -fsanitize=${ZACTOR_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(zactor_flags INTERFACE -fsanitize=${ZACTOR_SANITIZE})
 endif()
+if(ZACTOR_COVERAGE) # atomic: tests have threads, and counts that race come out negative
+  target_compile_options(zactor_flags INTERFACE --coverage -fprofile-update=atomic)
+  target_link_options(zactor_flags INTERFACE --coverage)
+endif()
