@@ -2,9 +2,9 @@
 #include "core/worker.h"
 
 enum {
-    BACKLOG_PICKS = 8, // somebody waited through so many picks: worth 40 us of waking
-    BACKLOG_RING = 4,  // ... or so many wait
-    FRESH_IN_ROW = 16, // spawned actors run before the ring so often
+    BACKLOG_PICKS = 8,  // somebody waited through so many picks: worth 40 us of waking
+    BACKLOG_RING = 4,   // ... or so many wait
+    FRESH_IN_ROW = 128, // spawned actors run before the ring so often: a parent waits for a brood
     STEAL_MAX = ZA_RING_RUNS / 2,
 };
 
