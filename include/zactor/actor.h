@@ -97,6 +97,9 @@ typedef struct za_spawn_opts {
     const char *group; // joined for it, before it handles its first message. Not for za_spawn_on
     bool dedicated; // it has a thread of its own, and may block; see docs/semantics.md. As `worker`
     size_t stack_bytes; // of that thread, 64 KiB to 64 MiB; 0: 256 KiB; at least the system's
+    // Its handlers may wait: za_await of fiber.h. stack_bytes: 16 KiB to 1 MiB; 0: 64 KiB. Not with
+    // dedicated or ZA_DROP_OLDEST, and not for za_spawn_on.
+    bool fiber;
 } za_spawn_opts_t;
 
 /** Spawn arguments: ZA_ARGS(chat_Config, .limit = 3) among the options. */

@@ -36,12 +36,17 @@ enum {
     ZA_STACK_BYTES_MIN = 64 * 1024,      // of such a thread: a handler, and TLS below it
     ZA_STACK_BYTES_DEFAULT = 256 * 1024, // pages are taken as they are used
     ZA_STACK_BYTES_MAX = 64 * 1024 * 1024,
-    ZA_ACTOR_SLOT_BITS = 28,     // of an actor id; the rest is the generation
-    ZA_UIDS_MAX = 64,            // own uids, present and former; the oldest is forgotten
-    ZA_TIMERS_MAX = 1024 * 1024, // of one worker: what its wheel is made and measured for
-    ZA_RUN_MESSAGES_MAX = 100,   // per actor run: long enough to amortise, short enough to be fair
-    ZA_BEHAVIOURS_MAX = 512,     // pairs of classes: spawned as one, become another
-    ZA_STASH_DEFAULT = 1000,     // messages of an actor: as many as a mailbox holds by default
+    ZA_FIBERS_DEFAULT = 128 * 1024,        // actors with a stack of their own, by default
+    ZA_FIBERS_GUARDED_DEFAULT = 20 * 1000, // of them with a guard page: two of 65,530 mappings each
+    ZA_FIBER_BYTES_MIN = 16 * 1024,        // of such a stack: one line of log takes 4 KiB of it
+    ZA_FIBER_BYTES_DEFAULT = 64 * 1024,    // pages are taken as they are used
+    ZA_FIBER_BYTES_MAX = 1024 * 1024,      // more is a thread's: za_spawn_opts_t.dedicated
+    ZA_ACTOR_SLOT_BITS = 28,               // of an actor id; the rest is the generation
+    ZA_UIDS_MAX = 64,                      // own uids, present and former; the oldest is forgotten
+    ZA_TIMERS_MAX = 1024 * 1024,           // of one worker: what its wheel is made and measured for
+    ZA_RUN_MESSAGES_MAX = 100, // per actor run: long enough to amortise, short enough to be fair
+    ZA_BEHAVIOURS_MAX = 512,   // pairs of classes: spawned as one, become another
+    ZA_STASH_DEFAULT = 1000,   // messages of an actor: as many as a mailbox holds by default
     ZA_DROP_SLACK =
         2 * ZA_POOLS_MAX,     // beyond the bound of a drop-oldest mailbox: see mailbox_drop.h
     ZA_CLASSES_MAX = 255,     // of actors, that are counted each by itself; a byte in the cell

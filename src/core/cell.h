@@ -35,6 +35,7 @@ typedef enum za_head {
     ZA_HEAD_PLAIN,
     ZA_HEAD_DONE,   // it is handled, its successor not linked yet
     ZA_HEAD_SHARED, // senders take it as well; see mailbox_drop.h
+    ZA_HEAD_FIBER,  // it is taken out before it is handled; see fiber.h
 } za_head_t;
 
 typedef struct za_extra za_extra_t;
@@ -120,9 +121,10 @@ struct za_extra {
     _Atomic uint64_t child_failures, child_restarts, child_limits;
     // Messages beside the mailbox.
     za_aside_t stash;
-    za_aside_t replay;  // ahead of the mailbox
-    uint32_t stash_max; // 0: ZA_STASH_DEFAULT
-    za_aside_t passed;  // with the lock of mailbox_drop.h: came before all in the mailbox
+    za_aside_t replay;      // ahead of the mailbox
+    uint32_t stash_max;     // 0: ZA_STASH_DEFAULT
+    struct za_fiber *fiber; // of one whose handlers may wait; NULL: they may not
+    za_aside_t passed;      // with the lock of mailbox_drop.h: came before all in the mailbox
 };
 
 // Bits of `bound`.

@@ -1,7 +1,7 @@
 /** Running an actor: its commands, its messages, and going idle without losing one of either. */
 #include <string.h>
 
-#include "core/mailbox_drop.h"
+#include "core/fiber.h"
 
 enum { FORGET_BATCH = 64 }; // one write to the producers' line for so many messages
 
@@ -138,9 +138,19 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     }
 }
 
+void za_handle_plainly(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
+                       const za_type_t *type, const void *body, uint64_t tag)
+{
+    handle(worker, cell, message, type, body, tag);
+}
+
 void za_handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message, const za_type_t *type,
                const void *body, uint64_t tag)
 {
+    if (__builtin_expect(cell->head_done == ZA_HEAD_FIBER, 0)) {
+        za_fiber_handle(worker, cell, message, type, body, tag);
+        return;
+    }
     handle(worker, cell, message, type, body, tag);
 }
 
@@ -307,6 +317,17 @@ static inline void handle_message(za_worker_t *worker, za_cell_t *cell, za_messa
     }
 }
 
+/** As handle_message, for an actor that may be one with a fiber. */
+static void handle_taken(za_worker_t *worker, za_cell_t *cell, za_message_t *message)
+{
+    if (cell->head_done != ZA_HEAD_FIBER || message->block.kind != ZA_KIND_USER ||
+        message->actor != worker->ctx.id) {
+        handle_message(worker, cell, message);
+    } else if (message->deadline_ms == 0 || look_at_time(worker, cell, message)) {
+        handle_indirect(worker, cell, message, 0);
+    }
+}
+
 /* ---- one run ------------------------------------------------------------------------------ */
 
 static bool has_commands(const za_cell_t *cell)
@@ -447,8 +468,7 @@ static __attribute__((noinline)) void find_next(za_worker_t *worker, const za_cl
     *last = (last_t){ class_, type, find_by_address(class_, type) };
 }
 
-static void look_around(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
-                        za_verdict_t verdict)
+void za_handled(za_worker_t *worker, za_cell_t *cell, za_message_t *message, za_verdict_t verdict)
 {
     if (worker->ctx.news != NULL) {
         discard_news(worker);
@@ -491,7 +511,7 @@ static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker
         za_verdict_t verdict = last.handler->call(ctx, state, za_body(head));
         bool usual = ctx->news == NULL && verdict == ZA_DONE && !ctx->stop;
         if (__builtin_expect(!usual, 0)) {
-            look_around(worker, cell, head, verdict);
+            za_handled(worker, cell, head, verdict);
         }
         if (__builtin_expect(head->block.flags == 0, 1)) {
             za_message_drop(worker, head);
@@ -561,7 +581,7 @@ static bool replay_one(za_worker_t *worker, za_cell_t *cell, run_t *run)
     if (cell->extra->replay.count == 0) {
         cell->status = ZA_STATUS_RUNNING;
     }
-    handle_message(worker, cell, message);
+    handle_taken(worker, cell, message);
     za_message_settle(worker, cell, message);
     return true;
 }
@@ -652,25 +672,28 @@ static void run_any(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
     za_schedule_last(worker, cell);
 }
 
-/** As run_any, where senders may take the head: a message is taken out before it is handled. */
-static void run_shared(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
+/** As run_any, where a message is taken out before it is handled: ZA_HEAD_SHARED, ZA_HEAD_FIBER. */
+static void run_taking(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
 {
     run_t run = run_begin(cell, messages_max);
     ready_t ready;
     while ((ready = get_ready_slowly(worker, cell, &run)) == READY && run.left > 0) {
-        if (cell->head_done != ZA_HEAD_SHARED) {
+        if (cell->head_done < ZA_HEAD_SHARED) {
             run_any(worker, cell, run.left); // it ended
             return;
         }
         za_message_t *message;
-        za_take_t take = za_drop_take(worker, cell, &message);
+        za_take_t take = cell->head_done == ZA_HEAD_FIBER ? za_fiber_take(worker, cell, &message)
+                                                          : za_drop_take(worker, cell, &message);
         if (take == ZA_TAKE_LATER) {
             break;
         }
         if (take == ZA_TAKEN) {
             run.left--;
-            handle_message(worker, cell, message);
-            za_message_settle(worker, cell, message);
+            if (message != NULL) {
+                handle_taken(worker, cell, message);
+                za_message_settle(worker, cell, message);
+            }
         } else if (run_idle(worker, cell)) {
             return;
         }
@@ -713,8 +736,8 @@ enum { LOOK_MESSAGES = 64 }; // between looks at the clock
 static void run_some(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
 {
     uint64_t before = za_cell_handled(cell);
-    if (__builtin_expect(cell->head_done == ZA_HEAD_SHARED, 0)) {
-        run_shared(worker, cell, messages_max);
+    if (__builtin_expect(cell->head_done >= ZA_HEAD_SHARED, 0)) {
+        run_taking(worker, cell, messages_max);
     } else {
         run_any(worker, cell, messages_max);
     }

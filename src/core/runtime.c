@@ -83,6 +83,7 @@ za_err_t za_runtime_create(const za_runtime_config_t *config, za_runtime_t **out
         err = ZA_ENOMEM;
         goto fail_groups;
     }
+    za_fiber_pool_init(&runtime->fibers, config);
     za_pools_init(&runtime->pools, config->pool_bytes_max, config->pool_class_bytes_max);
     za_pools_set_numa(&runtime->pools, config->numa);
     za_spread_init(&runtime->spread, config->workers);
@@ -137,6 +138,7 @@ void za_runtime_destroy(za_runtime_t *runtime)
         return;
     }
     za_blobs_deinit(&runtime->blobs); // their heads are blocks of the pools
+    za_fiber_pool_deinit(&runtime->fibers);
     uint32_t cursor = 0;
     for (za_worker_t *next; (next = za_worker_each(runtime, &cursor)) != NULL;) {
         za_pool_deinit(&next->pool);

@@ -95,6 +95,8 @@ typedef struct za_runtime_config {
     uint64_t blob_bytes_max;       // of all blobs; 0: ZA_BLOBS_BYTES_DEFAULT
     uint64_t blob_map_bytes;       // blobs from so many on have pages of their own; 0: 256 KiB
     uint32_t mailbox_default;      // user messages
+    uint32_t fibers_max;           // actors with a stack of their own; 0: ZA_FIBERS_DEFAULT
+    uint32_t fibers_guarded_max;   // of them with a guard page; 0: ZA_FIBERS_GUARDED_DEFAULT
     uint64_t seed;
     const za_remote_t *remote; // NULL: references to other nodes answer ZA_ENOROUTE
     void *remote_context;

@@ -1,7 +1,7 @@
 /** Spawning: a slot, a state, a place among the children, and the first run. */
 #include <string.h>
 
-#include "core/mailbox_drop.h"
+#include "core/fiber.h"
 
 enum { CLAIM_TRIES = 8 }; // free cells with late messages in them are rare
 
@@ -210,7 +210,7 @@ static bool needs_extra(const za_spawn_opts_t *opts, za_ref_t owner)
 {
     return opts->max_restarts > 0 || opts->on_limit != ZA_LIMIT_STOP || opts->args_type != NULL ||
            owner.actor != 0 || opts->stash != 0 || opts->worker != 0 || opts->dedicated ||
-           opts->overflow == ZA_DROP_OLDEST;
+           opts->fiber || opts->overflow == ZA_DROP_OLDEST;
 }
 
 static za_err_t fill_extra(za_worker_t *worker, za_cell_t *cell, za_ref_t owner,
@@ -259,6 +259,10 @@ void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell)
         if (za_dedicated_is(worker->runtime, cell->extra->home)) {
             za_dedicated_end(worker, cell->extra->home);
         }
+        if (cell->extra->fiber != NULL) {
+            cell->head_done = ZA_HEAD_PLAIN;
+            za_fiber_close(worker, cell->extra);
+        }
         za_pool_free(&worker->pool, &cell->extra->block);
         cell->extra = NULL;
     }
@@ -283,6 +287,9 @@ static za_err_t make_parts(za_worker_t *worker, za_cell_t *cell, const za_cell_t
         return err;
     }
     cell->extra->together = is_together(parent);
+    if (opts->fiber) {
+        return za_fiber_open(worker, cell->extra, opts->stack_bytes);
+    }
     return opts->dedicated ? za_dedicated_take(worker, opts->stack_bytes, &cell->extra->home)
                            : ZA_OK;
 }
@@ -308,7 +315,7 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
                           memory_order_relaxed);
     cell->watchers = NULL;
     cell->status = ZA_STATUS_STARTING;
-    cell->head_done = ZA_HEAD_PLAIN;
+    cell->head_done = opts->fiber ? ZA_HEAD_FIBER : ZA_HEAD_PLAIN;
     cell->started = 0;
     cell->why = 0;
     cell->escalates = 0;
@@ -336,6 +343,11 @@ static void adopt(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
 
 static bool is_stack_valid(const za_spawn_opts_t *opts)
 {
+    if (opts->fiber) {
+        return !opts->dedicated && opts->overflow != ZA_DROP_OLDEST &&
+               (opts->stack_bytes == 0 || (opts->stack_bytes >= ZA_FIBER_BYTES_MIN &&
+                                           opts->stack_bytes <= ZA_FIBER_BYTES_MAX));
+    }
     if (!opts->dedicated) {
         return opts->stack_bytes == 0;
     }

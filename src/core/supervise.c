@@ -1,7 +1,7 @@
 /** Supervision: how an actor starts, fails, restarts in place, and ends. */
 #include <string.h>
 
-#include "core/mailbox_drop.h"
+#include "core/fiber.h"
 
 /* ---- starting ----------------------------------------------------------------------------- */
 
@@ -295,6 +295,14 @@ static void drain_aside(za_worker_t *worker, za_cell_t *cell, za_aside_t *list)
     }
 }
 
+static void drain_later(za_worker_t *worker, za_cell_t *cell)
+{
+    za_message_t *message;
+    while (cell->extra->fiber != NULL && (message = za_fiber_later(cell)) != NULL) {
+        drain_one(worker, cell, message);
+    }
+}
+
 /** All that waits, in its order, goes to the dead letters. */
 static void drain(za_worker_t *worker, za_cell_t *cell)
 {
@@ -302,6 +310,7 @@ static void drain(za_worker_t *worker, za_cell_t *cell)
         drain_aside(worker, cell, &cell->extra->stash);
         drain_aside(worker, cell, &cell->extra->replay);
         drain_aside(worker, cell, &cell->extra->passed);
+        drain_later(worker, cell);
     }
     for (;;) {
         za_message_t *head = za_mailbox_head(&cell->mailbox);
@@ -451,12 +460,14 @@ bool za_cell_step(za_worker_t *worker, za_cell_t *cell)
         za_cell_start(worker, cell);
         return true;
     case ZA_STATUS_STOPPING:
+        za_fiber_cancel(worker, cell);
         if (stop_children(worker, cell)) {
             return false;
         }
         finish(worker, cell);
         return true;
     case ZA_STATUS_RESTARTING:
+        za_fiber_cancel(worker, cell);
         if (stop_children(worker, cell)) {
             return false;
         }

@@ -14,6 +14,7 @@
 #include "core/cell.h"
 #include "core/ctx.h"
 #include "core/dedicated.h"
+#include "core/fiber_pool.h"
 #include "core/freeze.h"
 #include "core/metrics.h"
 #include "core/group.h"
@@ -155,6 +156,7 @@ struct za_runtime {
     za_pools_t pools;
     za_blobs_t blobs;
     za_groups_t *groups;
+    za_fiber_pool_t fibers;
 
     _Alignas(64) _Atomic uint32_t slot_next; // high-water mark
     _Atomic(za_cell_t *) slots_spare;        // chains of free cells
@@ -413,6 +415,12 @@ const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *t
 /** Calls a handler; `message` may be NULL. Sets what follows from the verdict. */
 void za_handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message, const za_type_t *type,
                const void *body, uint64_t tag);
+
+/** As za_handle, whatever the actor is. */
+void za_handle_plainly(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
+                       const za_type_t *type, const void *body, uint64_t tag);
+/** What follows when a handler was called: frees what it left, does what its verdict says. */
+void za_handled(za_worker_t *worker, za_cell_t *cell, za_message_t *message, za_verdict_t verdict);
 
 /* ---- spawn.c ------------------------------------------------------------------------------ */
 

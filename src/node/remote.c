@@ -266,7 +266,7 @@ za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node_uid, const za_class_t *cl
 {
     if (ctx == NULL || class_ == NULL || class_->name == NULL || opts == NULL ||
         opts->size != sizeof *opts || opts->group != NULL || opts->worker != 0 || opts->dedicated ||
-        (opts->args_type != NULL && opts->args == NULL)) {
+        opts->fiber || (opts->args_type != NULL && opts->args == NULL)) {
         return ZA_EINVAL;
     }
     if (strlen(class_->name) > ZA_CLASS_NAME_BYTES_MAX ||

@@ -13,6 +13,10 @@ void __tsan_read_range(void *address, unsigned long bytes);
 void __tsan_write_range(void *address, unsigned long bytes);
 void __tsan_atomic_thread_fence(int order);
 void __tsan_atomic_signal_fence(int order);
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void *fiber);
+void *__tsan_get_current_fiber(void);
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 
 void __tsan_init(void)
 {
@@ -25,6 +29,29 @@ void __tsan_func_entry(void *pc)
 
 void __tsan_func_exit(void)
 {
+}
+
+// No scenario has actors with fibers: these are linked, and not called.
+void *__tsan_create_fiber(unsigned flags)
+{
+    (void)flags;
+    return NULL;
+}
+
+void __tsan_destroy_fiber(void *fiber)
+{
+    (void)fiber;
+}
+
+void *__tsan_get_current_fiber(void)
+{
+    return NULL;
+}
+
+void __tsan_switch_to_fiber(void *fiber, unsigned flags)
+{
+    (void)fiber;
+    (void)flags;
 }
 
 void __tsan_read_range(void *address, unsigned long bytes)
