@@ -21,6 +21,12 @@ extern "C" {
 
 /** The handler to be installed. Leaves signals alone that the library did not send. */
 ZA_API void za_stack_signal(int signal_number, siginfo_t *info, void *context);
+/**
+ * The handler of SIGSEGV and SIGBUS, to be installed with SA_SIGINFO | SA_ONSTACK: writes "stack
+ * overflow in fiber of actor CLASS REF" to standard error if that is what it was, and leaves the rest
+ * to the system. za_main installs it where there is none.
+ */
+ZA_API void za_fiber_signal(int signal_number, siginfo_t *info, void *context);
 /** Before za_node_start; 0: none, as before. ZA_EINVAL: no such signal. ZA_EEXIST: it runs already. */
 ZA_MUST_USE ZA_API za_err_t za_node_set_stack_signal(za_node_t *node, int signal_number);
 

@@ -17,6 +17,7 @@
 #include "core/alarm.h"
 #include "core/clock.h"
 #include "core/dedicated_threads.h"
+#include "core/fault.h"
 #include "core/park.h"
 #include "core/watchdog_thread.h"
 #include "core/worker.h"
@@ -343,6 +344,8 @@ static void *run_worker(void *argument)
 {
     seat_t *seat = argument;
     za_threads_t *threads = seat->threads;
+    za_fault_stack_t fault_stack;
+    za_fault_stack_begin(&fault_stack);
     _Atomic(pthread_t) *self = &threads->selves[za_worker_index(seat->worker)];
     atomic_store_explicit(self, pthread_self(), memory_order_relaxed); // relaxed: for this thread
     if (threads->opts.pin.count > 0) {
@@ -366,6 +369,7 @@ static void *run_worker(void *argument)
         }
     }
     atomic_store_explicit(self, 0, memory_order_relaxed); // relaxed: as above
+    za_fault_stack_end(&fault_stack);
     return NULL;
 }
 

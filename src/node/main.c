@@ -230,6 +230,21 @@ static void lend_signal(za_node_t *node)
     }
 }
 
+/** So that the overflow of a fiber has a name. A handler that is there, of a sanitizer maybe, stays. */
+static void name_overflows(void)
+{
+    const int numbers[] = { SIGSEGV, SIGBUS };
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct sigaction before;
+        struct sigaction action = { .sa_sigaction = za_fiber_signal,
+                                    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+        sigemptyset(&action.sa_mask);
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL) {
+            sigaction(numbers[i], &action, NULL);
+        }
+    }
+}
+
 /** Until SIGTERM or SIGINT; a second one then ends the process at once, as it would any other. */
 static int wait_for_signal(void)
 {
@@ -293,6 +308,7 @@ static int run(program_t *program, const za_class_t *root, const za_class_t *con
         return err == ZA_ECONFIG ? EXIT_USAGE : EXIT_FAILURE;
     }
     lend_signal(node);
+    name_overflows();
     za_process_on_leave(node, end_program, NULL);
     int status = run_node(program, node, root);
     za_node_destroy(node);

@@ -1,9 +1,11 @@
-#include <sys/mman.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <zactor/fiber.h>
+#include <zactor/stack.h>
 
+#include "core/fault.h"
 #include "world.h"
 
 static world_t world;
@@ -535,4 +537,108 @@ Test(fiber, twenty_thousand_wait_behind_guard_pages)
 Test(fiber, a_hundred_thousand_wait_with_canaries)
 {
     await_many(100000, 1000);
+}
+
+/* ---- overflows ---------------------------------------------------------------------------- */
+
+/** Uses at least so much of its stack, from the high end to the low one. */
+static __attribute__((noinline)) void use_stack(volatile char *below, size_t bytes)
+{
+    volatile char frame[512];
+    for (size_t i = 0; i < sizeof frame; i++) {
+        frame[i] = (char)i;
+    }
+    if (bytes > sizeof frame) {
+        use_stack(frame, bytes - sizeof frame);
+    }
+    below[0] = frame[1]; // no tail call
+}
+
+static za_verdict_t overflow(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind == 'G') {
+        volatile char first[1];
+        use_stack(first, event->n);
+        note(za_sleep(ctx, 1));
+    }
+    return ZA_DONE;
+}
+
+typedef struct death {
+    int status;
+    char text[1024];
+} death_t;
+
+/** Lets a process of its own use `bytes` of a stack of 64 KiB. */
+static death_t overflow_apart(za_runtime_config_t config, uint64_t bytes)
+{
+    death_t death = { 0 };
+    int ends[2];
+    cr_assert(pipe(ends) == 0, "a pipe");
+    pid_t pid = fork();
+    cr_assert(pid >= 0, "a process");
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        static za_fault_stack_t stack;
+        za_fault_stack_begin(&stack);
+        struct sigaction action = { .sa_sigaction = za_fiber_signal,
+                                    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+        sigaction(SIGSEGV, &action, NULL);
+        signal(SIGABRT, SIG_DFL);
+        world_init(&world, config);
+        world_behave = overflow;
+        za_ref_t guarded = world_spawn_opts(&world, (za_spawn_opts_t){ .fiber = true });
+        a = world_spawn_opts(&world, (za_spawn_opts_t){ .fiber = true });
+        (void)guarded;
+        world_go(&world, a, bytes, ZA_REF_NONE);
+        world_run(&world);
+        _exit(0);
+    }
+    close(ends[1]);
+    size_t size = 0;
+    ssize_t got;
+    while ((got = read(ends[0], death.text + size, sizeof death.text - 1 - size)) > 0) {
+        size += (size_t)got;
+    }
+    close(ends[0]);
+    cr_assert(waitpid(pid, &death.status, 0) == pid, "waited for");
+    return death;
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OVERFLOWS_ARE_OURS false // the sanitizer has a word of its own
+#else
+#define OVERFLOWS_ARE_OURS true
+#endif
+
+Test(fiber, an_overflow_hits_the_guard_and_is_named)
+{
+    death_t death = overflow_apart((za_runtime_config_t){ 0 }, 70 * 1024);
+    cr_assert(WIFSIGNALED(death.status), "%d", death.status);
+    if (OVERFLOWS_ARE_OURS) {
+        cr_assert(WTERMSIG(death.status) == SIGSEGV, "%d", WTERMSIG(death.status));
+        cr_assert(strstr(death.text, "stack overflow in fiber of actor probe local/") != NULL, "%s",
+                  death.text);
+    }
+}
+
+// The first fiber has the guard; the second one's neighbour below is nobody's yet.
+Test(fiber, an_overflow_over_a_canary_ends_the_process)
+{
+    if (!OVERFLOWS_ARE_OURS) {
+        cr_skip_test("the sanitizer has a word of its own");
+    }
+    death_t death = overflow_apart((za_runtime_config_t){ .fibers_guarded_max = 1 }, 66 * 1024);
+    cr_assert(WIFSIGNALED(death.status) && WTERMSIG(death.status) == SIGABRT, "%d", death.status);
+    cr_assert(strstr(death.text, "probe overflowed the stack of its fiber") != NULL, "%s",
+              death.text);
+}
+
+Test(fiber, a_stack_is_as_large_as_it_is_said)
+{
+    death_t death = overflow_apart((za_runtime_config_t){ 0 }, 40 * 1024);
+    cr_assert(WIFEXITED(death.status) && WEXITSTATUS(death.status) == 0, "guarded: %s", death.text);
+    death = overflow_apart((za_runtime_config_t){ .fibers_guarded_max = 1 }, 40 * 1024);
+    cr_assert(WIFEXITED(death.status) && WEXITSTATUS(death.status) == 0, "canary: %s", death.text);
 }
