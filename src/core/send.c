@@ -223,6 +223,7 @@ void za_batch_push(za_worker_t *worker)
     za_batch_t *batch = &worker->batch;
     za_cell_t *cell = batch->cell;
     batch->actor = 0;
+    worker->near_slots = worker->stamps ? 0 : worker->runtime->slot_max;
     if (batch->last != NULL) {
         // relaxed, both: published by the push
         atomic_store_explicit(&batch->last->block.next, NULL, memory_order_relaxed);
@@ -260,6 +261,8 @@ static bool batch_open(za_worker_t *worker, uint64_t actor)
     }
     worker->batch =
         (za_batch_t){ .actor = actor, .cell = cell, .credit = credit, .admitted = credit };
+    // A single message goes the long way now, which closes the batch: it could be for its actor.
+    worker->near_slots = 0;
     return true;
 }
 
@@ -300,7 +303,10 @@ static inline bool is_usual(const za_worker_t *worker, za_ref_t to, const za_typ
            za_pool_has(&worker->pool, sizeof(za_message_t) + size);
 }
 
-/** As find_live. NULL also while a run is watched: what it sends goes the long way, to be stamped. */
+/**
+ * As find_live. NULL also while a run is watched, whose messages go the long way to be stamped, and
+ * while a batch is open, which such a message must not overtake.
+ */
 static inline za_cell_t *find_near(const za_worker_t *worker, uint64_t id)
 {
     uint32_t slot = za_id_slot(id);

@@ -38,7 +38,7 @@ enum {
 /**
  * Messages of the running handler to one actor, not pushed yet. A handler that tells the same actor
  * again and again pays for the mailbox once for many; they are pushed when the handler returns, when
- * the batch is full, and before anything else that is sent by another way than za_tell.
+ * the batch is full, and before anything else that is sent, to whomever.
  */
 typedef struct za_batch {
     uint64_t actor;  // 0: none is open
@@ -125,7 +125,7 @@ struct za_worker {
     _Atomic uint32_t ended;         // 1: the actor of this dedicated worker did
     za_seen_t seen[ZA_WORKERS_MAX]; // of the others
     bool stamps;                    // the next message sent may be a sample; see za_metrics_stamp
-    uint32_t near_slots;            // of near_cells; 0 while a run is watched: see za_metrics_run
+    uint32_t near_slots;            // of near_cells; 0: the long way for all; see find_near
     za_cell_t *near_cells;          // the runtime's
     za_metrics_t metrics;
 };
