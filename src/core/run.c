@@ -609,6 +609,7 @@ static ready_t get_ready_slowly(za_worker_t *worker, za_cell_t *cell, run_t *run
             }
             continue;
         }
+        forget(cell, run); // it may wait, or end: what it handled counts no more
         if (!za_cell_step(worker, cell) && suspend(cell)) {
             return READY_GONE;
         }
@@ -640,7 +641,7 @@ static void run_any(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
     for (;;) {
         ready_t ready = get_ready(worker, cell, &run);
         if (ready == READY_GONE) {
-            return; // it counted all it handled before it waited
+            return;
         }
         za_message_t *head = ready == READY ? za_mailbox_head(&cell->mailbox) : NULL;
         if (ready == READY && head == NULL) {
@@ -722,7 +723,7 @@ static inline leave_t run_lone(za_worker_t *worker, za_cell_t *cell, za_message_
     }
     za_advance_t advance = za_mailbox_advance(&cell->mailbox, head, NULL);
     if (__builtin_expect(advance == ZA_ADVANCE_LATER, 0)) {
-        cell->head_done = 1;
+        cell->head_done = ZA_HEAD_DONE;
         return LEFT_NOT;
     }
     za_message_drop(worker, head);

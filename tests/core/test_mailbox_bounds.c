@@ -72,6 +72,44 @@ Test(mailbox_bounds, small_bounds_are_exact_for_many_senders)
     }
 }
 
+enum { LINKED_BOUND = 256, LINKED_FIRST = 40 };
+
+static za_verdict_t fail_in_the_middle(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)ctx;
+    (void)self;
+    return event->kind == 'N' && event->n == LINKED_FIRST / 2 ? ZA_FAIL : ZA_DONE;
+}
+
+/** What an idle actor of LINKED_BOUND takes until it is full. */
+static uint32_t count_places(za_ref_t actor)
+{
+    uint32_t places = 0;
+    while (world_tell(&world, actor, ZA_MSG(t_Num, .n = LINKED_FIRST)) == ZA_OK) {
+        places++;
+    }
+    return places;
+}
+
+// It handled some whose places it had not made free yet, when it began to wait.
+Test(mailbox_bounds, a_failure_among_many_messages_costs_no_place)
+{
+    world_init(&world, (za_runtime_config_t){ 0 });
+    world_behave = fail_in_the_middle;
+    a = world_spawn_opts(
+        &world,
+        (za_spawn_opts_t){ .mailbox = LINKED_BOUND, .max_restarts = 1, .backoff_min_ms = 100 });
+    world_run(&world);
+    for (uint64_t n = 0; n < LINKED_FIRST; n++) {
+        cr_assert(world_tell(&world, a, ZA_MSG(t_Num, .n = n)) == ZA_OK, "room");
+    }
+    world_advance(&world, 101);
+    cr_assert(world_count('N', a.actor) == LINKED_FIRST, "it went on after its restart");
+    uint32_t places = count_places(a);
+    cr_assert(places == LINKED_BOUND, "%u places of %u", places, (unsigned)LINKED_BOUND);
+    za_runtime_destroy(world.runtime);
+}
+
 static za_verdict_t refill(za_ctx_t *ctx, probe_t *self, const event_t *event)
 {
     (void)self;
