@@ -334,3 +334,35 @@ Test(misuse, a_missing_argument_is_answered_and_nothing_happens)
     cr_assert(world_tell(&world, b, NULL, &(t_Num){ 0 }) == ZA_EINVAL, "from outside");
     end();
 }
+
+/* ---- verdicts ----------------------------------------------------------------------------- */
+
+static za_verdict_t answer_no_verdict(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)ctx;
+    (void)self;
+    return event->kind == 'G' ? (za_verdict_t)99 : ZA_DONE;
+}
+
+static uint32_t complaints;
+
+static void note_log(void *context, int level, const char *class_name, za_ref_t actor,
+                     const char *text)
+{
+    (void)context;
+    (void)class_name;
+    (void)actor;
+    complaints += level == ZA_ERROR && strstr(text, "99: no verdict") != NULL;
+}
+
+Test(misuse, a_handler_that_answers_no_verdict_fails_and_the_log_says_so)
+{
+    const za_remote_t remote = { .log = note_log };
+    begin(answer_no_verdict, (za_runtime_config_t){ .remote = &remote });
+    world_go(&world, a, 0, ZA_REF_NONE);
+    world_run(&world);
+    cr_assert(complaints == 1, "%d", (int)complaints);
+    const event_t *last = world_nth('X', a.actor, 0);
+    cr_assert(last != NULL && last->reason == za_Reason_REASON_FAILED, "it failed");
+    end();
+}

@@ -1,3 +1,4 @@
+#include "core/worker.h"
 #include "world.h"
 
 static world_t world;
@@ -166,6 +167,40 @@ Test(send, a_moved_message_arrives_whole)
     za_runtime_destroy(world.runtime);
 }
 
+static za_verdict_t send_many(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind == 'G') {
+        void *messages[4];
+        for (uint64_t i = 0; i < 4; i++) {
+            messages[i] = za_new(ctx, &t_Num_type, 0);
+            cr_assert(messages[i] != NULL, "za_new");
+            ((t_Num *)messages[i])->n = i;
+        }
+        za_discard(ctx, &messages[1]);
+        cr_assert(messages[1] == NULL, "nulled");
+        cr_assert(za_send(ctx, event->ref, &messages[0]) == ZA_OK, "the first of them");
+        cr_assert(za_send(ctx, event->ref, &messages[2]) == ZA_OK, "one between");
+    }
+    return ZA_DONE;
+}
+
+Test(send, moved_messages_go_in_any_order_and_the_rest_is_freed)
+{
+    world_init(&world, (za_runtime_config_t){ 0 });
+    world_behave = send_many;
+    a = world_spawn(&world);
+    b = world_spawn(&world);
+    world_run(&world);
+    uint64_t before = za_pools_blocks_in_use(&world.runtime->pools);
+    world_go(&world, a, 0, b);
+    world_run(&world);
+    cr_assert(world_count('N', b.actor) == 2, "two came");
+    cr_assert(world_nth('N', b.actor, 0)->n == 0 && world_nth('N', b.actor, 1)->n == 2, "these");
+    cr_assert(za_pools_blocks_in_use(&world.runtime->pools) == before, "none is left");
+    za_runtime_destroy(world.runtime);
+}
+
 /* ---- keep and forward --------------------------------------------------------------------- */
 
 static za_message_t *kept;
@@ -206,6 +241,41 @@ Test(send, a_kept_message_is_answered_later)
     cr_assert(reply != NULL && reply->n == 6 && reply->tag == 3, "the reply, with its tag");
     world_advance(&world, 200);
     cr_assert(world_count('T', 0) == 0 && world_count('D', 0) == 0, "and nothing else");
+    za_runtime_destroy(world.runtime);
+}
+
+static za_verdict_t keep_notification(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind == 'D') {
+        kept = za_keep(ctx);
+        cr_assert(kept != NULL, "kept");
+        cr_assert(za_keep(ctx) == NULL, "not twice");
+    } else if (event->kind == 'G' && event->n == 1) {
+        cr_assert(za_watch(ctx, event->ref) == ZA_OK, "watch");
+    } else if (event->kind == 'G' && event->n == 2) {
+        const za_Down *down = za_kept_body(kept);
+        cr_assert(down->ref.actor == b.actor, "the body lives");
+        za_reply_kept(ctx, &kept, ZA_MSG(t_Num, .n = 6)); // nobody asked
+        cr_assert(kept == NULL, "let go");
+    }
+    return ZA_DONE;
+}
+
+Test(send, a_notification_can_be_kept_too)
+{
+    world_init(&world, (za_runtime_config_t){ 0 });
+    world_behave = keep_notification;
+    a = world_spawn(&world);
+    b = world_spawn(&world);
+    world_go(&world, a, 1, b);
+    world_run(&world);
+    za_runtime_stop_actor(world.guest, b.actor, za_Reason_REASON_STOPPED);
+    world_run(&world);
+    cr_assert(world_count('D', a.actor) == 1 && kept != NULL, "kept");
+    world_go(&world, a, 2, ZA_REF_NONE);
+    world_run(&world);
+    cr_assert(kept == NULL && world_counters(&world).late_replies == 1, "answered to nobody");
     za_runtime_destroy(world.runtime);
 }
 
