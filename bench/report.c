@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static double median(double *values, uint32_t count)
 /** A number that JSON reads: six digits, or all that an integer has. */
 static void print_number(const char *name, double value)
 {
-    if (fabs(value) < 1e15 && value == trunc(value)) {
+    if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
         printf("\"%s\": %.0f", name, value);
     } else {
         printf("\"%s\": %.6g", name, value);
