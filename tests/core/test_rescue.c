@@ -5,8 +5,8 @@
 static world_t world;
 static za_ref_t slow, b;
 static za_ref_t crowd[16]; // whom `slow` tells
-static uint64_t slow_us; // how long the other worker looks on
-static size_t meanwhile; // t_Nums that were handled before the slow handler returned
+static uint64_t slow_us;   // how long the other worker looks on
+static size_t meanwhile;   // t_Nums that were handled before the slow handler returned
 
 enum { US = 1000, STEP_US = 50 };
 
