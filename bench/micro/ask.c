@@ -1,4 +1,7 @@
-// A question and its answer, one at a time, with its deadline.
+// A question and its answer, one at a time, with its deadline: by a handler for the answer, and by one
+// handler of a fiber that waits in the middle.
+
+#include <zactor/fiber.h>
 
 #include "micro/tables.h"
 
@@ -68,7 +71,38 @@ static double ask(const bench_workload_t *workload, uint64_t questions)
     return bench_latency_at(bench_latencies(), 0.5);
 }
 
+static za_verdict_t waiter_go(za_ctx_t *ctx, asker_t *self, const b_Go *m)
+{
+    (void)self;
+    for (uint64_t i = 0; i < m->n; i++) {
+        const b_Answer *answer = NULL;
+        uint64_t begun_ns = bench_now_ns();
+        bench_must(za_await(ctx, m->ref, ZA_MSG(b_Question, .n = i), ZA_ANSWER(b_Answer, &answer),
+                            .timeout_ms = 5000),
+                   "await");
+        bench_check(answer->n == i, "the answer to the question");
+        bench_latency_add(bench_latencies(), bench_now_ns() - begun_ns);
+    }
+    bench_end();
+    return ZA_DONE;
+}
+
+ZA_ACTOR(waiter, asker_t, (b_Go, waiter_go));
+
+static double await(const bench_workload_t *workload, uint64_t questions)
+{
+    (void)workload;
+    const za_spawn_opts_t opts = { .size = sizeof opts, .fiber = true };
+    za_ref_t server = bench_spawn(&server_class, 0);
+    za_ref_t waiter = bench_spawn_with(&waiter_class, &opts);
+    bench_begin();
+    bench_tell(waiter, ZA_MSG(b_Go, .n = questions, .ref = server));
+    bench_wait();
+    return bench_latency_at(bench_latencies(), 0.5);
+}
+
 const bench_workload_t bench_micro_ask[] = {
     { .id = "ask", .unit = "ns", .measure = ask, .amount = 1000000 },
+    { .id = "await", .unit = "ns", .measure = await, .amount = 1000000 },
     { 0 },
 };

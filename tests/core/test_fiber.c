@@ -6,6 +6,7 @@
 #include <zactor/stack.h>
 
 #include "core/fault.h"
+#include "core/fiber_sanitize.h"
 #include "world.h"
 
 static world_t world;
@@ -492,6 +493,30 @@ Test(fiber, as_many_as_there_may_be)
     teardown();
 }
 
+static uint32_t warnings;
+
+static void count_warnings(void *context, int level, const char *class_name, za_ref_t actor,
+                           const char *text)
+{
+    (void)context;
+    (void)class_name;
+    (void)actor;
+    warnings += level == ZA_WARN && strstr(text, "beyond 1 have no guard page") != NULL;
+}
+
+Test(fiber, the_log_says_once_that_some_have_no_guard)
+{
+    static const za_remote_t remote = { .log = count_warnings };
+    warnings = 0;
+    setup_opts((za_runtime_config_t){ .fibers_guarded_max = 1, .remote = &remote },
+               (za_spawn_opts_t){ .fiber = true });
+    cr_assert(warnings == 0, "the first has one");
+    world_spawn_opts(&world, (za_spawn_opts_t){ .fiber = true });
+    world_spawn_opts(&world, (za_spawn_opts_t){ .fiber = true });
+    cr_assert(warnings == 1, "%u", warnings);
+    teardown();
+}
+
 /* ---- many --------------------------------------------------------------------------------- */
 
 static uint64_t awaiting, resumed;
@@ -529,14 +554,20 @@ static void await_many(uint32_t count, uint32_t guarded_max)
     za_runtime_destroy(world.runtime);
 }
 
+#ifdef ZA_FIBER_TSAN
+enum { GUARDED = 2000, ALL = 4000 }; // it has no room for more than 8,128
+#else
+enum { GUARDED = 20000, ALL = 100000 };
+#endif
+
 Test(fiber, twenty_thousand_wait_behind_guard_pages)
 {
-    await_many(20000, 20000);
+    await_many(GUARDED, GUARDED);
 }
 
 Test(fiber, a_hundred_thousand_wait_with_canaries)
 {
-    await_many(100000, 1000);
+    await_many(ALL, GUARDED);
 }
 
 /* ---- overflows ---------------------------------------------------------------------------- */
@@ -606,7 +637,7 @@ static death_t overflow_apart(za_runtime_config_t config, uint64_t bytes)
     return death;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(ZA_FIBER_ASAN) || defined(ZA_FIBER_TSAN)
 #define OVERFLOWS_ARE_OURS false // the sanitizer has a word of its own
 #else
 #define OVERFLOWS_ARE_OURS true

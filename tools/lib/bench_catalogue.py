@@ -21,7 +21,7 @@ MICRO = {id_: None for id_ in (
     "message-same", "message-cross", "message-wake", "contend-1", "contend-2", "contend-4",
     "contend-8", "contend-16", "contend-32", "spawn-call", "spawn-stop", "alloc-lifo",
     "alloc-burst", "alloc-mixed", "alloc-cross", "timer-cancel", "timer-cancel-1m", "timer-fire",
-    "timer-fire-1m", "ask")}
+    "timer-fire-1m", "ask", "await")}
 MACRO = {
     "fan-out": ("M/s", 1000, 2000000),
     "forkjoin-throughput": None,
