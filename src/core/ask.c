@@ -360,6 +360,15 @@ void za_timers_fire_for(za_worker_t *worker, za_worker_t *other)
     }
 }
 
+/** The home's wheel again: whoever rescues it may be taking out what has become due since. */
+static za_message_t *take_cancelled(za_worker_t *worker)
+{
+    za_guard_enter(&worker->guard);
+    za_message_t *timer = za_timers_take_cancelled(&worker->timers);
+    za_guard_leave(&worker->guard);
+    return timer;
+}
+
 void za_timers_fire(za_worker_t *worker)
 {
     enum { WORK_MAX = 1024, FREE_MAX = 256, CHAIN_MAX = 16 }; // a turn is bounded
@@ -379,8 +388,7 @@ void za_timers_fire(za_worker_t *worker)
         }
     } while (count == CHAIN_MAX);
     za_message_t *timer;
-    for (int i = 0; i < FREE_MAX && (timer = za_timers_take_cancelled(&worker->timers)) != NULL;
-         i++) {
+    for (int i = 0; i < FREE_MAX && (timer = take_cancelled(worker)) != NULL; i++) {
         za_message_drop(worker, timer);
     }
 }

@@ -23,5 +23,8 @@ const zc_scenario_t *const zc_scenarios[] = {
     &zc_family,
     &zc_drop,
     &zc_drop_bound,
+    &zc_rescue,
+    &zc_rescue_mutual,
+    &zc_rescue_timers,
     NULL,
 };
