@@ -34,6 +34,7 @@ enum { // what a Go tells
     ANSWER_KEPT,
     UNSTASH_AND_AWAIT,
     ASK_A,
+    ASK_AND_AWAIT,
     TIMEOUT_MS = 100,
 };
 
@@ -90,6 +91,10 @@ static za_verdict_t behave_a(za_ctx_t *ctx, const event_t *event)
         cr_assert(za_new(ctx, &t_Num_type, 0) != NULL, "one that is left behind");
         break;
     }
+    case ASK_AND_AWAIT:
+        cr_assert(za_ask(ctx, b, ZA_MSG(t_Num, .n = 1), .timeout_ms = 90, .tag = 3) == ZA_OK, "");
+        await_b(ctx);
+        break;
     case SLEEP:
         note(za_sleep(ctx, 50));
         break;
@@ -259,6 +264,70 @@ Test(fiber, sleeps)
     world_advance(&world, 20);
     expect_result(0, ZA_OK);
     cr_assert(world_count('T', 0) == 0 && world_counters(&world).timeouts == 0, "no timeout");
+    teardown();
+}
+
+static uint64_t asked; // the last that left the node
+
+static za_err_t send_out(void *context, za_worker_t *worker, const za_outgoing_t *out)
+{
+    (void)context;
+    (void)worker;
+    asked = out->ask;
+    return ZA_OK;
+}
+
+static void setup_remote(void)
+{
+    static const za_remote_t remote = { .send = send_out };
+    setup_opts((za_runtime_config_t){ .remote = &remote }, (za_spawn_opts_t){ .fiber = true });
+    b = (za_ref_t){ 9, 1000 };
+}
+
+static void deliver_reply(uint32_t type_id, uint64_t n)
+{
+    t_Num body = { .n = n };
+    za_message_t *message = za_message_alloc(world.guest, sizeof body);
+    memcpy(za_message_body(message), &body, sizeof body);
+    za_incoming_t incoming = { .actor = a.actor,
+                               .sender = { 9, 1000 },
+                               .type_id = type_id,
+                               .ask = asked,
+                               .reply = true,
+                               .from_uid = 9 };
+    za_runtime_deliver(world.guest, &incoming, message, sizeof body);
+    world_run(&world);
+}
+
+Test(fiber, goes_on_with_a_reply_of_another_node)
+{
+    setup_remote();
+    go(a, AWAIT);
+    deliver_reply(101, 33);
+    expect_result(0, ZA_OK);
+    cr_assert(answers[0] == 33, "decoded");
+    teardown();
+}
+
+Test(fiber, is_told_of_an_answer_of_another_type)
+{
+    setup_remote();
+    go(a, AWAIT);
+    deliver_reply(102, 33);
+    expect_result(0, ZA_ETYPE);
+    cr_assert(world_counters(&world).dead_by_reason[za_Reason_REASON_BAD_MESSAGE] == 1, "lost");
+    teardown();
+}
+
+Test(fiber, a_lost_node_ends_the_wait_and_other_asks_in_their_turn)
+{
+    setup_remote();
+    go(a, ASK_AND_AWAIT);
+    za_runtime_fail_asks(world.guest, 9, za_Reason_REASON_LINK_LOST);
+    world_run(&world);
+    expect_result(0, ZA_ENOROUTE);
+    cr_assert(why == za_Reason_REASON_LINK_LOST, "%d", (int)why);
+    cr_assert(world_count('D', a.actor) == 1 && world_nth('D', a.actor, 0)->tag == 3, "the other");
     teardown();
 }
 
