@@ -20,6 +20,39 @@ Test(send, keeps_the_order_of_one_sender)
     za_runtime_destroy(world.runtime);
 }
 
+static za_verdict_t tell_in_turn(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    for (uint64_t i = 0; event->kind == 'G' && i < 60; i++) {
+        // Runs of all lengths, interrupted by one message to somebody else.
+        za_ref_t to = i % 5 == 4 || i % 7 == 6 ? b : a;
+        cr_assert(za_tell(ctx, to, ZA_MSG(t_Num, .n = i)) == ZA_OK, "tell");
+    }
+    return ZA_DONE;
+}
+
+// Several messages in a row are pushed together: what comes after one to another must not overtake.
+Test(send, keeps_the_order_around_messages_to_others)
+{
+    world_init(&world, (za_runtime_config_t){ 0 });
+    world_behave = tell_in_turn;
+    a = world_spawn(&world);
+    b = world_spawn(&world);
+    za_ref_t c = world_spawn(&world);
+    for (int round = 0; round < 3; round++) { // the first one takes its memory the long way
+        world_go(&world, c, 0, ZA_REF_NONE);
+        world_run(&world);
+        uint64_t before = 0;
+        for (size_t i = 0; world_nth('N', a.actor, i) != NULL; i++) {
+            uint64_t n = world_nth('N', a.actor, i)->n;
+            cr_assert(i == 0 || n > before, "%d after %d", (int)n, (int)before);
+            before = n;
+        }
+        world_log_count = 0;
+    }
+    za_runtime_destroy(world.runtime);
+}
+
 Test(send, a_full_mailbox_rejects_exactly_at_its_bound)
 {
     world_init(&world, (za_runtime_config_t){ 0 });
