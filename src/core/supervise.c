@@ -212,6 +212,9 @@ static void reap(za_worker_t *worker, za_cell_t *parent, za_cell_t *child)
     } else {
         extra->child_last = child->previous;
     }
+    if (extra->child_told == za_cell_slot(runtime, child)) {
+        extra->child_told = 0; // the next one there was not told
+    }
     za_on_limit_t means = (za_on_limit_t)child->escalates;
     za_slot_free(worker, child);
     if (means == ZA_LIMIT_ESCALATE) {

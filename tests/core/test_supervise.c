@@ -1,3 +1,4 @@
+#include "core/worker.h"
 #include "world.h"
 
 static world_t world;
@@ -332,6 +333,27 @@ Test(supervise, a_restart_stops_the_children_first)
     za_runtime_destroy(world.runtime);
 }
 
+// Cells of children that were stopped are used again by those of the next life.
+Test(supervise, a_restarted_parent_stops_its_new_children_too)
+{
+    setup((za_spawn_opts_t){ .max_restarts = 1 });
+    uint64_t oldest = 0;
+    for (int life = 0; life < 2; life++) {
+        world_go(&world, a, SPAWN, ZA_REF_NONE);
+        world_run(&world);
+        oldest = life == 0 ? children[0].actor : oldest;
+        world_go(&world, a, life == 0 ? FAIL : STOP, ZA_REF_NONE);
+        world_run(&world);
+    }
+    bool again = false;
+    for (int i = 0; i < 3; i++) {
+        again = again || za_id_slot(children[i].actor) == za_id_slot(oldest);
+    }
+    cr_assert(again, "the cell of the child that was stopped last is used again");
+    cr_assert(!alive(a) && !alive(children[2]), "all have ended");
+    za_runtime_destroy(world.runtime);
+}
+
 Test(supervise, a_parent_stops_a_child)
 {
     setup((za_spawn_opts_t){ 0 });
@@ -474,5 +496,59 @@ Test(supervise, actors_can_be_looked_at)
     cr_assert(count == 2, "stopped by the visitor");
     za_runtime_each_actor(world.runtime, &cursor, count_actor, &count);
     cr_assert(count == 5, "and went on: %d", (int)count);
+    za_runtime_destroy(world.runtime);
+}
+
+/* ---- a run of messages -------------------------------------------------------------------- */
+
+static za_verdict_t behave_in_a_row(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    for (uint64_t i = 1; event->kind == 'G' && i <= 3; i++) {
+        cr_assert(za_tell(ctx, za_self(ctx), ZA_MSG(t_Num, .n = i)) == ZA_OK, "tell");
+    }
+    if (event->kind == 'N' && event->n == 2) { // in the block that the first one left
+        cr_assert(za_tell(ctx, za_self(ctx), ZA_MSG(t_Num, .n = 4)) == ZA_OK, "tell");
+    }
+    return event->kind == 'N' && event->n == 3 ? ZA_STOP : ZA_DONE;
+}
+
+Test(supervise, nothing_is_handled_behind_the_message_that_stops_the_actor)
+{
+    setup((za_spawn_opts_t){ 0 });
+    world_behave = behave_in_a_row;
+    world_go(&world, a, 0, ZA_REF_NONE);
+    world_run(&world);
+    cr_assert(world_count('N', a.actor) == 3, "%zu handled", world_count('N', a.actor));
+    cr_assert(world_counters(&world).dead_by_reason[za_Reason_REASON_NO_ACTOR] == 1, "the fourth");
+    za_runtime_destroy(world.runtime);
+}
+
+static za_verdict_t behave_with_child(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind == 'S' && event->self == a.actor && event->n == 0) {
+        cr_assert(za_spawn(ctx, probe, &children[0]) == ZA_OK, "spawn");
+    }
+    for (uint64_t i = 0; event->kind == 'G' && i < 40; i++) {
+        cr_assert(za_tell(ctx, a, ZA_MSG(t_Num, .n = i)) == ZA_OK, "tell");
+    }
+    return event->kind == 'N' && event->n == 5 ? ZA_FAIL : ZA_DONE;
+}
+
+// While it waits for its child, others own the actor: what it handled must be counted before.
+Test(supervise, a_failure_among_others_leaves_the_mailbox_its_room)
+{
+    setup((za_spawn_opts_t){ .max_restarts = 1, .mailbox = 640 });
+    world_behave = behave_with_child;
+    za_runtime_stop_actor(world.guest, a.actor, za_Reason_REASON_STOPPED);
+    a = world_spawn_opts(&world, (za_spawn_opts_t){ .max_restarts = 1, .mailbox = 640 });
+    world_run(&world);
+    world_go(&world, b, 0, ZA_REF_NONE);
+    world_run(&world);
+    cr_assert(world_count('N', a.actor) == 40 && world_count('S', a.actor) == 2, "all, restarted");
+    const za_cell_t *cell = &world.runtime->cells[za_id_slot(a.actor)];
+    uint32_t count = za_mailbox_count(&cell->mailbox, 640);
+    cr_assert(count == 0, "%d places are lost", (int)count);
     za_runtime_destroy(world.runtime);
 }
