@@ -521,7 +521,11 @@ void za_group_leave(za_worker_t *worker, za_cell_t *cell, const za_group_key_t *
 
 void za_groups_leave(za_worker_t *worker, za_cell_t *cell)
 {
-    if (cell->extra == NULL || cell->extra->groups.count == 0) {
+    if (cell->extra == NULL) {
+        return;
+    }
+    if (cell->extra->groups.count == 0) { // it left each by itself, or never was in one
+        za_table_clear(&cell->extra->groups, &worker->pool);
         return;
     }
     za_groups_t *groups = worker->runtime->groups;

@@ -122,6 +122,18 @@ Test(group, is_left_on_request_and_at_the_end)
     za_runtime_destroy(world.runtime);
 }
 
+Test(group, leaves_no_memory_behind_that_was_left_on_request)
+{
+    setup(1);
+    za_ref_t a = world_spawn(&world);
+    go(a, JOIN);
+    go(a, LEAVE);
+    go(a, STOP);
+    uint64_t left = za_pools_blocks_in_use(&world.runtime->pools);
+    cr_assert(left == 1, "%d blocks: the seats stay, nothing else", (int)left);
+    za_runtime_destroy(world.runtime);
+}
+
 Test(group, stays_over_a_restart)
 {
     setup(1);
