@@ -192,7 +192,7 @@ static za_err_t link_local(za_ctx_t *ctx, uint64_t target, uint64_t id)
         return ZA_ENOBUFS;
     }
     za_cell_t *cell = za_cell_find(ctx->worker->runtime, target);
-    if (cell == NULL) {
+    if (cell == NULL || za_cell_id(cell) != target) { // as watch_local
         za_link_answer(ctx->worker, link, za_Reason_REASON_NO_ACTOR);
     } else {
         za_cell_push(ctx->worker, cell, link);
@@ -317,7 +317,7 @@ za_err_t za_runtime_link(za_worker_t *worker, za_ref_t maker, uint64_t id, uint6
     link->ask = id;
     link->deadline_ms = 0;
     za_cell_t *cell = za_cell_find(worker->runtime, target);
-    if (cell == NULL) {
+    if (cell == NULL || za_cell_id(cell) != target) { // as watch_local
         za_link_answer(worker, link, za_Reason_REASON_NO_ACTOR);
     } else {
         za_cell_push(worker, cell, link);

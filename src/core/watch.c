@@ -76,7 +76,8 @@ static za_err_t watch_local(za_ctx_t *ctx, za_ref_t actor, uint64_t watch_id)
         return ZA_ENOBUFS;
     }
     za_cell_t *target = za_cell_find(ctx->worker->runtime, actor.actor);
-    if (target == NULL) {
+    if (target == NULL || za_cell_id(target) != actor.actor) {
+        // Not into the mailbox: whoever has the cell now may wait for a long time.
         za_watch_answer(ctx->worker, watch, za_Reason_REASON_NO_ACTOR);
     } else {
         za_cell_push(ctx->worker, target, watch);

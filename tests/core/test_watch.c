@@ -344,3 +344,39 @@ Test(watch, of_many_needs_no_memory_to_be_kept)
     expect_downs_from(0);
     za_runtime_destroy(world.runtime);
 }
+
+static za_ref_t late; // lives in the cell of `b`
+
+static za_verdict_t behave_late(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    if (event->kind == 'S' && event->self == late.actor) {
+        return ZA_FAIL;
+    }
+    for (int i = 0; event->kind == 'G' && event->n == 99 && i < 64; i++) {
+        if (za_id_slot(late.actor) == za_id_slot(b.actor)) {
+            break;
+        }
+        cr_assert(za_spawn(ctx, probe, &late, .max_restarts = 1, .backoff_min_ms = 20000,
+                           .within_ms = 60000) == ZA_OK,
+                  "spawn");
+    }
+    return behave(ctx, self, event);
+}
+
+// The actor that has the cell now takes no messages while it waits for its restart.
+Test(watch, of_the_dead_is_answered_whoever_has_the_cell_now)
+{
+    world_init(&world, (za_runtime_config_t){ .workers = 1 });
+    world_behave = behave_late;
+    a = world_spawn(&world);
+    b = world_spawn(&world);
+    za_ref_t parent = world_spawn(&world);
+    world_go(&world, b, STOP, ZA_REF_NONE);
+    world_run(&world);
+    world_go(&world, parent, 99, ZA_REF_NONE);
+    world_run(&world);
+    cr_assert(za_id_slot(late.actor) == za_id_slot(b.actor), "the same cell");
+    world_go(&world, a, WATCH, b);
+    expect_one_down(za_Reason_REASON_NO_ACTOR);
+    za_runtime_destroy(world.runtime);
+}
