@@ -658,7 +658,6 @@ static void run_any(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max)
             uint32_t left_before = run.left; // the head may be in the block that the old one left
             head = run_linked(worker, cell, head, &run);
             if (run.left != left_before && !is_plain(cell)) {
-                forget(cell, &run); // now: if it waits, it is no longer ours
                 continue;
             }
         }

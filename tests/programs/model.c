@@ -533,8 +533,7 @@ static void hear_of_failure(p_model_t *model, int actor, const p_event_t *event)
         find_silent_ends(model);
     }
     bool may = ask->where == P_ASK_FAILED || ask->where == P_ASK_LATE_OR_FAILED;
-    if (!may || ask->reason != event->reason ||
-        !za_ref_equal(ask->target, event->ref)) {
+    if (!may || ask->reason != event->reason || !za_ref_equal(ask->target, event->ref)) {
         p_fail(model, "a%d: ask %d fails with reason %d; expected %d (state %d)", actor,
                (int)event->tag, (int)event->reason, (int)ask->reason, (int)ask->where);
     }

@@ -61,7 +61,7 @@ typedef struct p_actor {
     int class_;
     bool ending; // its handler said so: nothing but za_Stopping may come
     uint32_t events;
-    uint32_t idle_ms; // receive timeout; 0: off
+    uint32_t idle_ms;       // receive timeout; 0: off
     uint64_t idle_since_ms; // it heard of a user, or of its timeout
     uint64_t idle_seen_ms;  // the first rest at which a tick must have seen that; 0: none yet
     p_list_t queue, stash, replay, kept;
