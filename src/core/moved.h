@@ -18,7 +18,7 @@
 
 enum {
     ZA_MOVED_EXTRA_BYTES = 8, // behind the body of za_new: the sum
-    ZA_FLAG_SUMMED = 128,     // beside the flags of message.h
+    ZA_FLAG_SUMMED = 128,     // as ZA_FLAG_STAMPED, which is on copies without an ask alone
 };
 
 static inline void *za_moved_sum(za_message_t *message)

@@ -189,7 +189,8 @@ static __attribute__((noinline)) void handle_indirect(za_worker_t *worker, za_ce
 static __attribute__((noinline)) bool look_at_time(za_worker_t *worker, const za_cell_t *cell,
                                                    za_message_t *message)
 {
-    if (message->block.flags & ZA_FLAG_STAMPED) {
+    // In debug builds the same bit marks what was moved, and that has a time only if it is an ask.
+    if (message->block.flags & ZA_FLAG_STAMPED && message->ask == 0) {
         za_metrics_arrived(worker, cell, message);
         return true;
     }

@@ -225,6 +225,39 @@ Test(ask, that_comes_too_late_is_not_handled)
     za_runtime_destroy(world.runtime);
 }
 
+/** t_Go: asks `ref` with a moved message, for 50 ms. t_Num 0: fails. */
+static za_verdict_t ask_by_move(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind == 'G') {
+        void *message = za_new(ctx, &t_Num_type, 0);
+        ((t_Num *)message)->n = 1;
+        const za_ask_opts_t opts = { .size = sizeof opts, .timeout_ms = 50 };
+        cr_assert(za_ask_send(ctx, event->ref, &message, &opts) == ZA_OK, "moved");
+    }
+    return event->kind == 'N' && event->n == 0 ? ZA_FAIL : ZA_DONE;
+}
+
+// In debug builds a moved message has a sum, whose mark must not be taken for that of a sample.
+Test(ask, that_was_moved_and_comes_too_late_is_not_handled_either)
+{
+    world_init(&world, (za_runtime_config_t){ 0 });
+    a = world_spawn(&world);
+    b = world_spawn_opts(
+        &world, (za_spawn_opts_t){ .max_restarts = 5, .backoff_min_ms = 50, .within_ms = 1000 });
+    world_behave = ask_by_move;
+    cr_assert(world_tell(&world, b, ZA_MSG(t_Num, .n = 0)) == ZA_OK, "fails");
+    world_run(&world);
+    world_go(&world, a, 0, b);
+    world_run(&world);
+    world.now_ns += 100000000;
+    world_run(&world);
+    cr_assert(world_count('T', a.actor) == 1, "the asker has its timeout");
+    cr_expect(world_count('N', b.actor) == 1, "nothing but what failed was handled");
+    cr_expect(world_counters(&world).dead_by_reason[za_Reason_REASON_TOO_LATE] == 1, "counted");
+    za_runtime_destroy(world.runtime);
+}
+
 /* ---- to other nodes ----------------------------------------------------------------------- */
 
 static za_outgoing_t last_out;
