@@ -147,9 +147,10 @@ ZA_MUST_USE ZA_API za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t 
                                     const void *message);
 
 /**
- * A zeroed message to be filled and moved with za_send. `extra_bytes` is room for its za_bytes_t
- * fields. The caller's until za_send takes it or za_discard frees it; NULL if the pool is empty or
- * the size is over the limit. Must not outlive the handler call.
+ * A message to be filled and moved with za_send. Its struct is zeroed; the `extra_bytes` behind it
+ * are room for its za_bytes_t fields, and hold anything until za_bytes_put fills them. The caller's
+ * until za_send takes it or za_discard frees it, at the latest when the handler returns; NULL if the
+ * pool is empty or the size is over the limit.
  */
 ZA_MUST_USE ZA_API void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes);
 ZA_API void za_discard(za_ctx_t *ctx, void **message);
