@@ -90,9 +90,15 @@ void za_rescue(za_worker_t *worker)
 uint64_t za_rescue_rest(za_worker_t *worker)
 {
     za_runtime_t *runtime = worker->runtime;
-    if (za_busy_count(runtime) > 0) {
+    // Twice in a row: another idle worker may just be looking as well, and two must not keep each
+    // other awake.
+    bool busy = za_busy_count(runtime) > 0;
+    if (busy && worker->saw_busy) {
         worker->looks_left = ZA_RESCUE_LINGER;
+    } else if (busy && worker->looks_left == 0) {
+        worker->looks_left = 1;
     }
+    worker->saw_busy = busy;
     if (worker->looks_left == 0) {
         return UINT64_MAX;
     }

@@ -101,6 +101,7 @@ struct za_worker {
     uint64_t look_ns;        // idle: when to look around again
     uint64_t watch_ns;       // when to look after the others again
     uint32_t looks_left;     // such looks
+    bool saw_busy;           // somebody else was, at the last look
     _Atomic uint32_t runs;   // so far: for ZA_INJECT_EVERY, and for those that watch
     uint32_t hops;           // run-next in a row
     uint32_t backlog;        // picks in a row that left somebody waiting
