@@ -147,7 +147,6 @@ Test(metrics_text, names_are_escaped_and_cut)
 Test(metrics_text, histograms_are_cumulative_and_exact)
 {
     // 1000 ns doubled nine times; the bounds are 255 ns, 1023 ns, 4095 ns, 16383 ns and so on.
-    static const char *const of = "zactor_class_latency_seconds_bucket{class=\"class7\",le=\"%s\"}";
     static const struct {
         const char *le;
         uint64_t count;
@@ -156,7 +155,8 @@ Test(metrics_text, histograms_are_cumulative_and_exact)
                      { "0.001048575", 10 }, { "17.179869183", 10 }, { "+Inf", 10 } };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         char sample[128];
-        snprintf(sample, sizeof sample, of, expected[i].le);
+        snprintf(sample, sizeof sample,
+                 "zactor_class_latency_seconds_bucket{class=\"class7\",le=\"%s\"}", expected[i].le);
         cr_expect(value_of(sample) == expected[i].count, "%s", sample);
     }
     cr_expect(value_of("zactor_class_latency_seconds_count{class=\"class7\"}") == 10, "count");
