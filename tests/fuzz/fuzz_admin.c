@@ -1,5 +1,6 @@
 /** Requests of operators, which any authenticated client may send: whatever they are, they are answered. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "node/admin.h"
 
@@ -71,6 +72,36 @@ static za_err_t down(void *context, const char *node)
     return node[0] == '\0' ? ZA_EINVAL : ZA_OK;
 }
 
+enum { WORKERS = 3, CLASSES = 40 }; // more classes than one page has room for
+
+static bool worker(void *context, uint32_t index, za_worker_metrics_t *out)
+{
+    (void)context;
+    if (index >= WORKERS) {
+        return false;
+    }
+    *out = (za_worker_metrics_t){ .handled = index };
+    return true;
+}
+
+static const char *class_name(void *context, uint32_t index)
+{
+    (void)context;
+    return index >= CLASSES ? NULL : index % 2 == 0 ? "even" : "with \"quotes\" and \\";
+}
+
+static bool class_metrics(void *context, uint32_t index, za_class_metrics_t *out)
+{
+    (void)context;
+    if (index >= CLASSES) {
+        return false;
+    }
+    memset(out, 0, sizeof *out);
+    out->name = class_name(context, index);
+    out->handled = index;
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static uint8_t reply[ZA_ADMIN_REPLY_BYTES_MAX];
@@ -80,6 +111,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
                              .each_name = each_name,
                              .each_actor = each_actor,
                              .each_counter = each_counter,
+                             .worker = worker,
+                             .class_name = class_name,
+                             .class_metrics = class_metrics,
                              .leave = leave,
                              .down = down };
     za_admin_t *admin = NULL;
