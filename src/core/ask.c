@@ -283,6 +283,32 @@ void za_ask_timed_out(za_worker_t *worker, za_cell_t *cell, za_message_t *record
     za_handle(worker, cell, NULL, &za_Timeout_type, &ask->timeout, ask->timeout.tag);
 }
 
+za_err_t za_reason_err(za_Reason reason)
+{
+    switch (reason) {
+    case za_Reason_REASON_NO_ACTOR:
+    case za_Reason_REASON_STOPPED:
+        return ZA_EGONE;
+    case za_Reason_REASON_NODE_DOWN:
+    case za_Reason_REASON_NODE_LEFT:
+    case za_Reason_REASON_LINK_LOST:
+    case za_Reason_REASON_NO_NODE:
+        return ZA_ENOROUTE;
+    case za_Reason_REASON_MAILBOX_FULL:
+        return ZA_EFULL;
+    case za_Reason_REASON_REFUSED:
+        return ZA_EDENIED;
+    case za_Reason_REASON_LIMIT:
+        return ZA_ENOBUFS;
+    case za_Reason_REASON_BAD_MESSAGE:
+        return ZA_ETYPE;
+    case za_Reason_REASON_TOO_LATE:
+        return ZA_ETIMEOUT;
+    default:
+        return ZA_ENOANSWER;
+    }
+}
+
 /* ---- timers ------------------------------------------------------------------------------- */
 
 static za_err_t start_timer(za_ctx_t *ctx, uint32_t delay_ms, uint32_t period_ms,

@@ -221,32 +221,6 @@ static void begin(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
 
 /* ---- what it waits for -------------------------------------------------------------------- */
 
-static za_err_t err_of(za_Reason reason)
-{
-    switch (reason) {
-    case za_Reason_REASON_NO_ACTOR:
-    case za_Reason_REASON_STOPPED:
-        return ZA_EGONE;
-    case za_Reason_REASON_NODE_DOWN:
-    case za_Reason_REASON_NODE_LEFT:
-    case za_Reason_REASON_LINK_LOST:
-    case za_Reason_REASON_NO_NODE:
-        return ZA_ENOROUTE;
-    case za_Reason_REASON_MAILBOX_FULL:
-        return ZA_EFULL;
-    case za_Reason_REASON_REFUSED:
-        return ZA_EDENIED;
-    case za_Reason_REASON_LIMIT:
-        return ZA_ENOBUFS;
-    case za_Reason_REASON_BAD_MESSAGE:
-        return ZA_ETYPE;
-    case za_Reason_REASON_TOO_LATE:
-        return ZA_ETIMEOUT;
-    default:
-        return ZA_ENOANSWER;
-    }
-}
-
 /** A notification while its handler waits: its own, or one for a later handler. */
 static void notice(za_worker_t *worker, za_cell_t *cell, const za_type_t *type, const void *body,
                    uint64_t tag)
@@ -259,7 +233,7 @@ static void notice(za_worker_t *worker, za_cell_t *cell, const za_type_t *type, 
         }
         bool is_down = type == &za_Down_type;
         fiber->reason = is_down ? ((const za_Down *)body)->reason : za_Reason_REASON_NONE;
-        go_on(worker, cell, fiber, is_down ? err_of(fiber->reason) : ZA_ETIMEOUT);
+        go_on(worker, cell, fiber, is_down ? za_reason_err(fiber->reason) : ZA_ETIMEOUT);
         return;
     }
     // One signal may be several notifications: a lost node fails all asks to it.

@@ -197,6 +197,8 @@ void za_runtime_down(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, z
 void za_runtime_ask_failed(za_worker_t *worker, uint64_t actor, uint64_t ask, za_Reason reason);
 /** Fails all asks of local actors that are open towards node `uid`. */
 void za_runtime_fail_asks(za_worker_t *worker, uint64_t uid, za_Reason reason);
+/** Why an ask has no answer, as the error that a caller who waits for it gets. */
+za_err_t za_reason_err(za_Reason reason);
 /** Watches local `target` for `watcher` on another node: za_remote_t.down answers, at once if gone. */
 za_err_t za_runtime_watch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id,
                           uint64_t target);

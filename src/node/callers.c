@@ -192,37 +192,11 @@ static za_verdict_t on_timeout(za_ctx_t *ctx, void *self, const void *message)
     return ZA_DONE;
 }
 
-static za_err_t err_of(za_Reason reason)
-{
-    switch (reason) {
-    case za_Reason_REASON_NO_ACTOR:
-    case za_Reason_REASON_STOPPED:
-        return ZA_EGONE;
-    case za_Reason_REASON_NODE_DOWN:
-    case za_Reason_REASON_NODE_LEFT:
-    case za_Reason_REASON_LINK_LOST:
-    case za_Reason_REASON_NO_NODE:
-        return ZA_ENOROUTE;
-    case za_Reason_REASON_MAILBOX_FULL:
-        return ZA_EFULL;
-    case za_Reason_REASON_REFUSED:
-        return ZA_EDENIED;
-    case za_Reason_REASON_LIMIT:
-        return ZA_ENOBUFS;
-    case za_Reason_REASON_BAD_MESSAGE:
-        return ZA_ETYPE;
-    case za_Reason_REASON_TOO_LATE:
-        return ZA_ETIMEOUT;
-    default:
-        return ZA_ENOANSWER;
-    }
-}
-
 static za_verdict_t on_down(za_ctx_t *ctx, void *self, const void *message)
 {
     const za_Down *down = message;
     (void)self;
-    end_without_answer(caller_of(ctx), down->tag, err_of(down->reason), down->reason);
+    end_without_answer(caller_of(ctx), down->tag, za_reason_err(down->reason), down->reason);
     return ZA_DONE;
 }
 
