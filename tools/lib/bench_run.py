@@ -26,15 +26,15 @@ def quietly(what, command, **options):
         raise Failed(what)
 
 
-def run_program(command):
-    """The JSON objects that a program prints."""
+def run_program(command, seconds=RUN_SECONDS_MAX):
+    """The JSON objects that a program prints; one that takes longer than `seconds` is stopped."""
     environment = dict(os.environ, ERL_CRASH_DUMP="/dev/null")
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, errors="replace", check=False,
-                              env=environment, timeout=RUN_SECONDS_MAX)
+                              env=environment, timeout=seconds)
     except subprocess.TimeoutExpired as late:
-        raise Failed(f"{' '.join(command)}: no end after {RUN_SECONDS_MAX} s") from late
+        raise Failed(f"{' '.join(command)}: no end after {seconds} s") from late
     if done.returncode != 0:
         raise Failed(f"{' '.join(command)}: exit {done.returncode}\n"
                      + "\n".join(done.stderr.splitlines()[-5:]))
