@@ -41,13 +41,16 @@ typedef struct za_cluster_config {
     uint32_t seed_count;
     uint64_t random_seed; // also source of our uids
     za_cluster_timing_t timing;
+    // True: datagrams go to any member, linked or not, by UDP (transport = auto). False: only to
+    // linked members, over the link (transport = tls).
+    bool datagrams;
 } za_cluster_config_t;
 
 typedef enum za_cluster_event_type {
     ZA_CLUSTER_TICK,     // the deadline has come (or earlier: harmless)
     ZA_CLUSTER_CONTINUE, // after ZA_STEP_MORE
     // From peers. `uid` is the link's authenticated peer.
-    ZA_CLUSTER_DATAGRAM,       // uid, bytes
+    ZA_CLUSTER_DATAGRAM,       // uid, bytes, over_link; `uid` is the authenticated sender
     ZA_CLUSTER_FRAME,          // uid, lane (control or system), bytes
     ZA_CLUSTER_LINK_UP,        // uid, name, address: a link is ready for frames of all lanes
     ZA_CLUSTER_LINK_DOWN,      // uid, err: it broke; ZA_ECLOSED/ZA_EREFUSED (FIN/RST) is evidence
@@ -73,7 +76,9 @@ typedef struct za_cluster_event {
     za_lane_t lane;
     za_err_t err;
     za_Reason reason;
+    bool over_link; // the datagram came as a frame of the link, not by UDP
     uint64_t now_ms;
+    uint64_t now_us; // the same moment, finer, for round trips; 0: not known
     uint64_t uid;
     uint64_t id;
     uint64_t tag;

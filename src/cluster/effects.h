@@ -38,10 +38,12 @@ const char *za_member_state_name(za_member_state_t state);
 
 typedef enum za_effect_type {
     // Transport.
-    ZA_EFFECT_SEND_DATAGRAM, // uid, bytes: may be lost; dropped if there is no link
-    ZA_EFFECT_SEND_FRAME,    // uid, lane, bytes: in order while the link lives; dropped without one
-    ZA_EFFECT_CONNECT,       // address: make a link to whoever is there, unless one is being made
-    ZA_EFFECT_CLOSE_LINK,    // uid: say GOODBYE and close, nothing of it is delivered from now on
+    // uid, address (the member's), bytes, over_link: may be lost. By UDP to `address`, or as a
+    // DATAGRAM frame over the link to `uid` if over_link or there is no UDP; dropped without a link.
+    ZA_EFFECT_SEND_DATAGRAM,
+    ZA_EFFECT_SEND_FRAME, // uid, lane, bytes: in order while the link lives; dropped without one
+    ZA_EFFECT_CONNECT,    // address: make a link to whoever is there, unless one is being made
+    ZA_EFFECT_CLOSE_LINK, // uid: say GOODBYE and close, nothing of it is delivered from now on
     // Membership.
     ZA_EFFECT_MEMBER,  // uid, name, address, state: a member's state changed
     ZA_EFFECT_REBORN,  // uid: our new uid (was = the old one); every link must be made anew
@@ -109,6 +111,7 @@ typedef struct za_effect {
         uint32_t epoch;
     };
     za_Reason reason;
+    bool over_link; // a datagram that must not go by UDP: it finds out whether UDP is the trouble
     uint64_t uid;
     uint64_t was;
     uint64_t id; // watch id, request id

@@ -137,16 +137,29 @@ static void send_datagram(za_membership_t *m, uint64_t uid, uint32_t budget, za_
     ZA_ASSERT(encoded); // the budget is below the limit
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_SEND_DATAGRAM);
     effect->uid = uid;
+    effect->address =
+        receiver != NULL ? za_effects_text(out, "%s", receiver->record.address) : NULL;
     effect->bytes = bytes;
     effect->size = (uint32_t)stream.bytes_written;
+}
+
+/** Whether a datagram can get to `uid`: over a link, or to the address of a member. */
+static bool reachable(za_membership_t *m, uint64_t uid)
+{
+    if (za_member_link(m, uid) != NULL) {
+        return true;
+    }
+    const za_member_t *member = m->datagrams ? za_member_find(m, uid) : NULL;
+    return member != NULL && member->in_view;
 }
 
 void za_member_send(za_membership_t *m, uint64_t uid, za_DatagramKind kind, uint64_t seq,
                     uint64_t target, za_effects_t *out)
 {
-    // Lost like any other datagram if there is no link or no room.
-    if (za_member_link(m, uid) == NULL ||
-        !za_effects_have_room(out, ZA_MEMBER_EFFECTS_RESERVE, ZA_DATAGRAM_BYTES_MAX)) {
+    // Lost like any other datagram if there is no way or no room.
+    if (!reachable(m, uid) ||
+        !za_effects_have_room(out, ZA_MEMBER_EFFECTS_RESERVE,
+                              ZA_DATAGRAM_BYTES_MAX + ZA_ADDRESS_BYTES_MAX + 1)) {
         return;
     }
     m->datagram_out.kind = kind;

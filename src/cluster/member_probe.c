@@ -139,7 +139,7 @@ static void begin_round(za_membership_t *m, za_effects_t *out)
     probe->asked = 0;
     probe->nacks = 0;
     m->counters.probes++;
-    if (target->linked) {
+    if (target->linked || m->datagrams) {
         send_ping(m, probe->target, probe->seq, out);
     } else {
         za_membership_connect(m, out, target->record.address); // pinged when the link is up
@@ -291,7 +291,7 @@ void za_member_probe_relay(za_membership_t *m, uint64_t origin, uint64_t seq, ui
         .nack_ms = m->now_ms + m->timing.probe_interval_ms * 2 / 5,
         .end_ms = m->now_ms + m->timing.probe_interval_ms,
     };
-    if (member->linked) {
+    if (member->linked || m->datagrams) {
         send_ping(m, target, relay->seq, out);
     } else {
         za_membership_connect(m, out, member->record.address);

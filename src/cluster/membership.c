@@ -96,6 +96,7 @@ static bool config_valid(const za_cluster_config_t *config)
 static void copy_config(za_membership_t *m, const za_cluster_config_t *config)
 {
     m->timing = config->timing;
+    m->datagrams = config->datagrams;
     snprintf(m->name, sizeof m->name, "%s", config->name);
     snprintf(m->address, sizeof m->address, "%s", config->address);
     for (uint32_t i = 0; i < config->seed_count; i++) {

@@ -111,6 +111,7 @@ struct za_membership {
     char address[ZA_ADDRESS_BYTES_MAX + 1];
     char seeds[ZA_MEMBER_SEEDS_MAX][ZA_ADDRESS_BYTES_MAX + 1];
     uint32_t seed_count;
+    bool datagrams;   // sent to members without a link, too
     bool more;        // the step ran out of room
     bool unannounced; // a member's `shown` lags behind
     za_cluster_counters_t counters;

@@ -22,6 +22,7 @@ static za_MembershipFrame frames[32];
 static za_MembershipDatagram datagrams[32];
 static uint64_t frame_to[32], datagram_to[32], closed[512];
 static char connects[64][ZA_ADDRESS_BYTES_MAX + 1];
+static char datagram_address[32][ZA_ADDRESS_BYTES_MAX + 1];
 static uint32_t reborn, refused;
 static uint64_t sent_datagrams;
 
@@ -52,6 +53,8 @@ static void keep_datagram(const za_effect_t *effect)
     pb_istream_t stream = pb_istream_from_buffer(effect->bytes, effect->size);
     cr_assert(effect->size <= ZA_DATAGRAM_BYTES_MAX, "%u bytes", effect->size);
     cr_assert(pb_decode(&stream, za_MembershipDatagram_fields, &datagrams[datagram_count]), "its");
+    snprintf(datagram_address[datagram_count], sizeof datagram_address[0], "%s",
+             effect->address != NULL ? effect->address : "");
     datagram_to[datagram_count++] = effect->uid;
 }
 
@@ -114,6 +117,8 @@ static void run(uint64_t for_ms)
     now_ms = end_ms;
 }
 
+static bool with_datagrams;
+
 static void start_with(const char *const *seeds, uint32_t seed_count)
 {
     za_cluster_config_t config = { .cluster = "c",
@@ -122,7 +127,8 @@ static void start_with(const char *const *seeds, uint32_t seed_count)
                                    .seeds = seeds,
                                    .seed_count = seed_count,
                                    .random_seed = 42,
-                                   .timing = za_cluster_timing_lan };
+                                   .timing = za_cluster_timing_lan,
+                                   .datagrams = with_datagrams };
     now_ms = 1000;
     cr_assert(za_membership_create(&config, now_ms, &self) == ZA_OK, "create");
     forget();
@@ -320,6 +326,35 @@ Test(membership_parts, a_helper_without_an_answer_says_so_in_time)
     const za_MembershipDatagram *nack = find_datagram(1, za_DatagramKind_DATAGRAM_KIND_NACK);
     cr_assert(nack != NULL && nack->seq == 77, "no nack");
     stop();
+}
+
+/** Pings to member 2, which we know by member 1 and have no link to. */
+static uint32_t pings_without_a_link(bool by_udp)
+{
+    with_datagrams = by_udp;
+    start();
+    peer(1);
+    tell(1, numbered(2));
+    uint32_t pings = 0;
+    for (uint64_t end_ms = now_ms + 4 * T; now_ms < end_ms;) {
+        forget();
+        run(10);
+        for (uint32_t i = 0; i < datagram_count; i++) {
+            bool ping =
+                datagram_to[i] == 2 && datagrams[i].kind == za_DatagramKind_DATAGRAM_KIND_PING;
+            cr_expect(!ping || strcmp(datagram_address[i], "m2:1") == 0, "%s", datagram_address[i]);
+            pings += ping;
+        }
+    }
+    stop();
+    with_datagrams = false;
+    return pings;
+}
+
+Test(membership_parts, datagrams_need_no_link)
+{
+    cr_assert(pings_without_a_link(true) > 0, "no ping");
+    cr_assert(pings_without_a_link(false) == 0, "a ping without a way to go");
 }
 
 /** Probes within 30 s while member 2 is silent and helper 1 answers pings and, or not, requests. */
