@@ -322,7 +322,7 @@ void za_runtime_counters(const za_runtime_t *runtime, za_counters_t *out)
     uint32_t cursor = 0;
     for (const za_worker_t *next; (next = za_worker_each(runtime, &cursor)) != NULL;) {
         add_tally(out, &next->tally);
-        out->handled += za_metrics_handled(next);
+        out->handled += za_metrics_handled(&next->metrics);
     }
     for (int i = 0; i < 16; i++) {
         out->dead_letters += out->dead_by_reason[i];

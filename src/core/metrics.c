@@ -31,32 +31,11 @@ static uint32_t find_number(za_classes_t *classes, const za_class_t *class_)
 uint32_t za_class_number(za_worker_t *worker, const za_class_t *class_)
 {
     za_metrics_t *metrics = &worker->metrics;
-    za_classes_t *classes = &worker->runtime->classes;
     if (metrics->class_ != class_) {
         metrics->class_ = class_;
-        metrics->class_number = find_number(classes, class_);
-        // relaxed: whoever misses the newest number misses the first messages of its class
-        uint32_t numbers = atomic_load_explicit(&classes->numbers, memory_order_relaxed);
-        while (numbers <= metrics->class_number &&
-               !atomic_compare_exchange_weak_explicit(&classes->numbers, &numbers,
-                                                      metrics->class_number + 1,
-                                                      memory_order_relaxed, memory_order_relaxed)) {
-        }
+        metrics->class_number = find_number(&worker->runtime->classes, class_);
     }
     return metrics->class_number;
-}
-
-uint64_t za_metrics_handled(const za_worker_t *worker)
-{
-    const za_metrics_t *metrics = &worker->metrics;
-    uint64_t handled = 0;
-    // relaxed, all: numbers that go on
-    uint32_t numbers =
-        atomic_load_explicit(&worker->runtime->classes.numbers, memory_order_relaxed);
-    for (uint32_t i = 0; i < numbers; i++) {
-        handled += atomic_load_explicit(&metrics->handled[i], memory_order_relaxed);
-    }
-    return handled;
 }
 
 /* ---- turns -------------------------------------------------------------------------------- */
@@ -93,13 +72,19 @@ void za_metrics_end_turn(za_worker_t *worker, uint32_t runs)
 {
     za_metrics_t *metrics = &worker->metrics;
     metrics->sample_in -= runs < metrics->sample_in ? runs : metrics->sample_in;
-    uint32_t runnable = (worker->run_next != NULL) + worker->fresh.count + worker->overflow.count +
-                        worker->placed.count + za_ring_count(&worker->ring);
-    // relaxed, all: one writer; readers want a number
-    atomic_store_explicit(&metrics->runnable, runnable, memory_order_relaxed);
-    atomic_store_explicit(&metrics->timers, worker->timers.count, memory_order_relaxed);
+    // relaxed, both: one writer; readers want a number
     uint64_t turns = atomic_load_explicit(&metrics->turns, memory_order_relaxed);
     atomic_store_explicit(&metrics->turns, turns + 1, memory_order_relaxed);
+}
+
+void za_metrics_gauge(za_worker_t *worker)
+{
+    za_metrics_t *metrics = &worker->metrics;
+    uint32_t runnable = (worker->run_next != NULL) + worker->fresh.count + worker->overflow.count +
+                        worker->placed.count + za_ring_count(&worker->ring);
+    // relaxed, both: one writer; readers want a number
+    atomic_store_explicit(&metrics->runnable, runnable, memory_order_relaxed);
+    atomic_store_explicit(&metrics->timers, worker->timers.count, memory_order_relaxed);
 }
 
 void za_worker_rest(za_worker_t *worker, uint64_t now_ns)
@@ -217,7 +202,7 @@ bool za_runtime_worker_metrics(const za_runtime_t *runtime, uint32_t index,
     // relaxed, all: numbers that go on
 #define GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
     *out = (za_worker_metrics_t){
-        .handled = za_metrics_handled(worker),
+        .handled = za_metrics_handled(metrics),
         .turns = GET(metrics->turns),
         .busy_ns = GET(metrics->busy_ns),
         .steals = GET(worker->tally.steals),

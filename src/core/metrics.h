@@ -31,7 +31,6 @@ static_assert(ZA_CLASS_NUMBERS == 1 << ZA_HANDLED_SHIFT, "a class's number is a 
 
 /** Of the runtime: the classes by number. The first NULL ends them. */
 typedef struct za_classes {
-    _Atomic uint32_t numbers; // one more than the last number in use
     _Atomic(const za_class_t *) of[ZA_CLASS_NUMBERS];
 } za_classes_t;
 
@@ -47,7 +46,8 @@ typedef struct za_metrics {
     _Atomic uint64_t busy_ns;
     _Atomic uint32_t runnable;
     _Atomic uint32_t timers;
-    _Atomic uint64_t handled[ZA_CLASS_NUMBERS];
+    _Atomic uint64_t handled_all;
+    _Atomic uint64_t handled[ZA_CLASS_NUMBERS]; // of it, by class
 } za_metrics_t;
 
 /** The number of a class, which is given one if it has none. */
@@ -61,17 +61,25 @@ static inline void za_metrics_count(za_metrics_t *metrics, za_cell_t *cell, uint
     _Atomic uint64_t *of_class = &metrics->handled[(uint8_t)handled];
     atomic_store_explicit(of_class, atomic_load_explicit(of_class, memory_order_relaxed) + count,
                           memory_order_relaxed);
+    atomic_store_explicit(&metrics->handled_all,
+                          atomic_load_explicit(&metrics->handled_all, memory_order_relaxed) + count,
+                          memory_order_relaxed);
     atomic_store_explicit(&cell->handled, handled + (count << ZA_HANDLED_SHIFT),
                           memory_order_relaxed);
 }
 
-/** All that a worker handled: the sum over the classes there are. */
-uint64_t za_metrics_handled(const za_worker_t *worker);
+/** All that a worker handled, of any class: each turn looks, so it is kept and not summed up. */
+static inline uint64_t za_metrics_handled(const za_metrics_t *metrics)
+{
+    // relaxed: a number that goes on
+    return atomic_load_explicit(&metrics->handled_all, memory_order_relaxed);
+}
 
 /** A turn begins. Returns how many runs of it come before a sample; UINT32_MAX: all. */
 uint32_t za_metrics_begin_turn(za_worker_t *worker, bool was_idle);
-/** While no other worker touches its lists. */
 void za_metrics_end_turn(za_worker_t *worker, uint32_t runs);
+/** Notes what waits in the lists of the worker, inside their guard. */
+void za_metrics_gauge(za_worker_t *worker);
 /** Runs the actor, and watches. */
 void za_metrics_run(za_worker_t *worker, za_cell_t *cell);
 

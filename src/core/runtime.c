@@ -276,7 +276,7 @@ static void spread(za_worker_t *worker)
     za_runtime_t *runtime = worker->runtime;
     uint64_t handled = 0;
     for (uint32_t i = 0; i < runtime->config.workers; i++) {
-        handled += za_metrics_handled(&runtime->workers[i]);
+        handled += za_metrics_handled(&runtime->workers[i].metrics);
     }
     za_spread_decide(&runtime->spread, handled, worker->now_ns);
 }
@@ -297,7 +297,7 @@ static bool steps_back(za_worker_t *worker)
 static void look_brisk(za_worker_t *worker, uint64_t now_ns, bool was_idle)
 {
     enum { BRISK_NS = 1000 };
-    uint64_t handled = za_metrics_handled(worker);
+    uint64_t handled = za_metrics_handled(&worker->metrics);
     if (!was_idle) {
         uint64_t messages = handled - worker->turn_handled;
         worker->brisk = now_ns - worker->now_ns <= messages * BRISK_NS;
@@ -305,11 +305,12 @@ static void look_brisk(za_worker_t *worker, uint64_t now_ns, bool was_idle)
     worker->turn_handled = handled;
 }
 
-static void settle_turn(za_worker_t *worker, uint32_t runs)
+/** Before it rests, or begins the next turn: when the first timer is due, and what waits. */
+static void settle(za_worker_t *worker)
 {
     za_guard_enter(&worker->guard);
     za_timers_settle(&worker->timers);
-    za_metrics_end_turn(worker, runs);
+    za_metrics_gauge(worker);
     za_guard_leave(&worker->guard);
 }
 
@@ -396,7 +397,8 @@ za_turn_t za_worker_turn(za_worker_t *worker, uint64_t now_ns)
     za_timers_fire(worker);
     uint32_t runs = run_turn(worker, sample, was_idle);
     za_flush_remote(worker);
-    settle_turn(worker, runs);
+    za_metrics_end_turn(worker, runs);
+    settle(worker);
     if (__builtin_expect(steps_back(worker), 0)) {
         za_pool_flush(&worker->pool);
         return become_idle(worker, true);
@@ -437,9 +439,7 @@ bool za_worker_run_mail(za_worker_t *worker)
 bool za_worker_await(za_worker_t *worker)
 {
     za_pool_flush(&worker->pool); // run_mail has freed blocks of others
-    za_guard_enter(&worker->guard);
-    za_timers_settle(&worker->timers);
-    za_guard_leave(&worker->guard);
+    settle(worker);
     return za_inbox_rest(&worker->inbox);
 }
 

@@ -17,7 +17,7 @@ static za_sight_t look_at(const za_worker_t *worker)
         .cell = atomic_load_explicit(&worker->running, memory_order_relaxed),
         .type = atomic_load_explicit(&worker->ctx.type, memory_order_relaxed),
         .body = atomic_load_explicit(&worker->ctx.body, memory_order_relaxed),
-        .handled = za_metrics_handled(worker),
+        .handled = za_metrics_handled(&worker->metrics),
     };
 }
 
