@@ -7,7 +7,8 @@ enum {
     // Protocol (docs/protocol.md): changing one is a new protocol version.
     ZA_NODE_NAME_BYTES_MAX = 64, // fits a certificate SAN and a table column
     ZA_CLUSTER_NAME_BYTES_MAX = 64,
-    ZA_NAME_BYTES_MAX = 255, // registered names; one length byte
+    ZA_NAME_BYTES_MAX = 255,     // registered names; one length byte
+    ZA_NAME_META_BYTES_MAX = 64, // beside a registered name or group membership
     ZA_CLASS_NAME_BYTES_MAX = 64,
     ZA_ADDRESS_BYTES_MAX = 64,          // "[v6]:port" with room
     ZA_FRAME_BYTES_MAX = 64 * 1024,     // control, system and user frames; more goes in chunks

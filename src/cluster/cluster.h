@@ -58,8 +58,8 @@ typedef enum za_cluster_event_type {
     // From this node.
     ZA_CLUSTER_LEAVE,
     ZA_CLUSTER_DOWN_NODE,     // name: an operator declares an unreachable (or any) member down
-    ZA_CLUSTER_REGISTER,      // name, actor
-    ZA_CLUSTER_UNREGISTER,    // name, actor
+    ZA_CLUSTER_REGISTER,      // name, kind, actor, prio, bytes (meta), wall_ms
+    ZA_CLUSTER_UNREGISTER,    // name, kind, actor
     ZA_CLUSTER_WATCH,         // watcher, id, ref (remote target)
     ZA_CLUSTER_UNWATCH,       // watcher, id, ref
     ZA_CLUSTER_LINK,          // watcher (maker), id, ref (remote target)
@@ -76,9 +76,12 @@ typedef struct za_cluster_event {
     za_lane_t lane;
     za_err_t err;
     za_Reason reason;
+    za_name_kind_t kind;
     bool over_link; // the datagram came as a frame of the link, not by UDP
+    uint32_t prio;  // of two holders of a name the one with the higher wins
     uint64_t now_ms;
-    uint64_t now_us; // the same moment, finer, for round trips; 0: not known
+    uint64_t now_us;  // the same moment, finer, for round trips; 0: not known
+    uint64_t wall_ms; // since 1970, any clock: orders claims of names; 0: unknown
     uint64_t uid;
     uint64_t id;
     uint64_t tag;

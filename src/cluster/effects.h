@@ -36,6 +36,12 @@ typedef enum za_member_state {
 
 const char *za_member_state_name(za_member_state_t state);
 
+/** What an actor may register under. */
+typedef enum za_name_kind {
+    ZA_NAME_UNIQUE, // one holder answers lookups; others lose it
+    ZA_NAME_GROUP,  // any number of members; topics are groups that begin with a byte names may not
+} za_name_kind_t;
+
 typedef enum za_effect_type {
     // Transport.
     // uid, address (the member's), bytes, over_link: may be lost. By UDP to `address`, or as a
@@ -50,9 +56,11 @@ typedef enum za_effect_type {
     ZA_EFFECT_LEFT,    // our own leave is complete
     ZA_EFFECT_REFUSED, // err, text: we cannot join (name in use, version): give up or retry
     // Registry.
-    ZA_EFFECT_NAME_SET,     // name, ref: lookup of `name` now answers `ref` (own uid as 0)
-    ZA_EFFECT_NAME_CLEARED, // name
-    ZA_EFFECT_NAME_LOST,    // name, ref (winner), actor: our actor lost the name
+    ZA_EFFECT_NAME_SET,      // name, ref: lookup of `name` now answers `ref` (own uid as 0)
+    ZA_EFFECT_NAME_CLEARED,  // name
+    ZA_EFFECT_NAME_LOST,     // name, ref (winner, or none), actor, err: it lost or did not get it
+    ZA_EFFECT_GROUP_ADDED,   // name, ref, bytes (meta): a new member, or its new meta
+    ZA_EFFECT_GROUP_REMOVED, // name, ref
     // Watches.
     ZA_EFFECT_FIRE,          // watcher, id, ref (target), reason: za_runtime_down
     ZA_EFFECT_WATCH_LOCAL,   // watcher (remote), id, actor: za_runtime_watch

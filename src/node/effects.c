@@ -272,6 +272,9 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
     case ZA_EFFECT_NAME_LOST:
         on_name_lost(node, effect);
         break;
+    case ZA_EFFECT_GROUP_ADDED:
+    case ZA_EFFECT_GROUP_REMOVED:
+        break; // no group is kept here yet
     case ZA_EFFECT_FIRE:
         za_runtime_down(node->worker, effect->watcher, effect->id, effect->ref, effect->reason);
         break;
