@@ -120,12 +120,34 @@ start()
     wait_until answers "$node"
 }
 
-# stop NODE: SIGTERM must end it with status 0.
+# three_nodes ARGUMENT...: alpha, beta and gamma, which all see three; alpha's address in $alpha.
+three_nodes()
+{
+    local node
+    for node in alpha beta gamma; do
+        issue "$node"
+    done
+    start alpha "$@"
+    alpha=$(address alpha)
+    start beta --cluster-seeds "$alpha" "$@"
+    start gamma --cluster-seeds "$alpha" "$@"
+    for node in alpha beta gamma; do
+        wait_until has_up "$node" 3
+    done
+}
+
+# ended NODE HOW: its process must end with status 0.
+ended()
+{
+    wait "${pids[$1]}" || fail "$1 ended with status $? after $2"
+    unset "pids[$1]"
+}
+
+# stop NODE [SIGNAL]: SIGTERM or the other must end it with status 0.
 stop()
 {
-    kill -TERM "${pids[$1]}"
-    wait "${pids[$1]}" || fail "$1 ended with status $? after SIGTERM"
-    unset "pids[$1]"
+    kill -"${2:-TERM}" "${pids[$1]}"
+    ended "$1" "SIG${2:-TERM}"
 }
 
 # abandon NODE: ends it without a word.

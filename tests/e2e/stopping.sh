@@ -8,16 +8,8 @@ zactorctl=$2
 . "$(dirname "$0")/lib.sh"
 LEAVE_MS=6000 # leave_timeout_ms of 5 s, and a busy machine
 
-for node in alpha beta gamma; do
-    issue "$node"
-done
-start alpha
-alpha=$(address alpha)
-start beta --cluster-seeds "$alpha"
-start gamma --cluster-seeds "$alpha"
-for node in alpha beta gamma; do
-    wait_until has_up "$node" 3
-done
+alpha= # its address
+three_nodes --cluster-timing lan
 
 # The same name from another place, while its holder lives: refused, at the holder and at another.
 for seed in "$alpha" "$(address gamma)"; do

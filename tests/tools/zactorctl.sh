@@ -1,30 +1,9 @@
 #!/usr/bin/env bash
 # zactorctl.sh ZACTORCTL: what it says without a node: usage, forms of output, certificates.
 set -uo pipefail
-zactorctl=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset "${!ZACTOR_@}"
-failures=0
-
-fail()
-{
-    echo "FAILED: $*" >&2
-    failures=$((failures + 1))
-}
-
-# expect STATUS ARGUMENT...: runs zactorctl; stdout and stderr go to $work/out and $work/err.
-expect()
-{
-    local want=$1 status=0
-    shift
-    "$zactorctl" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
-    [ "$status" -eq "$want" ] || fail "zactorctl $*: exit $status, expected $want: $(cat "$work/err")"
-}
-
-says() { grep -qF -- "$1" "$work/err" || fail "stderr lacks: $1 (has: $(cat "$work/err"))"; }
-prints() { grep -qF -- "$1" "$work/out" || fail "stdout lacks: $1 (has: $(cat "$work/out"))"; }
-prints_nothing() { [ ! -s "$work/out" ] || fail "stdout is not empty: $(cat "$work/out")"; }
+program=$1
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 # json EXPRESSION: true of the document on stdout, as `d`.
 json()
@@ -96,5 +75,4 @@ says "ca init"
 expect 3 --addr 127.0.0.1:1 --ca "$work/pki/ca.crt" --cert "$work/pki/ops.crt" \
     --key "$work/pki/ops.key" members
 
-echo "$failures failures"
-[ "$failures" -eq 0 ]
+finish

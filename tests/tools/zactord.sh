@@ -1,29 +1,10 @@
 #!/usr/bin/env bash
 # zactord.sh ZACTORD EXAMPLE: what it says without starting a node: flags, configuration, objects.
 set -uo pipefail
-zactord=$1
+program=$1
 example=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset "${!ZACTOR_@}"
-failures=0
-
-fail()
-{
-    echo "FAILED: $*" >&2
-    failures=$((failures + 1))
-}
-
-expect()
-{
-    local want=$1 status=0
-    shift
-    "$zactord" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
-    [ "$status" -eq "$want" ] || fail "zactord $*: exit $status, expected $want: $(cat "$work/err")"
-}
-
-says() { grep -qF -- "$1" "$work/err" || fail "stderr lacks: $1 (has: $(cat "$work/err"))"; }
-prints() { grep -qF -- "$1" "$work/out" || fail "stdout lacks: $1 (has: $(cat "$work/out"))"; }
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 expect 0 --help
 prints "--load FILE.so"
@@ -69,5 +50,4 @@ says "exports no zactor_classes"
 expect 2 --tls-insecure --root nobody
 says "no loaded object has a class nobody"
 
-echo "$failures failures"
-[ "$failures" -eq 0 ]
+finish
