@@ -3,46 +3,21 @@
 #include <stdatomic.h>
 
 #include "core/ctx.h"
-#include "core/threads.h"
-#include "world.h"
+#include "on_threads.h"
 
-static za_threads_t *threads;
-static za_runtime_t *runtime;
 static za_worker_t *guest;
 static _Atomic uint32_t got, blocked, let_go, returned;
 
 static void create(uint32_t workers)
 {
-    cr_assert(za_threads_create(NULL, &threads) == ZA_OK, "threads");
-    const za_runtime_config_t config = { .workers = workers,
-                                         .actors_max = 1000,
-                                         .pool_bytes_max = 64u << 20,
-                                         .mailbox_default = 10000,
-                                         .seed = 1,
-                                         .host = za_threads_host(),
-                                         .host_context = threads };
-    cr_assert(za_runtime_create(&config, &runtime) == ZA_OK, "runtime");
+    make_threads(NULL, workers, &(za_threads_opts_t){ 0 });
     guest = za_runtime_guest(runtime);
 }
 
 static void start(uint32_t workers)
 {
     create(workers);
-    cr_assert(za_threads_start(threads, runtime) == ZA_OK, "start");
-}
-
-static void stop(void)
-{
-    za_threads_stop(threads);
-    za_runtime_destroy(runtime);
-    za_threads_destroy(threads);
-}
-
-static void wait_for(_Atomic uint32_t *count, uint32_t wanted)
-{
-    while (atomic_load_explicit(count, memory_order_acquire) < wanted) {
-        sched_yield();
-    }
+    start_threads();
 }
 
 static void add(_Atomic uint32_t *count)

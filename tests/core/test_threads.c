@@ -1,49 +1,22 @@
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 
 #include <zactor/stack.h>
 
 #include "core/park.h"
-#include "core/threads.h"
-#include "world.h"
+#include "on_threads.h"
 
-static za_threads_t *threads;
-static za_runtime_t *runtime;
 static _Atomic uint32_t got;
 
 static void start_with(const za_poller_t *poller, uint32_t workers, const za_threads_opts_t *opts)
 {
-    cr_assert(za_threads_create(poller, &threads) == ZA_OK, "threads");
-    za_threads_configure(threads, opts);
-    const za_runtime_config_t config = { .workers = workers,
-                                         .actors_max = 1000,
-                                         .pool_bytes_max = 16u << 20,
-                                         .mailbox_default = 10000,
-                                         .seed = 1,
-                                         .host = za_threads_host(),
-                                         .host_context = threads };
-    cr_assert(za_runtime_create(&config, &runtime) == ZA_OK, "runtime");
-    cr_assert(za_threads_start(threads, runtime) == ZA_OK, "start");
+    make_threads(poller, workers, opts);
+    start_threads();
 }
 
 static void start(const za_poller_t *poller, uint32_t workers)
 {
     start_with(poller, workers, &(za_threads_opts_t){ 0 });
-}
-
-static void stop(void)
-{
-    za_threads_stop(threads);
-    za_runtime_destroy(runtime);
-    za_threads_destroy(threads);
-}
-
-static void wait_for(_Atomic uint32_t *count, uint32_t wanted)
-{
-    while (atomic_load_explicit(count, memory_order_acquire) < wanted) {
-        sched_yield();
-    }
 }
 
 typedef struct counter {
