@@ -10,3 +10,4 @@ extern const bench_workload_t bench_micro_memory[];
 extern const bench_workload_t bench_micro_timers[];
 extern const bench_workload_t bench_micro_ask[];
 extern const bench_workload_t bench_micro_routing[];
+extern const bench_workload_t bench_micro_names[];

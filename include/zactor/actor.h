@@ -140,7 +140,7 @@ ZA_API uint32_t za_worker_count(const za_ctx_t *ctx);
 /* ---- sending ------------------------------------------------------------------------------ */
 
 /**
- * Sends a copy of `message`.
+ * Sends a copy of `message`. ZA_ENOENT: `to` is of za_named, and nobody holds the name.
  * ZA_EFULL ZA_EGONE ZA_ENOROUTE ZA_ETOOBIG ZA_ENOBUFS ZA_ESTOPPING ZA_EINVAL: nothing was sent.
  */
 ZA_MUST_USE ZA_API za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type,
@@ -312,7 +312,11 @@ ZA_API void za_supervised(const za_ctx_t *ctx, za_supervised_t *out);
 /** Stops a child (also one of za_spawn_on) or this actor itself. ZA_EDENIED for any other. */
 ZA_MUST_USE ZA_API za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor);
 
-/** Exactly one za_Down follows when `actor` ends, or at once if it has. Twice is one watch. */
+/**
+ * Exactly one za_Down follows when `actor` ends, or at once if it has. Twice is one watch. A logical
+ * reference (za_named) is looked up once: the actor that holds the name now is watched, and za_Down
+ * names that one; ZA_ENOENT if there is none.
+ */
 ZA_MUST_USE ZA_API za_err_t za_watch(za_ctx_t *ctx, za_ref_t actor);
 /** After it no za_Down of that watch is delivered, even if it was queued. */
 ZA_API void za_unwatch(za_ctx_t *ctx, za_ref_t actor);
@@ -348,8 +352,28 @@ ZA_MUST_USE ZA_API za_err_t za_exit(za_ctx_t *ctx, za_ref_t actor, za_Reason rea
  */
 ZA_MUST_USE ZA_API za_err_t za_register(za_ctx_t *ctx, const char *name);
 ZA_API void za_unregister(za_ctx_t *ctx, const char *name);
-/** The actor of that name as far as this node knows; costs no message. ZA_ENOENT. */
+/**
+ * The actor of that name as far as this node knows; costs no message and waits for nobody. ZA_ENOENT.
+ * Who wants to follow the name rather than the actor uses za_named.
+ */
 ZA_MUST_USE ZA_API za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out);
+
+/** What this node knows of a name, and how well. */
+typedef struct za_whereis_info {
+    za_ref_t ref;
+    uint64_t age_ms;  // since the holder's node was last heard from; 0 if it is this node
+    bool unreachable; // that node is: it may have lost the name, or may hold it still
+} za_whereis_info_t;
+
+/** As za_whereis. `out` is untouched on failure. */
+ZA_MUST_USE ZA_API za_err_t za_whereis_with(za_ctx_t *ctx, const char *name,
+                                            za_whereis_info_t *out);
+
+/**
+ * The actor that a logical reference (za_named) means now; any other reference is itself. Costs no
+ * message. ZA_ENOENT: nobody holds the name, as far as this node knows.
+ */
+ZA_MUST_USE ZA_API za_err_t za_resolve(za_ctx_t *ctx, za_ref_t ref, za_ref_t *out);
 
 /* ---- groups and routers ------------------------------------------------------------------- */
 

@@ -23,6 +23,9 @@ typedef struct za_ref {
 
 #define ZA_REF_NONE ((za_ref_t){ 0, 0 })
 
+/** `node` of a logical reference; no process has this uid. */
+#define ZA_NODE_NAMED UINT64_MAX
+
 /** Room for the text form of any reference, with its NUL. */
 #define ZA_REF_TEXT_BYTES 40
 
@@ -36,7 +39,32 @@ static inline bool za_ref_is_none(za_ref_t ref)
     return ref.actor == 0;
 }
 
-/** Writes "<node uid, 16 hex digits>/<slot, hex>:<generation, decimal>"; uid 0 is written "local". */
+/** True for what za_named made, here or on another node. */
+static inline bool za_ref_is_named(za_ref_t ref)
+{
+    return ref.node == ZA_NODE_NAMED;
+}
+
+/**
+ * A logical reference: whoever holds the cluster-wide `name`, looked up anew at each send on the node
+ * that sends. So it follows its target through restarts, respawns and moves, while a reference of an
+ * actor dies with it. It is a value like any other: it may be stored, and sent to other nodes in
+ * messages. ZA_REF_NONE if `name` is none (1..255 bytes). Costs a hash, needs no node, any thread.
+ *
+ * tell, send, ask, forward, exit, link and watch take it; the last four and an ask that is under way
+ * stay with the actor that held the name then. Nobody holds it, as far as this node knows: ZA_ENOENT.
+ * za_resolve says who it is now.
+ *
+ * za_ref_equal compares values: logical references of one name are equal on all nodes, and none is
+ * equal to a reference of the actor that holds the name. za_sender is never a logical one.
+ *
+ * (Erlang's {via, Registry, Name}; the grains of Orleans, Bykov et al. 2011, which are named and not
+ * placed by whoever sends to them.)
+ */
+ZA_API za_ref_t za_named(const char *name);
+
+/** Writes "<node uid, 16 hex digits>/<slot, hex>:<generation, decimal>"; uid 0 is written "local"; a logical
+ * reference is "named/<16 hex digits>". */
 ZA_API const char *za_ref_format(za_ref_t ref, char text[ZA_REF_TEXT_BYTES]);
 
 /** Reads what za_ref_format wrote. ZA_EINVAL if `text` is no reference; `out` is untouched then. */

@@ -53,13 +53,28 @@ const char *za_ref_format(za_ref_t ref, char text[ZA_REF_TEXT_BYTES])
 {
     uint64_t slot = ref.actor & ((1u << SLOT_BITS) - 1);
     uint64_t generation = ref.actor >> SLOT_BITS;
-    if (ref.node == 0) {
+    if (za_ref_is_named(ref)) {
+        snprintf(text, ZA_REF_TEXT_BYTES, "named/%016" PRIx64, ref.actor);
+    } else if (ref.node == 0) {
         snprintf(text, ZA_REF_TEXT_BYTES, "local/%" PRIx64 ":%" PRIu64, slot, generation);
     } else {
         snprintf(text, ZA_REF_TEXT_BYTES, "%016" PRIx64 "/%" PRIx64 ":%" PRIu64, ref.node, slot,
                  generation);
     }
     return text;
+}
+
+static za_err_t parse_named(const char *text, za_ref_t *out)
+{
+    uint64_t name = 0;
+    int end = 0;
+    // Exactly 16 digits: what is shorter was cut off somewhere.
+    if (sscanf(text, "named/%16" SCNx64 "%n", &name, &end) != 1 || end != 6 + 16 ||
+        text[end] != '\0' || name == 0) {
+        return ZA_EINVAL;
+    }
+    *out = (za_ref_t){ ZA_NODE_NAMED, name };
+    return ZA_OK;
 }
 
 za_err_t za_ref_parse(const char *text, za_ref_t *out)
@@ -71,13 +86,16 @@ za_err_t za_ref_parse(const char *text, za_ref_t *out)
     uint64_t slot = 0;
     uint64_t generation = 0;
     int end = 0;
+    if (strncmp(text, "named/", 6) == 0) {
+        return parse_named(text, out);
+    }
     if (strncmp(text, "local/", 6) == 0) {
         if (sscanf(text, "local/%7" SCNx64 ":%11" SCNu64 "%n", &slot, &generation, &end) != 2) {
             return ZA_EINVAL;
         }
     } else if (sscanf(text, "%16" SCNx64 "/%7" SCNx64 ":%11" SCNu64 "%n", &node, &slot, &generation,
                       &end) != 3 ||
-               node == 0) {
+               node == 0 || node == ZA_NODE_NAMED) {
         return ZA_EINVAL;
     }
     if (text[end] != '\0' || generation == 0 || generation >> (64 - SLOT_BITS) != 0) {

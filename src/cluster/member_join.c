@@ -500,7 +500,7 @@ static void on_down(za_membership_t *m, uint64_t uid)
 static uint64_t draw_uid(za_membership_t *m)
 {
     uint64_t uid = za_rng_next(&m->rng);
-    while (uid == 0 || za_member_find(m, uid) != NULL) {
+    while (uid == 0 || uid == ZA_NODE_NAMED || za_member_find(m, uid) != NULL) {
         uid = za_rng_next(&m->rng);
     }
     return uid;

@@ -114,7 +114,7 @@ static void insert_self(za_membership_t *m)
     za_MemberRecord record = za_MemberRecord_init_zero;
     do {
         record.uid = za_rng_next(&m->rng);
-    } while (record.uid == 0);
+    } while (record.uid == 0 || record.uid == ZA_NODE_NAMED);
     record.inc = 1;
     memcpy(record.name, m->name, strlen(m->name) + 1);
     memcpy(record.address, m->address, strlen(m->address) + 1);

@@ -453,7 +453,10 @@ za_err_t za_await_with(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const 
     if (err != ZA_OK) {
         return err;
     }
-    if (type == NULL || message == NULL || !is_valid(ctx, to, opts)) {
+    if (type == NULL || message == NULL || za_resolve_any(ctx->worker, &to) != ZA_OK) {
+        return type == NULL || message == NULL ? ZA_EINVAL : ZA_ENOENT;
+    }
+    if (!is_valid(ctx, to, opts)) {
         return ZA_EINVAL;
     }
     za_message_t *record = NULL;

@@ -87,6 +87,10 @@ za_err_t za_frozen_send(za_worker_t *worker, za_outgoing_t *out, za_message_t *f
 {
     out->type = frozen->type;
     out->body = za_body(frozen);
+    za_err_t err = za_resolve_any(worker, &out->to);
+    if (err != ZA_OK) {
+        return err;
+    }
     if (!za_node_is_here(worker->runtime, out->to.node)) {
         return za_send_any(worker, out);
     }
@@ -98,7 +102,7 @@ za_err_t za_frozen_send(za_worker_t *worker, za_outgoing_t *out, za_message_t *f
     message->type = &za_frozen_type;
     message->block.flags = ZA_FLAG_SHARES;
     *(za_message_t **)za_body(message) = frozen;
-    za_err_t err = za_send_moved(worker, out, message);
+    err = za_send_moved(worker, out, message);
     if (err != ZA_OK) {
         za_message_drop(worker, message);
     }

@@ -219,6 +219,10 @@ za_err_t za_link(za_ctx_t *ctx, za_ref_t actor)
         return ZA_ESTOPPING;
     }
     za_worker_t *worker = ctx->worker;
+    za_err_t err = za_resolve_any(worker, &actor);
+    if (err != ZA_OK) {
+        return err;
+    }
     actor.node = za_node_is_here(worker->runtime, actor.node) ? 0 : actor.node;
     if (actor.node == 0 && actor.actor == ctx->id) {
         return ZA_EINVAL; // one ends with oneself anyway
@@ -239,7 +243,7 @@ za_err_t za_link(za_ctx_t *ctx, za_ref_t actor)
         za_message_drop(worker, entry);
         return ZA_ENOBUFS;
     }
-    za_err_t err = actor.node == 0 ? link_local(ctx, actor.actor, id) : link_remote(ctx, actor, id);
+    err = actor.node == 0 ? link_local(ctx, actor.actor, id) : link_remote(ctx, actor, id);
     if (err != ZA_OK) {
         forget(worker, extra, MADE, actor);
     }
@@ -248,7 +252,7 @@ za_err_t za_link(za_ctx_t *ctx, za_ref_t actor)
 
 void za_unlink(za_ctx_t *ctx, za_ref_t actor)
 {
-    if (ctx == NULL || ctx->cell->extra == NULL) {
+    if (ctx == NULL || ctx->cell->extra == NULL || za_resolve_any(ctx->worker, &actor) != ZA_OK) {
         return;
     }
     actor.node = za_node_is_here(ctx->worker->runtime, actor.node) ? 0 : actor.node;
@@ -284,6 +288,10 @@ za_err_t za_exit(za_ctx_t *ctx, za_ref_t actor, za_Reason reason)
         return ZA_EINVAL;
     }
     za_worker_t *worker = ctx->worker;
+    za_err_t err = za_resolve_any(worker, &actor);
+    if (err != ZA_OK) {
+        return err;
+    }
     if (!za_node_is_here(worker->runtime, actor.node)) {
         za_outgoing_t out = { .to = actor,
                               .sender = { 0, ctx->id },

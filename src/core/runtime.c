@@ -546,6 +546,10 @@ za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor)
     }
     za_worker_t *worker = ctx->worker;
     za_runtime_t *runtime = worker->runtime;
+    za_err_t err = za_resolve_any(worker, &actor);
+    if (err != ZA_OK) {
+        return err;
+    }
     bool here = za_node_is_here(runtime, actor.node);
     if (here && actor.actor == ctx->id) {
         ctx->stop = true;

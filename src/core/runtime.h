@@ -66,6 +66,8 @@ typedef struct za_remote {
     za_err_t (*stop)(void *context, za_worker_t *worker, za_ref_t parent, za_ref_t actor);
     /** A local actor is being spawned under a name; an error undoes the spawn. */
     za_err_t (*named)(void *context, za_worker_t *worker, za_ref_t actor, const char *name);
+    /** Who holds the name that a logical reference means (`name` is its `actor`). ZA_ENOENT. */
+    za_err_t (*resolve)(void *context, uint64_t name, za_ref_t *out);
     /** Called at the end of a turn in which `send` was called. */
     void (*flush)(void *context, za_worker_t *worker);
     /** One line of log; `actor` may be none. */

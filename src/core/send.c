@@ -198,12 +198,37 @@ static za_err_t send_remote(za_worker_t *worker, const za_outgoing_t *out)
     return err;
 }
 
+za_err_t za_resolve_named(za_worker_t *worker, za_ref_t *ref)
+{
+    za_runtime_t *runtime = worker->runtime;
+    if (runtime->remote.resolve == NULL) {
+        return ZA_ENOENT; // a runtime by itself has no names
+    }
+    return runtime->remote.resolve(runtime->config.remote_context, ref->actor, ref);
+}
+
+/** To another node, or to whoever holds a name now. */
+static za_err_t send_elsewhere(za_worker_t *worker, const za_outgoing_t *out)
+{
+    if (!za_ref_is_named(out->to)) {
+        return send_remote(worker, out);
+    }
+    za_outgoing_t placed = *out;
+    za_err_t err = za_resolve_named(worker, &placed.to);
+    if (err != ZA_OK) {
+        return err;
+    }
+    return za_node_is_here(worker->runtime, placed.to.node)
+               ? za_send_local(worker, &placed, ZA_KIND_USER) // nobody replies to a name
+               : send_remote(worker, &placed);
+}
+
 za_err_t za_send_any(za_worker_t *worker, const za_outgoing_t *out)
 {
     if (__builtin_expect(za_node_is_here(worker->runtime, out->to.node), 1)) {
         return za_send_local(worker, out, out->reply ? ZA_KIND_REPLY : ZA_KIND_USER);
     }
-    return send_remote(worker, out);
+    return send_elsewhere(worker, out);
 }
 
 static __attribute__((noinline)) za_err_t tell_slowly(za_ctx_t *ctx, za_ref_t to,
@@ -516,7 +541,11 @@ static za_err_t move_any(za_ctx_t *ctx, za_outgoing_t *out, void **body)
     }
     out->type = message->type;
     out->body = *body;
-    za_err_t err;
+    za_err_t err = za_resolve_any(ctx->worker, &out->to);
+    if (err != ZA_OK) {
+        put_new_back(ctx, message);
+        return err;
+    }
     if (za_node_is_here(ctx->worker->runtime, out->to.node)) {
         za_moved_begin(message);
         err = za_send_moved(ctx->worker, out, message);
@@ -771,7 +800,9 @@ static za_err_t ask_begin(za_ctx_t *ctx, za_ref_t to, const za_ask_opts_t *opts,
     if (ctx->stopping) {
         return ZA_ESTOPPING;
     }
-    return za_ask_open(ctx, to, opts->timeout_ms, opts->tag, out);
+    // An ask is bound to one actor: the loss of its node ends it.
+    za_err_t err = za_resolve_any(ctx->worker, &to);
+    return err != ZA_OK ? err : za_ask_open(ctx, to, opts->timeout_ms, opts->tag, out);
 }
 
 za_err_t za_ask_with(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *message,

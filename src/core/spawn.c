@@ -446,8 +446,10 @@ za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
     if (out != NULL) {
         *out = (za_ref_t){ 0, id };
     }
-    // A child of another node's actor: its end must be told. relaxed: the cell is still ours.
-    atomic_store_explicit(&cell->attached, owner.actor != 0, memory_order_relaxed);
+    if (owner.actor != 0) {
+        // A child of another node's actor: its end must be told. relaxed: the cell is still ours.
+        atomic_store_explicit(&cell->attached, 1, memory_order_relaxed);
+    }
     za_schedule_fresh(worker, cell);
     return ZA_OK;
 

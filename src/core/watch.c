@@ -104,6 +104,10 @@ za_err_t za_watch(za_ctx_t *ctx, za_ref_t actor)
         return ZA_ESTOPPING;
     }
     za_worker_t *worker = ctx->worker;
+    za_err_t err = za_resolve_any(worker, &actor);
+    if (err != ZA_OK) {
+        return err;
+    }
     bool here = za_node_is_here(worker->runtime, actor.node);
     actor.node = here ? 0 : actor.node;
     if (here && actor.actor == ctx->id) {
@@ -125,7 +129,7 @@ za_err_t za_watch(za_ctx_t *ctx, za_ref_t actor)
         za_message_drop(worker, entry);
         return ZA_ENOBUFS;
     }
-    za_err_t err = here ? watch_local(ctx, actor, watch_id) : watch_remote(ctx, actor, watch_id);
+    err = here ? watch_local(ctx, actor, watch_id) : watch_remote(ctx, actor, watch_id);
     if (err != ZA_OK) {
         za_table_remove(&extra->watches, actor.actor, actor.node);
         za_message_drop(worker, entry);
@@ -158,7 +162,7 @@ static void end_watch(za_worker_t *worker, uint64_t self, za_ref_t target, uint6
 
 void za_unwatch(za_ctx_t *ctx, za_ref_t actor)
 {
-    if (ctx == NULL || ctx->cell->extra == NULL) {
+    if (ctx == NULL || ctx->cell->extra == NULL || za_resolve_any(ctx->worker, &actor) != ZA_OK) {
         return;
     }
     actor.node = za_node_is_here(ctx->worker->runtime, actor.node) ? 0 : actor.node;

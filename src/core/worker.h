@@ -561,7 +561,16 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
 za_err_t za_send_moved(za_worker_t *worker, const za_outgoing_t *out, za_message_t *message);
 /** Takes a message out of the handler's list; NULL if it is not there: not from za_new. */
 za_message_t *za_new_take(za_ctx_t *ctx, void *body);
-/** Local or remote. */
+/** As za_resolve_any, for a logical reference. */
+za_err_t za_resolve_named(za_worker_t *worker, za_ref_t *ref);
+
+/** A logical reference becomes that of its holder; any other stays. On an error it is as before. */
+static inline za_err_t za_resolve_any(za_worker_t *worker, za_ref_t *ref)
+{
+    return __builtin_expect(za_ref_is_named(*ref), 0) ? za_resolve_named(worker, ref) : ZA_OK;
+}
+
+/** Local or remote; `to` may be a logical reference. */
 za_err_t za_send_any(za_worker_t *worker, const za_outgoing_t *out);
 void za_log_line(za_worker_t *worker, const za_cell_t *cell, uint64_t id, int level,
                  const char *format, ...) ZA_PRINTF(5, 6);

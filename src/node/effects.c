@@ -105,6 +105,7 @@ static void on_member(za_node_t *node, const za_effect_t *effect)
             za_peer_down(node, effect->uid);
         }
     }
+    za_peer_unreachable(node, effect->uid, effect->state == ZA_MEMBER_UNREACHABLE);
     const za_type_t *type = member_type(effect->state, again);
     for (uint32_t i = 0; i < node->subscriber_count && type != NULL; i++) {
         tell_member(node, &node->subscribers[i], type, effect->uid, effect->name);

@@ -1,11 +1,15 @@
 /**
- * Names: the answer to za_whereis, readable by every worker without a lock or a message.
+ * Names: the answer to za_whereis, readable by every thread without a lock or a message.
  *
- * A cache of what the registry says, written by the loop's owner and, for an actor's own
- * registration, by its worker. Entries are named by a 128-bit hash of the name.
+ * What the registry says, written by the loop's owner and, for an actor's own registration, by its
+ * worker. Entries are named by a 128-bit hash of the name; a logical reference (za_named) knows the
+ * lower half of it. Each entry keeps its reference twice, as with the kernel's seqcount latch: a
+ * writer fills the side that nobody reads and then turns the entry round. So a reader waits for
+ * nobody, not even for a writer whose thread stands still.
  *
- * Threads  Lookup from any thread, lock-free (a sequence count per entry). Writers take a spin flag:
- *          registration is no message path.
+ * Memory   Grows with the names up to the bound given at create; what it outgrew stays until destroy,
+ *          because somebody may still read it: at most as much as the present table.
+ * Threads  Lookup from any thread. Writers take a lock: registration is no message path.
  */
 #pragma once
 
@@ -19,6 +23,12 @@ void za_names_destroy(za_names_t *names);
 
 /** ZA_ENOENT if the name is not known. */
 za_err_t za_names_find(za_names_t *names, const char *name, za_ref_t *out);
+
+/**
+ * As za_names_find, by the `actor` of za_named. ZA_ENOENT also while two names have it that are held:
+ * to neither of them rather than to the wrong one.
+ */
+za_err_t za_names_find_hash(za_names_t *names, uint64_t hash, za_ref_t *out);
 
 /** Sets the name. ZA_ENOBUFS if the table is full. */
 za_err_t za_names_set(za_names_t *names, const char *name, za_ref_t ref);

@@ -163,6 +163,9 @@ static void step_event(za_node_t *node, za_cluster_event_t event)
 
 void za_node_step(za_node_t *node, const za_cluster_event_t *event)
 {
+    if (event->type == ZA_CLUSTER_DATAGRAM || event->type == ZA_CLUSTER_FRAME) {
+        za_peer_heard(node, event->uid);
+    }
     step_event(node, *event);
     // A child's start may lead to others: the list grows behind us.
     for (uint32_t i = 0; i < node->started_count; i++) {

@@ -102,7 +102,10 @@ za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
         }
         peer->ready = true;
     }
+    // relaxed, all three: published by the uid
     atomic_store_explicit(&peer->terminal, false, memory_order_relaxed);
+    atomic_store_explicit(&peer->unreachable, false, memory_order_relaxed);
+    atomic_store_explicit(&peer->heard_ms, node->now_ms, memory_order_relaxed);
     peer->since_ms = node->now_ms;
     strncpy(peer->name, name, sizeof peer->name - 1);
     atomic_store_explicit(&peer->uid, uid, memory_order_release); // pairs: peer-uid
@@ -112,6 +115,22 @@ za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
         return NULL;
     }
     return peer;
+}
+
+void za_peer_heard(za_node_t *node, uint64_t uid)
+{
+    za_peer_t *peer = za_peer_find(node, uid);
+    if (peer != NULL) {
+        atomic_store_explicit(&peer->heard_ms, node->now_ms, memory_order_relaxed); // only a number
+    }
+}
+
+void za_peer_unreachable(za_node_t *node, uint64_t uid, bool is)
+{
+    za_peer_t *peer = za_peer_find(node, uid);
+    if (peer != NULL) {
+        atomic_store_explicit(&peer->unreachable, is, memory_order_relaxed); // news, no order
+    }
 }
 
 void za_peer_down(za_node_t *node, uint64_t uid)

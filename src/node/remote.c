@@ -163,6 +163,12 @@ static za_err_t remote_named(void *context, za_worker_t *worker, za_ref_t actor,
     return announce_name(context, worker, actor.actor, name);
 }
 
+static za_err_t remote_resolve(void *context, uint64_t name, za_ref_t *out)
+{
+    za_node_t *node = context;
+    return za_names_find_hash(node->names, name, out);
+}
+
 static void remote_log(void *context, int level, const char *class_name, za_ref_t actor,
                        const char *text)
 {
@@ -183,6 +189,7 @@ const za_remote_t za_node_remote = {
     .flush = remote_flush,
     .stop = remote_stop,
     .named = remote_named,
+    .resolve = remote_resolve,
     .log = remote_log,
 };
 
@@ -219,6 +226,40 @@ void za_unregister(za_ctx_t *ctx, const char *name)
 za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out)
 {
     return ctx == NULL ? ZA_EINVAL : za_node_whereis(za_ctx_node(ctx), name, out);
+}
+
+za_err_t za_whereis_with(za_ctx_t *ctx, const char *name, za_whereis_info_t *out)
+{
+    za_ref_t ref;
+    if (out == NULL) {
+        return ZA_EINVAL;
+    }
+    za_err_t err = za_whereis(ctx, name, &ref);
+    if (err != ZA_OK) {
+        return err;
+    }
+    *out = (za_whereis_info_t){ .ref = ref };
+    za_peer_t *peer = za_peer_find(za_ctx_node(ctx), ref.node);
+    if (peer != NULL) {
+        // relaxed, both: what was so a moment ago
+        uint64_t heard_ms = atomic_load_explicit(&peer->heard_ms, memory_order_relaxed);
+        uint64_t now_ms = za_now_ms(ctx);
+        out->age_ms = now_ms > heard_ms ? now_ms - heard_ms : 0;
+        out->unreachable = atomic_load_explicit(&peer->unreachable, memory_order_relaxed);
+    }
+    return ZA_OK;
+}
+
+za_err_t za_resolve(za_ctx_t *ctx, za_ref_t ref, za_ref_t *out)
+{
+    if (ctx == NULL || out == NULL || za_ref_is_none(ref)) {
+        return ZA_EINVAL;
+    }
+    if (za_ref_is_named(ref)) {
+        return remote_resolve(za_ctx_node(ctx), ref.actor, out);
+    }
+    *out = ref;
+    return ZA_OK;
 }
 
 /** Copies what the request refers to behind it. */

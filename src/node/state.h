@@ -67,7 +67,9 @@ typedef struct za_peer {
     // The holder of the link's flag; the owner while there is no link.
     uint64_t user_taken, bulk_taken;
     za_out_t *heads[ZA_LANE_COUNT]; // taken from the queue, not yet in the stream
-    _Atomic bool terminal;          // written by the owner
+    _Atomic bool terminal;          // written by the owner, as the next two
+    _Atomic bool unreachable;       // so it is said to be
+    _Atomic uint64_t heard_ms;      // when something of its cluster layer came
     // The owner.
     bool ready;         // its queues are initialised
     uint64_t announced; // the uid that was announced as up
@@ -225,6 +227,8 @@ void za_inbox_drain(za_node_t *node);
 /* peers.c: lanes and the index by uid */
 za_peer_t *za_peer_find(za_node_t *node, uint64_t uid);                    // any thread
 za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name); // owner
+void za_peer_heard(za_node_t *node, uint64_t uid);                         // owner
+void za_peer_unreachable(za_node_t *node, uint64_t uid, bool is);          // owner
 /** From now on workers flush over `link`; what they queued before, its holder does. Owner. */
 void za_peer_link(za_peer_t *peer, za_link_t *link);
 void za_peer_down(za_node_t *node, uint64_t uid); // owner: give up what is queued

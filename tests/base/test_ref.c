@@ -5,7 +5,9 @@
 static const za_ref_t refs[] = {
     { 0, UINT64_C(1) << 28 | 1 },
     { 0, UINT64_MAX },
-    { UINT64_MAX, UINT64_C(7) << 28 | 0xabc },
+    { UINT64_MAX - 1, UINT64_C(7) << 28 | 0xabc },
+    { ZA_NODE_NAMED, 1 },
+    { ZA_NODE_NAMED, UINT64_MAX },
     { 1, UINT64_C(1) << 28 },
 };
 
@@ -39,6 +41,12 @@ Test(ref, what_is_no_reference_is_refused_and_nothing_written)
         "1/1:99999999999",
         "local/1:68719476736",
         "1/1:1 ",
+        "ffffffffffffffff/1:1",
+        "named/",
+        "named/1",
+        "named/0000000000000000",
+        "named/00000000000000010",
+        "named/000000000000000x",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         za_ref_t out = { 3, 4 };

@@ -1,7 +1,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/limits.h"
 #include "node/names.h"
 #include "support/za_test.h"
 
@@ -120,4 +122,83 @@ Test(names, a_reader_never_sees_half_a_reference)
     }
     cr_assert(atomic_load(&race.torn) == 0, "%lu halves", atomic_load(&race.torn));
     za_names_destroy(race.names);
+}
+
+/* ---- logical references ------------------------------------------------------------------- */
+
+// Found by search (4e9 hashes): the lower halves of their hashes are the same, the others are not.
+#define TWIN_A "2378b84cf33bb82f"
+#define TWIN_B "1b9b1489b0501bb9"
+
+Test(names, a_logical_reference_is_the_same_everywhere_and_none_for_what_is_no_name)
+{
+    char name[ZA_NAME_BYTES_MAX + 2];
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    cr_assert(za_ref_is_none(za_named(NULL)) && za_ref_is_none(za_named("")), "no name");
+    cr_assert(za_ref_is_none(za_named(name)), "too long");
+    name[sizeof name - 2] = '\0';
+    cr_assert(!za_ref_is_none(za_named(name)), "as long as may be");
+    za_ref_t one = za_named("registry");
+    cr_assert(za_ref_is_named(one) && za_ref_equal(one, za_named("registry")), "a value");
+    cr_assert(!za_ref_equal(one, za_named("registrz")), "another name");
+    // docs/protocol.md: who writes another client computes this.
+    cr_assert(one.actor == UINT64_C(0xcf07e1d4c579fd07), "%016llx", (unsigned long long)one.actor);
+}
+
+Test(names, are_found_by_their_hash)
+{
+    za_names_t *names = names_of(16);
+    uint64_t hash = za_named("a").actor;
+    za_ref_t found = ref_of(99);
+    cr_assert(za_names_find_hash(names, hash, &found) == ZA_ENOENT && found.actor == 99, "nobody");
+    cr_assert(za_names_set(names, "a", ref_of(1)) == ZA_OK, "set");
+    cr_assert(za_names_find_hash(names, hash, &found) == ZA_OK && found.actor == 1, "found");
+    za_names_clear(names, "a", ZA_REF_NONE);
+    cr_assert(za_names_find_hash(names, hash, &found) == ZA_ENOENT, "cleared");
+    za_names_destroy(names);
+}
+
+// Rather to nobody than to the wrong one.
+Test(names, a_hash_of_two_names_means_neither)
+{
+    za_names_t *names = names_of(16);
+    uint64_t hash = za_named(TWIN_A).actor;
+    za_ref_t found;
+    cr_assert(hash == za_named(TWIN_B).actor, "twins");
+    cr_assert(za_names_set(names, TWIN_A, ref_of(1)) == ZA_OK, "a");
+    cr_assert(za_names_find_hash(names, hash, &found) == ZA_OK && found.actor == 1, "a alone");
+    cr_assert(za_names_set(names, TWIN_B, ref_of(2)) == ZA_OK, "b");
+    cr_assert(za_names_find_hash(names, hash, &found) == ZA_ENOENT, "neither");
+    cr_assert(za_names_find(names, TWIN_A, &found) == ZA_OK && found.actor == 1, "a by name");
+    cr_assert(za_names_find(names, TWIN_B, &found) == ZA_OK && found.actor == 2, "b by name");
+    cr_assert(za_names_set(names, TWIN_B, ref_of(3)) == ZA_OK, "b moves");
+    za_names_clear(names, TWIN_A, ZA_REF_NONE);
+    cr_assert(za_names_find_hash(names, hash, &found) == ZA_OK && found.actor == 3, "b alone");
+    za_names_clear(names, TWIN_B, ZA_REF_NONE);
+    cr_assert(za_names_find_hash(names, hash, &found) == ZA_ENOENT, "none");
+    za_names_destroy(names);
+}
+
+Test(names, grow_with_their_number)
+{
+    enum { COUNT = 100000 };
+    za_names_t *names = names_of(COUNT);
+    char name[32];
+    for (uint64_t i = 1; i <= COUNT; i++) {
+        snprintf(name, sizeof name, "n%llu", (unsigned long long)i);
+        cr_assert(za_names_set(names, name, ref_of(i)) == ZA_OK, "%s", name);
+    }
+    cr_assert(za_names_set(names, "one more", ref_of(1)) == ZA_ENOBUFS, "the bound");
+    for (uint64_t i = 1; i <= COUNT; i++) {
+        za_ref_t found;
+        snprintf(name, sizeof name, "n%llu", (unsigned long long)i);
+        cr_assert(za_names_find(names, name, &found) == ZA_OK && found.actor == i, "%s", name);
+        cr_assert(za_names_find_hash(names, za_named(name).actor, &found) == ZA_OK &&
+                      found.actor == i,
+                  "%s by hash", name);
+        za_names_clear(names, name, ZA_REF_NONE);
+        cr_assert(za_names_find(names, name, &found) == ZA_ENOENT, "%s is cleared", name);
+    }
+    za_names_destroy(names);
 }
