@@ -1,0 +1,686 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "sim/realm_internal.h"
+
+#define NEVER UINT64_MAX
+#define OFFSET_MAX_US UINT64_C(3600000000) // clocks of up to an hour apart
+
+/* ---- the node: whole, or membership alone ------------------------------------------------------ */
+
+static za_err_t node_create(const za_realm_t *realm, za_host_t *host,
+                            const za_cluster_config_t *config, uint64_t now_ms)
+{
+    return realm->config.services ? za_cluster_create(config, now_ms, &host->cluster)
+                                  : za_membership_create(config, now_ms, &host->membership);
+}
+
+static void node_destroy(const za_realm_t *realm, za_host_t *host)
+{
+    if (realm->config.services) {
+        za_cluster_destroy(host->cluster);
+    } else {
+        za_membership_destroy(host->membership);
+    }
+    host->cluster = NULL;
+}
+
+static za_step_t node_step(za_realm_t *realm, za_host_t *host, const za_cluster_event_t *event)
+{
+    za_effects_reset(&realm->effects);
+    realm->stats.steps++;
+    return realm->config.services ? za_cluster_step(host->cluster, event, &realm->effects)
+                                  : za_membership_step(host->membership, event, &realm->effects);
+}
+
+static uint64_t node_deadline_ms(const za_realm_t *realm, const za_host_t *host)
+{
+    return realm->config.services ? za_cluster_deadline_ms(host->cluster)
+                                  : za_membership_deadline_ms(host->membership);
+}
+
+static uint64_t node_uid(const za_realm_t *realm, const za_host_t *host)
+{
+    return realm->config.services ? za_cluster_uid(host->cluster)
+                                  : za_membership_uid(host->membership);
+}
+
+/* ---- clocks ----------------------------------------------------------------------------------- */
+
+static uint64_t local_us(const za_host_t *host, uint64_t us)
+{
+    int64_t drift = (int64_t)(us / ZA_US_PER_S) * host->drift_ppm +
+                    (int64_t)(us % ZA_US_PER_S) * host->drift_ppm / (int64_t)ZA_US_PER_S;
+    return (uint64_t)((int64_t)us + host->offset_us + drift);
+}
+
+static uint64_t local_ms(const za_realm_t *realm, const za_host_t *host)
+{
+    return local_us(host, realm->now_us) / ZA_US_PER_MS;
+}
+
+/** The realm's time at which the host's clock comes near `at_ms`; never earlier than that. */
+static uint64_t realm_us(const za_realm_t *realm, const za_host_t *host, uint64_t at_ms)
+{
+    uint64_t here_us = local_us(host, realm->now_us);
+    uint64_t at_us = at_ms * ZA_US_PER_MS;
+    if (at_us <= here_us) {
+        return realm->now_us;
+    }
+    int64_t ahead = (int64_t)(at_us - here_us);
+    int64_t drift = ahead / (int64_t)ZA_US_PER_S * host->drift_ppm;
+    return realm->now_us + (uint64_t)(ahead - drift);
+}
+
+/** Sees that a tick comes when the node wants one. */
+static void plan_tick(za_realm_t *realm, uint32_t index)
+{
+    za_host_t *host = &realm->hosts[index];
+    uint64_t deadline_ms = node_deadline_ms(realm, host);
+    if (deadline_ms == host->deadline_ms && host->tick_us != NEVER) {
+        return;
+    }
+    host->deadline_ms = deadline_ms;
+    if (deadline_ms > ZA_CALENDAR_END / (2 * ZA_US_PER_MS)) {
+        return; // never
+    }
+    uint64_t at_us = realm_us(realm, host, deadline_ms);
+    if (realm->config.late_us != 0) {
+        uint64_t late = za_chance(realm->config.seed, ZA_CHANCE_LATE, index, deadline_ms);
+        at_us += za_chance_below(late, realm->config.late_us);
+    }
+    // An earlier tick that is planned already looks at the deadline again.
+    if (at_us < host->tick_us) {
+        host->tick_us = at_us;
+        za_parcel_post(realm, za_parcel_create(realm, ZA_PARCEL_TICK, index), at_us);
+    }
+}
+
+/* ---- steps ------------------------------------------------------------------------------------ */
+
+static bool for_oracles(const za_effect_t *effect)
+{
+    switch (effect->type) {
+    case ZA_EFFECT_SEND_DATAGRAM:
+    case ZA_EFFECT_SEND_FRAME:
+    case ZA_EFFECT_CONNECT:
+    case ZA_EFFECT_CLOSE_LINK:
+    case ZA_EFFECT_LOG:
+    case ZA_EFFECT_MARK:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void tell_effect(za_realm_t *realm, uint32_t host, const za_effect_t *effect)
+{
+    for (uint32_t i = 0; i < realm->oracle_count; i++) {
+        if (realm->oracles[i].ops->effect != NULL) {
+            realm->oracles[i].ops->effect(realm->oracles[i].context, realm, host, effect);
+        }
+    }
+}
+
+static void tell_started(za_realm_t *realm, uint32_t host)
+{
+    for (uint32_t i = 0; i < realm->oracle_count; i++) {
+        if (realm->oracles[i].ops->started != NULL) {
+            realm->oracles[i].ops->started(realm->oracles[i].context, realm, host);
+        }
+    }
+}
+
+/** The process has this uid from now on. No two ever have the same (M3). */
+static void take_uid(za_realm_t *realm, uint32_t index)
+{
+    za_host_t *host = &realm->hosts[index];
+    host->uid = node_uid(realm, host);
+    if (za_pairs_get(&realm->by_uid, host->uid) != NULL) {
+        za_realm_fail(realm, "M3", "%s takes uid %016llx, which %s has or had", host->name,
+                      (unsigned long long)host->uid,
+                      ((za_host_t *)za_pairs_get(&realm->by_uid, host->uid))->name);
+    }
+    za_pairs_set(&realm->by_uid, host->uid, host);
+    tell_started(realm, index);
+}
+
+static void carry_out(za_realm_t *realm, uint32_t index, const za_effect_t *effect)
+{
+    za_host_t *host = &realm->hosts[index];
+    switch (effect->type) {
+    case ZA_EFFECT_SEND_DATAGRAM:
+        if (realm->config.datagrams) {
+            za_fabric_datagram(realm, index, effect);
+        } else {
+            za_stream_send(realm, index, effect);
+        }
+        break;
+    case ZA_EFFECT_SEND_FRAME:
+        za_stream_send(realm, index, effect);
+        break;
+    case ZA_EFFECT_CONNECT:
+        za_stream_connect(realm, index, effect->address);
+        break;
+    case ZA_EFFECT_CLOSE_LINK:
+        za_stream_close_peer(realm, index, effect->uid);
+        break;
+    case ZA_EFFECT_REBORN:
+        za_stream_goodbye_all(realm, index);
+        take_uid(realm, index);
+        break;
+    case ZA_EFFECT_LEFT:
+        host->left = true;
+        break;
+    case ZA_EFFECT_MARK:
+        if (effect->mark < ZA_MARK_COUNT) {
+            realm->stats.marks[effect->mark]++;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void carry_out_all(za_realm_t *realm, uint32_t index)
+{
+    const za_effects_t *effects = &realm->effects;
+    for (uint32_t i = 0; i < effects->count; i++) {
+        const za_effect_t *effect = &effects->items[i];
+        if (realm->trace.line != NULL) {
+            za_trace_effect(realm, index, effect);
+        }
+        carry_out(realm, index, effect);
+        if (realm->oracle_count > 0 && for_oracles(effect)) {
+            tell_effect(realm, index, effect);
+        }
+    }
+}
+
+static void end_process(za_realm_t *realm, uint32_t index, za_host_state_t state)
+{
+    za_host_t *host = &realm->hosts[index];
+    for (uint32_t i = 0; i < realm->oracle_count; i++) {
+        if (realm->oracles[i].ops->stopped != NULL) {
+            realm->oracles[i].ops->stopped(realm->oracles[i].context, realm, index);
+        }
+    }
+    node_destroy(realm, host);
+    realm->stats.host_us += realm->now_us - host->on_us;
+    host->state = (uint8_t)state;
+    host->paused = host->starved = host->tick_waits = false;
+    host->tick_us = NEVER;
+}
+
+static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
+{
+    za_host_t *host = &realm->hosts[index];
+    event->now_ms = local_ms(realm, host);
+    if (realm->trace.line != NULL) {
+        za_trace_event(realm, index, event);
+    }
+    for (uint32_t i = 0; i < realm->oracle_count; i++) {
+        if (realm->oracles[i].ops->input != NULL) {
+            realm->oracles[i].ops->input(realm->oracles[i].context, realm, index, event);
+        }
+    }
+    za_step_t more = node_step(realm, host, event);
+    carry_out_all(realm, index);
+    while (more == ZA_STEP_MORE) {
+        za_cluster_event_t go_on = { .type = ZA_CLUSTER_CONTINUE, .now_ms = event->now_ms };
+        more = node_step(realm, host, &go_on);
+        carry_out_all(realm, index);
+    }
+    for (uint32_t i = 0; i < realm->oracle_count; i++) {
+        if (realm->oracles[i].ops->step != NULL) {
+            realm->oracles[i].ops->step(realm->oracles[i].context, realm, index);
+        }
+    }
+    if (host->left) {
+        za_stream_goodbye_all(realm, index);
+        za_stream_close_all(realm, index, false);
+        end_process(realm, index, ZA_HOST_OFF);
+        return;
+    }
+    plan_tick(realm, index);
+}
+
+void za_host_tick(za_realm_t *realm, za_parcel_t *parcel)
+{
+    za_host_t *host = &realm->hosts[parcel->host];
+    uint32_t index = parcel->host;
+    bool stale = host->state != ZA_HOST_ON || parcel->process != host->process ||
+                 parcel->entry.at != host->tick_us;
+    if (!stale) {
+        host->tick_us = NEVER;
+        if (host->paused) {
+            host->tick_waits = true;
+        } else if (local_ms(realm, host) < host->deadline_ms) {
+            plan_tick(realm, index); // it was put off meanwhile
+        } else {
+            za_realm_mix(realm, parcel);
+            step(realm, index, &(za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+        }
+    }
+    za_parcel_free(realm, parcel);
+}
+
+/* ---- input ------------------------------------------------------------------------------------ */
+
+static void step_news(za_realm_t *realm, const za_parcel_t *parcel)
+{
+    char address[24];
+    za_cluster_event_t event = { .type = parcel->news.type,
+                                 .uid = parcel->uid,
+                                 .err = parcel->news.err };
+    const za_frame_t *frame = parcel->news.frame;
+    if (frame != NULL) {
+        event.lane = (za_lane_t)frame->lane;
+        event.bytes = frame->bytes;
+        event.size = frame->size;
+    }
+    if (parcel->news.type == ZA_CLUSTER_LINK_UP || parcel->news.type == ZA_CLUSTER_CONNECT_FAILED) {
+        za_address_text(parcel->news.address, address, sizeof address);
+        event.address = address;
+        event.name = realm->hosts[parcel->from].name;
+    }
+    step(realm, parcel->host, &event);
+}
+
+/** A frame of a link that the process closed itself, or that a new one replaced, is not delivered. */
+static bool cut_off(const za_parcel_t *parcel)
+{
+    return parcel->news.frame != NULL && parcel->stream->ends[parcel->side].cut;
+}
+
+static void deliver(za_realm_t *realm, za_parcel_t *parcel)
+{
+    za_host_t *host = &realm->hosts[parcel->host];
+    bool runs = host->state == ZA_HOST_ON;
+    if (parcel->kind == ZA_PARCEL_DATAGRAM) {
+        if (runs) {
+            step(realm, parcel->host,
+                 &(za_cluster_event_t){ .type = ZA_CLUSTER_DATAGRAM,
+                                        .uid = parcel->uid,
+                                        .bytes = parcel->bytes,
+                                        .size = parcel->size });
+        }
+    } else {
+        if (runs && parcel->process == host->process && !cut_off(parcel)) {
+            step_news(realm, parcel);
+        }
+        za_stream_release_frame(realm, parcel);
+    }
+    za_parcel_free(realm, parcel);
+}
+
+static bool waits(const za_realm_t *realm, const za_host_t *host)
+{
+    return host->paused || host->starved || host->held != NULL ||
+           (host->service_us != 0 && realm->now_us < host->busy_us);
+}
+
+static void hold(za_realm_t *realm, za_host_t *host, za_parcel_t *parcel)
+{
+    if (parcel->kind == ZA_PARCEL_DATAGRAM) {
+        uint32_t cost = parcel->size + ZA_SOCKET_COST;
+        if (host->held_bytes + cost > ZA_SOCKET_BYTES) {
+            realm->stats.overflown++;
+            za_parcel_free(realm, parcel);
+            return;
+        }
+        host->held_bytes += cost;
+    } else if (parcel->news.frame != NULL) {
+        host->held_frame_bytes += parcel->news.frame->size;
+    }
+    if (host->held == NULL) {
+        parcel->entry.next = &parcel->entry;
+    } else {
+        parcel->entry.next = host->held->next;
+        host->held->next = &parcel->entry;
+    }
+    host->held = &parcel->entry;
+}
+
+static za_parcel_t *take_held(za_host_t *host)
+{
+    za_entry_t *first = host->held->next;
+    if (first == host->held) {
+        host->held = NULL;
+    } else {
+        host->held->next = first->next;
+    }
+    za_parcel_t *parcel = (za_parcel_t *)first;
+    if (parcel->kind == ZA_PARCEL_DATAGRAM) {
+        host->held_bytes -= parcel->size + ZA_SOCKET_COST;
+    } else if (parcel->news.frame != NULL) {
+        host->held_frame_bytes -= parcel->news.frame->size;
+    }
+    return parcel;
+}
+
+static void plan_drain(za_realm_t *realm, uint32_t index)
+{
+    za_host_t *host = &realm->hosts[index];
+    if (host->draining || host->held == NULL || host->paused || host->starved) {
+        return;
+    }
+    host->draining = true;
+    uint64_t at_us = host->busy_us > realm->now_us ? host->busy_us : realm->now_us;
+    za_parcel_post(realm, za_parcel_create(realm, ZA_PARCEL_DRAIN, index), at_us);
+}
+
+void za_host_take(za_realm_t *realm, za_parcel_t *parcel)
+{
+    uint32_t index = parcel->host;
+    za_host_t *host = &realm->hosts[index];
+    if (host->state == ZA_HOST_ON && waits(realm, host)) {
+        hold(realm, host, parcel);
+        plan_drain(realm, index);
+        return;
+    }
+    deliver(realm, parcel);
+    if (host->service_us != 0) {
+        host->busy_us = realm->now_us + host->service_us;
+    }
+}
+
+/** A slow host takes one input and is busy with it; another takes all that waits at once. */
+void za_host_drain(za_realm_t *realm, za_parcel_t *parcel)
+{
+    uint32_t index = parcel->host;
+    za_host_t *host = &realm->hosts[index];
+    za_parcel_free(realm, parcel);
+    host->draining = false;
+    while (host->held != NULL && !host->paused && !host->starved && !realm->failure.failed) {
+        deliver(realm, take_held(host));
+        if (host->service_us != 0) {
+            host->busy_us = realm->now_us + host->service_us;
+            plan_drain(realm, index);
+            return;
+        }
+    }
+}
+
+/** Input before timers, as the driver's contract says. */
+static void catch_up(za_realm_t *realm, uint32_t index)
+{
+    za_host_t *host = &realm->hosts[index];
+    while (host->held != NULL && host->service_us == 0 && !realm->failure.failed) {
+        deliver(realm, take_held(host));
+    }
+    plan_drain(realm, index);
+    if (host->tick_waits && host->state == ZA_HOST_ON) {
+        host->tick_waits = false;
+        if (local_ms(realm, host) >= host->deadline_ms) {
+            step(realm, index, &(za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+        } else {
+            plan_tick(realm, index);
+        }
+    }
+}
+
+static void drop_held(za_realm_t *realm, za_host_t *host)
+{
+    while (host->held != NULL) {
+        za_parcel_t *parcel = take_held(host);
+        if (parcel->kind == ZA_PARCEL_EVENT) {
+            za_stream_release_frame(realm, parcel);
+        }
+        za_parcel_free(realm, parcel);
+    }
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+za_err_t za_hosts_create(za_realm_t *realm)
+{
+    uint32_t count = realm->config.hosts;
+    realm->hosts = calloc(count, sizeof *realm->hosts);
+    realm->address_capacity = count + 4096; // hosts that move
+    realm->addresses = malloc(realm->address_capacity * sizeof *realm->addresses);
+    if (realm->hosts == NULL || realm->addresses == NULL) {
+        return ZA_ENOMEM;
+    }
+    realm->address_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        za_host_t *host = &realm->hosts[i];
+        uint64_t offset = za_chance(realm->config.seed, ZA_CHANCE_CLOCK, i, 0);
+        uint64_t drift = za_chance(realm->config.seed, ZA_CHANCE_CLOCK, i, 1);
+        uint64_t drifts = 2 * (uint64_t)realm->config.drift_ppm + 1;
+        host->offset_us = (int64_t)(ZA_US_PER_S + za_chance_below(offset, OFFSET_MAX_US));
+        host->drift_ppm =
+            (int32_t)za_chance_below(drift, drifts) - (int32_t)realm->config.drift_ppm;
+        host->tick_us = NEVER;
+        host->address = i;
+        realm->addresses[i] = i;
+        snprintf(host->name, sizeof host->name, "n%u", i);
+    }
+    return ZA_OK;
+}
+
+void za_hosts_destroy(za_realm_t *realm)
+{
+    for (uint32_t i = 0; realm->hosts != NULL && i < realm->config.hosts; i++) {
+        za_host_t *host = &realm->hosts[i];
+        drop_held(realm, host);
+        if (host->state == ZA_HOST_ON) {
+            node_destroy(realm, host);
+        }
+    }
+    free(realm->hosts);
+    realm->hosts = NULL;
+}
+
+void za_host_start(za_realm_t *realm, uint32_t index)
+{
+    za_host_t *host = &realm->hosts[index];
+    if (host->state == ZA_HOST_ON) {
+        return;
+    }
+    drop_held(realm, host);
+    host->process++;
+    char address[24];
+    za_address_text(host->address, address, sizeof address);
+    const char *seeds[ZA_REALM_SEEDS];
+    uint32_t seed_count =
+        realm->config.hosts < ZA_REALM_SEEDS ? realm->config.hosts : (uint32_t)ZA_REALM_SEEDS;
+    for (uint32_t i = 0; i < seed_count; i++) {
+        seeds[i] = realm->seeds[i];
+    }
+    za_cluster_config_t config = {
+        .cluster = "realm",
+        .name = host->name,
+        .address = address,
+        .seeds = seeds,
+        .seed_count = seed_count,
+        .random_seed = za_chance(realm->config.seed, ZA_CHANCE_PROCESS, index, host->process),
+        .timing = realm->config.timing,
+    };
+    za_err_t err = node_create(realm, host, &config, local_ms(realm, host));
+    ZA_ASSERT(err == ZA_OK); // the configuration is ours, and a simulator needs its memory
+    host->state = ZA_HOST_ON;
+    host->left = false;
+    host->on_us = realm->now_us;
+    host->busy_us = host->shake_us = realm->now_us;
+    host->deadline_ms = 0;
+    take_uid(realm, index);
+    plan_tick(realm, index);
+}
+
+void za_host_crash(za_realm_t *realm, uint32_t index)
+{
+    if (realm->hosts[index].state == ZA_HOST_ON) {
+        za_stream_close_all(realm, index, false);
+        end_process(realm, index, ZA_HOST_OFF);
+        drop_held(realm, &realm->hosts[index]);
+    }
+}
+
+void za_host_vanish(za_realm_t *realm, uint32_t index)
+{
+    if (realm->hosts[index].state == ZA_HOST_ON) {
+        za_stream_close_all(realm, index, true);
+        end_process(realm, index, ZA_HOST_GONE);
+        drop_held(realm, &realm->hosts[index]);
+    }
+}
+
+void za_host_move(za_realm_t *realm, uint32_t index, bool reused)
+{
+    za_host_t *host = &realm->hosts[index];
+    // Seeds stay where the others' configuration has them.
+    if (index < ZA_REALM_SEEDS || host->state == ZA_HOST_ON ||
+        realm->address_count == realm->address_capacity) {
+        return;
+    }
+    realm->addresses[host->address] = reused ? ZA_ADDRESS_STRANGER : ZA_ADDRESS_NOBODY;
+    host->address = realm->address_count++;
+    realm->addresses[host->address] = index;
+}
+
+void za_host_leave(za_realm_t *realm, uint32_t index)
+{
+    za_host_input(realm, index, &(za_cluster_event_t){ .type = ZA_CLUSTER_LEAVE });
+}
+
+void za_host_pause(za_realm_t *realm, uint32_t index, bool paused)
+{
+    za_host_t *host = &realm->hosts[index];
+    if (host->state != ZA_HOST_ON || host->paused == paused) {
+        return;
+    }
+    host->paused = paused;
+    if (!paused) {
+        catch_up(realm, index);
+    }
+}
+
+void za_host_starve(za_realm_t *realm, uint32_t index, bool starved)
+{
+    za_host_t *host = &realm->hosts[index];
+    if (host->state != ZA_HOST_ON || host->starved == starved) {
+        return;
+    }
+    host->starved = starved;
+    if (!starved && !host->paused) {
+        catch_up(realm, index);
+    }
+}
+
+void za_host_slow(za_realm_t *realm, uint32_t index, uint32_t service_us)
+{
+    realm->hosts[index].service_us = service_us;
+    plan_drain(realm, index);
+}
+
+void za_host_distrust(za_realm_t *realm, uint32_t index, bool distrusted)
+{
+    realm->hosts[index].distrusted = distrusted;
+}
+
+void za_host_input(za_realm_t *realm, uint32_t index, const za_cluster_event_t *event)
+{
+    if (za_host_running(realm, index)) {
+        za_cluster_event_t copy = *event;
+        step(realm, index, &copy);
+    }
+}
+
+/* ---- looking ---------------------------------------------------------------------------------- */
+
+za_host_state_t za_host_state(const za_realm_t *realm, uint32_t host)
+{
+    return (za_host_state_t)realm->hosts[host].state;
+}
+
+bool za_host_running(const za_realm_t *realm, uint32_t host)
+{
+    return realm->hosts[host].state == ZA_HOST_ON && !realm->hosts[host].paused;
+}
+
+bool za_host_has_left(const za_realm_t *realm, uint32_t host)
+{
+    return realm->hosts[host].left;
+}
+
+uint64_t za_host_uid(const za_realm_t *realm, uint32_t host)
+{
+    return realm->hosts[host].state == ZA_HOST_ON ? realm->hosts[host].uid : 0;
+}
+
+uint32_t za_host_of_uid(const za_realm_t *realm, uint64_t uid)
+{
+    const za_host_t *host = uid != 0 ? za_pairs_get(&realm->by_uid, uid) : NULL;
+    return host != NULL ? (uint32_t)(host - realm->hosts) : UINT32_MAX;
+}
+
+uint64_t za_host_now_ms(const za_realm_t *realm, uint32_t host)
+{
+    return local_ms(realm, &realm->hosts[host]);
+}
+
+const za_cluster_t *za_host_cluster(const za_realm_t *realm, uint32_t host)
+{
+    bool whole = realm->config.services && realm->hosts[host].state == ZA_HOST_ON;
+    return whole ? realm->hosts[host].cluster : NULL;
+}
+
+typedef struct search {
+    uint64_t uid;
+    za_member_info_t *out;
+    bool found;
+} search_t;
+
+static bool match(const za_member_info_t *info, void *context)
+{
+    search_t *search = context;
+    if (info->uid == search->uid) {
+        *search->out = *info;
+        search->found = true;
+    }
+    return !search->found;
+}
+
+bool za_host_find(const za_realm_t *realm, uint32_t index, uint64_t uid, za_member_info_t *out)
+{
+    const za_host_t *host = &realm->hosts[index];
+    if (host->state != ZA_HOST_ON) {
+        return false;
+    }
+    if (!realm->config.services) {
+        return za_membership_find(host->membership, uid, out);
+    }
+    search_t search = { uid, out, false };
+    za_cluster_each_member(host->cluster, match, &search);
+    return search.found;
+}
+
+void za_host_each_member(const za_realm_t *realm, uint32_t index,
+                         bool (*visit)(const za_member_info_t *info, void *context), void *context)
+{
+    const za_host_t *host = &realm->hosts[index];
+    if (host->state != ZA_HOST_ON) {
+        return;
+    }
+    if (realm->config.services) {
+        za_cluster_each_member(host->cluster, visit, context);
+    } else {
+        za_membership_each_member(host->membership, visit, context);
+    }
+}
+
+uint64_t za_host_view_hash(const za_realm_t *realm, uint32_t index)
+{
+    const za_host_t *host = &realm->hosts[index];
+    return host->state != ZA_HOST_ON ? 0
+           : realm->config.services  ? za_cluster_view_hash(host->cluster)
+                                     : za_membership_view_hash(host->membership);
+}
+
+uint64_t za_host_datagram_bytes(const za_realm_t *realm, uint32_t host)
+{
+    return realm->hosts[host].datagram_bytes;
+}

@@ -1,0 +1,539 @@
+#include "sim/plan.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/rng.h"
+
+enum {
+    BENIGN_LOSS_PPM = 50000,
+    BENIGN_DELAY_US = 20000, // well below the least probe time-out
+};
+
+const char *za_fault_kind_name(za_fault_kind_t kind)
+{
+    static const char *const names[ZA_FAULT_KINDS] = {
+        [ZA_FAULT_CRASH] = "crash",
+        [ZA_FAULT_VANISH] = "vanish",
+        [ZA_FAULT_MOVE] = "move",
+        [ZA_FAULT_REUSE] = "reuse",
+        [ZA_FAULT_LEAVE] = "leave",
+        [ZA_FAULT_PAUSE] = "pause",
+        [ZA_FAULT_STARVE] = "starve",
+        [ZA_FAULT_SLOW] = "slow",
+        [ZA_FAULT_DISTRUST] = "distrust",
+        [ZA_FAULT_PARTITION] = "partition",
+        [ZA_FAULT_ONEWAY] = "oneway",
+        [ZA_FAULT_REFUSE] = "refuse",
+        [ZA_FAULT_FLAP] = "flap",
+        [ZA_FAULT_LOSS] = "loss",
+        [ZA_FAULT_BURST] = "burst",
+        [ZA_FAULT_DELAY] = "delay",
+        [ZA_FAULT_DUPLICATE] = "duplicate",
+        [ZA_FAULT_REORDER] = "reorder",
+        [ZA_FAULT_CORRUPT] = "corrupt",
+        [ZA_FAULT_MTU] = "mtu",
+        [ZA_FAULT_UDP] = "udp",
+        [ZA_FAULT_RESET] = "reset",
+    };
+    return kind < ZA_FAULT_KINDS ? names[kind] : "?";
+}
+
+void za_fault_add_host(uint64_t *set, uint32_t host)
+{
+    ZA_ASSERT(host < ZA_PLAN_SET_HOSTS);
+    set[host / 64] |= UINT64_C(1) << (host % 64);
+}
+
+bool za_fault_has_host(const uint64_t *set, uint32_t host)
+{
+    return host < ZA_PLAN_SET_HOSTS && (set[host / 64] >> (host % 64) & 1) != 0;
+}
+
+const za_cluster_timing_t *za_plan_timing_of(const za_plan_t *plan)
+{
+    return plan->timing == ZA_PLAN_LOCAL ? &za_cluster_timing_local : &za_cluster_timing_lan;
+}
+
+/**
+ * How long views may differ after the last fault: 30 probe intervals and a sync, and before these the
+ * time until a member that was called down is met again, at its address or through a seed.
+ */
+uint32_t za_plan_settle_ms(const za_plan_t *plan)
+{
+    if (plan->settle_ms != 0) {
+        return plan->settle_ms;
+    }
+    const za_cluster_timing_t *timing = za_plan_timing_of(plan);
+    return 30 * timing->probe_interval_ms + timing->sync_interval_ms + timing->auto_down_ms +
+           2 * timing->reconnect_interval_ms + timing->seed_interval_ms;
+}
+
+void za_plan_init(za_plan_t *plan, uint64_t seed, uint32_t nodes)
+{
+    memset(plan, 0, sizeof *plan);
+    plan->seed = seed;
+    plan->nodes = nodes;
+    plan->duration_ms = 60000;
+    plan->latency_us_min = 100;
+    plan->latency_us_max = 500;
+}
+
+za_fault_t *za_plan_add(za_plan_t *plan, za_fault_kind_t kind, uint32_t start_ms,
+                        uint32_t length_ms)
+{
+    ZA_ASSERT(plan->fault_count < ZA_PLAN_FAULTS_MAX);
+    za_fault_t *fault = &plan->faults[plan->fault_count];
+    memset(fault, 0, sizeof *fault);
+    fault->kind = kind;
+    fault->number = plan->fault_count++;
+    fault->start_ms = start_ms;
+    fault->length_ms = length_ms;
+    return fault;
+}
+
+static bool fault_is_benign(const za_fault_t *fault)
+{
+    switch (fault->kind) {
+    case ZA_FAULT_LOSS:
+        return fault->amount <= BENIGN_LOSS_PPM;
+    case ZA_FAULT_DELAY:
+        return fault->amount <= BENIGN_DELAY_US;
+    case ZA_FAULT_DUPLICATE:
+        return true;
+    case ZA_FAULT_REORDER:
+        return (uint64_t)fault->period_ms * 1000 <= BENIGN_DELAY_US;
+    case ZA_FAULT_CRASH:
+    case ZA_FAULT_VANISH:
+    case ZA_FAULT_LEAVE:
+        return true; // of others
+    default:
+        return false;
+    }
+}
+
+bool za_plan_is_benign(const za_plan_t *plan)
+{
+    bool benign = plan->loss_ppm <= BENIGN_LOSS_PPM && plan->latency_us_max <= BENIGN_DELAY_US &&
+                  plan->late_us <= BENIGN_DELAY_US;
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        benign = benign && fault_is_benign(&plan->faults[i]);
+    }
+    return benign;
+}
+
+/* ---- drawing ---------------------------------------------------------------------------------- */
+
+/** Log-uniform between the bounds: small values matter as much as large ones. */
+static uint32_t draw_log(za_rng_t *rng, uint32_t min, uint32_t max)
+{
+    uint32_t doublings = 31u - (uint32_t)__builtin_clz(max / min);
+    uint64_t exponent = za_rng_below(rng, doublings + 1);
+    uint64_t low = (uint64_t)min << exponent;
+    uint64_t above = za_rng_below(rng, low);
+    uint64_t value = low + above;
+    return (uint32_t)(value < max ? value : max);
+}
+
+static bool draw_coin(za_rng_t *rng)
+{
+    return za_rng_below(rng, 2) == 0;
+}
+
+/** Three to seven mostly; sometimes more, now and then one or two, rarely a thousand. */
+static uint32_t draw_nodes(za_rng_t *rng)
+{
+    uint64_t dice = za_rng_below(rng, 1000);
+    if (dice == 0) {
+        return 1000;
+    }
+    if (dice < 650) {
+        return 3 + (uint32_t)za_rng_below(rng, 5);
+    }
+    if (dice < 700) {
+        return 1 + (uint32_t)za_rng_below(rng, 2);
+    }
+    return draw_log(rng, 8, 64);
+}
+
+static void draw_hosts(za_rng_t *rng, uint64_t *set, uint32_t nodes)
+{
+    uint64_t dice = za_rng_below(rng, 8);
+    uint32_t count = dice < 5   ? 1
+                     : dice < 7 ? 1 + (uint32_t)za_rng_below(rng, (nodes + 1) / 2)
+                                : nodes;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t host = (uint32_t)za_rng_below(rng, nodes);
+        za_fault_add_host(set, count == nodes ? i : host);
+    }
+}
+
+/** A and the rest; or, seldom, two sets that leave others connected to both. */
+static void draw_sides(za_rng_t *rng, za_fault_t *fault, uint32_t nodes)
+{
+    draw_hosts(rng, fault->a, nodes);
+    bool transitive = za_rng_below(rng, 3) > 0;
+    for (uint32_t i = 0; transitive && i < nodes; i++) {
+        if (!za_fault_has_host(fault->a, i)) {
+            za_fault_add_host(fault->b, i);
+        }
+    }
+    if (!transitive) {
+        draw_hosts(rng, fault->b, nodes);
+    }
+}
+
+static void draw_everybody(za_rng_t *rng, za_fault_t *fault, uint32_t nodes)
+{
+    bool all = draw_coin(rng);
+    for (uint32_t i = 0; all && i < nodes; i++) {
+        za_fault_add_host(fault->a, i);
+        za_fault_add_host(fault->b, i);
+    }
+    if (!all) {
+        draw_sides(rng, fault, nodes);
+    }
+}
+
+static void draw_amount(za_rng_t *rng, za_fault_t *fault)
+{
+    switch (fault->kind) {
+    case ZA_FAULT_SLOW:
+        fault->amount = draw_log(rng, 100, 20000);
+        break;
+    case ZA_FAULT_FLAP:
+        fault->period_ms = draw_log(rng, 50, 5000);
+        break;
+    case ZA_FAULT_LOSS:
+        fault->amount = draw_log(rng, 1000, 500000);
+        break;
+    case ZA_FAULT_BURST:
+        fault->amount = draw_log(rng, 10000, 300000);
+        fault->period_ms = draw_log(rng, 10, 1000);
+        break;
+    case ZA_FAULT_DELAY:
+        fault->amount = draw_log(rng, 500, 1000000);
+        break;
+    case ZA_FAULT_DUPLICATE:
+        fault->amount = draw_log(rng, 1000, 500000);
+        break;
+    case ZA_FAULT_REORDER:
+        fault->amount = draw_log(rng, 1000, 500000);
+        fault->period_ms = draw_log(rng, 1, 500);
+        break;
+    case ZA_FAULT_CORRUPT:
+        fault->amount = draw_log(rng, 1000, 300000);
+        break;
+    case ZA_FAULT_MTU:
+        fault->amount = draw_log(rng, 100, 1300);
+        break;
+    default:
+        break;
+    }
+}
+
+static void draw_fault(za_rng_t *rng, za_plan_t *plan, za_fault_kind_t kind)
+{
+    uint32_t start_ms = (uint32_t)za_rng_below(rng, plan->duration_ms);
+    uint32_t length_ms = draw_log(rng, 50, 30000);
+    za_fault_t *fault = za_plan_add(plan, kind, start_ms, length_ms);
+    draw_amount(rng, fault);
+    if (kind < ZA_FAULT_PARTITION) {
+        draw_hosts(rng, fault->a, plan->nodes);
+    } else if (kind == ZA_FAULT_PARTITION || kind == ZA_FAULT_ONEWAY || kind == ZA_FAULT_REFUSE ||
+               kind == ZA_FAULT_FLAP || kind == ZA_FAULT_RESET) {
+        draw_sides(rng, fault, plan->nodes);
+    } else {
+        draw_everybody(rng, fault, plan->nodes);
+    }
+}
+
+/** FoundationDB's swizzle: hosts are cut off one after another and come back in another order. */
+static void draw_swizzle(za_rng_t *rng, za_plan_t *plan)
+{
+    uint32_t first_ms = (uint32_t)za_rng_below(rng, plan->duration_ms);
+    uint32_t hosts = plan->nodes < 8 ? plan->nodes : 8;
+    uint32_t start_ms = first_ms;
+    for (uint32_t i = 0; i < hosts && plan->fault_count < ZA_PLAN_FAULTS_MAX; i++) {
+        start_ms += draw_log(rng, 10, 2000);
+        uint32_t length_ms = draw_log(rng, 500, 30000);
+        za_fault_t *fault = za_plan_add(plan, ZA_FAULT_PARTITION, start_ms, length_ms);
+        uint32_t host = (uint32_t)za_rng_below(rng, plan->nodes);
+        za_fault_add_host(fault->a, host);
+        for (uint32_t other = 0; other < plan->nodes; other++) {
+            if (other != host) {
+                za_fault_add_host(fault->b, other);
+            }
+        }
+    }
+}
+
+static void draw_faults(za_rng_t *rng, za_plan_t *plan)
+{
+    for (int kind = 0; kind < ZA_FAULT_KINDS; kind++) {
+        bool on = draw_coin(rng);
+        uint32_t count = draw_log(rng, 1, 6);
+        for (uint32_t i = 0; on && i < count; i++) {
+            draw_fault(rng, plan, (za_fault_kind_t)kind);
+        }
+    }
+    if (draw_coin(rng)) {
+        draw_swizzle(rng, plan);
+    }
+}
+
+/** Classes that a benign run may have: those alone show whether healthy nodes stay up. */
+static void draw_benign(za_rng_t *rng, za_plan_t *plan)
+{
+    static const za_fault_kind_t kinds[] = { ZA_FAULT_CRASH, ZA_FAULT_VANISH, ZA_FAULT_LEAVE,
+                                             ZA_FAULT_DUPLICATE };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        bool on = draw_coin(rng);
+        uint32_t count = draw_log(rng, 1, 4);
+        for (uint32_t k = 0; on && k < count; k++) {
+            draw_fault(rng, plan, kinds[i]);
+        }
+    }
+}
+
+void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
+{
+    za_rng_t rng;
+    za_rng_init(&rng, seed);
+    uint32_t drawn = draw_nodes(&rng);
+    za_plan_init(plan, seed, nodes != 0 ? nodes : drawn);
+    plan->services = services;
+    plan->datagrams = draw_coin(&rng);
+    plan->timing = draw_coin(&rng) ? ZA_PLAN_LAN : ZA_PLAN_LOCAL;
+    plan->start_ms = draw_coin(&rng) ? 0 : draw_log(&rng, 1, 5000);
+    plan->duration_ms = draw_log(&rng, 15000, 240000);
+    plan->latency_us_min = draw_log(&rng, 20, 2000);
+    plan->latency_us_max = plan->latency_us_min + draw_log(&rng, 10, 5000);
+    plan->loss_ppm = draw_coin(&rng) ? 0 : draw_log(&rng, 100, BENIGN_LOSS_PPM);
+    plan->duplicate_ppm = draw_coin(&rng) ? 0 : draw_log(&rng, 100, 50000);
+    plan->drift_ppm = draw_coin(&rng) ? 0 : draw_log(&rng, 10, 500);
+    plan->late_us = draw_coin(&rng) ? 0 : draw_log(&rng, 100, 10000);
+    plan->work = services ? draw_log(&rng, 5, 500) : 0;
+    if (za_rng_below(&rng, 5) == 0) {
+        draw_benign(&rng, plan);
+    } else {
+        draw_faults(&rng, plan);
+    }
+}
+
+/* ---- text ------------------------------------------------------------------------------------- */
+
+typedef struct field {
+    const char *name;
+    size_t offset;
+    uint32_t max;
+} field_t;
+
+#define FIELD(name, max)                                                                           \
+    {                                                                                              \
+#name, offsetof(za_plan_t, name), max                                                      \
+    }
+
+static const field_t fields[] = {
+    FIELD(nodes, ZA_REALM_HOSTS_MAX),
+    FIELD(services, 1),
+    FIELD(datagrams, 1),
+    FIELD(timing, ZA_PLAN_LOCAL),
+    FIELD(start_ms, 3600000),
+    FIELD(duration_ms, 7 * 24 * 3600000),
+    FIELD(settle_ms, 24 * 3600000),
+    FIELD(latency_us_min, 10000000),
+    FIELD(latency_us_max, 10000000),
+    FIELD(loss_ppm, ZA_PER_MILLION),
+    FIELD(duplicate_ppm, ZA_PER_MILLION),
+    FIELD(drift_ppm, 10000),
+    FIELD(late_us, 10000000),
+    FIELD(work, 1000000),
+};
+
+enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
+
+static void write_set(FILE *out, const char *name, const uint64_t *set)
+{
+    const char *before = "=";
+    for (uint32_t host = 0; host < ZA_PLAN_SET_HOSTS; host++) {
+        if (!za_fault_has_host(set, host)) {
+            continue;
+        }
+        uint32_t last = host;
+        while (za_fault_has_host(set, last + 1)) {
+            last++;
+        }
+        if (before[0] == '=') {
+            fprintf(out, " %s", name);
+        }
+        fprintf(out, "%s%u", before, host);
+        if (last > host) {
+            fprintf(out, "-%u", last);
+        }
+        before = ",";
+        host = last;
+    }
+}
+
+void za_plan_write(const za_plan_t *plan, FILE *out)
+{
+    fprintf(out, "zasim plan 1\nseed %llu\n", (unsigned long long)plan->seed);
+    for (int i = 0; i < FIELD_COUNT; i++) {
+        uint32_t value = *(const uint32_t *)(const void *)((const char *)plan + fields[i].offset);
+        fprintf(out, "%s %u\n", fields[i].name, value);
+    }
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        const za_fault_t *fault = &plan->faults[i];
+        fprintf(out, "fault %s number=%u at=%u for=%u", za_fault_kind_name(fault->kind),
+                fault->number, fault->start_ms, fault->length_ms);
+        if (fault->amount != 0) {
+            fprintf(out, " amount=%u", fault->amount);
+        }
+        if (fault->period_ms != 0) {
+            fprintf(out, " period=%u", fault->period_ms);
+        }
+        write_set(out, "a", fault->a);
+        write_set(out, "b", fault->b);
+        fputc('\n', out);
+    }
+}
+
+static bool read_number(const char **at, uint32_t max, uint32_t *out)
+{
+    uint64_t value = 0;
+    const char *start = *at;
+    for (; **at >= '0' && **at <= '9' && value <= max; (*at)++) {
+        value = value * 10 + (uint64_t)(**at - '0');
+    }
+    *out = (uint32_t)value;
+    return *at > start && value <= max;
+}
+
+/** "0-2,5" */
+static bool read_set(const char *text, uint64_t *set)
+{
+    for (;;) {
+        uint32_t first = 0;
+        uint32_t last = 0;
+        if (!read_number(&text, ZA_PLAN_SET_HOSTS - 1, &first)) {
+            return false;
+        }
+        last = first;
+        if (*text == '-') {
+            text++;
+            if (!read_number(&text, ZA_PLAN_SET_HOSTS - 1, &last) || last < first) {
+                return false;
+            }
+        }
+        for (uint32_t host = first; host <= last; host++) {
+            za_fault_add_host(set, host);
+        }
+        if (*text == '\0') {
+            return true;
+        }
+        if (*text++ != ',') {
+            return false;
+        }
+    }
+}
+
+static bool read_word(za_fault_t *fault, const char *word)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } numbers[] = {
+        { "number=", offsetof(za_fault_t, number) },    { "at=", offsetof(za_fault_t, start_ms) },
+        { "for=", offsetof(za_fault_t, length_ms) },    { "amount=", offsetof(za_fault_t, amount) },
+        { "period=", offsetof(za_fault_t, period_ms) },
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        size_t length = strlen(numbers[i].name);
+        if (strncmp(word, numbers[i].name, length) == 0) {
+            const char *value = word + length;
+            uint32_t *out = (uint32_t *)(void *)((char *)fault + numbers[i].offset);
+            return read_number(&value, 7 * 24 * 3600000, out) && *value == '\0';
+        }
+    }
+    if (strncmp(word, "a=", 2) == 0) {
+        return read_set(word + 2, fault->a);
+    }
+    return strncmp(word, "b=", 2) == 0 && read_set(word + 2, fault->b);
+}
+
+static bool read_fault(za_plan_t *plan, char *words)
+{
+    char *rest = NULL;
+    const char *name = strtok_r(words, " \n", &rest);
+    int kind = 0;
+    while (name != NULL && kind < ZA_FAULT_KINDS &&
+           strcmp(name, za_fault_kind_name((za_fault_kind_t)kind)) != 0) {
+        kind++;
+    }
+    if (name == NULL || kind == ZA_FAULT_KINDS || plan->fault_count == ZA_PLAN_FAULTS_MAX) {
+        return false;
+    }
+    za_fault_t *fault = za_plan_add(plan, (za_fault_kind_t)kind, 0, 0);
+    for (const char *word = strtok_r(NULL, " \n", &rest); word != NULL;
+         word = strtok_r(NULL, " \n", &rest)) {
+        if (!read_word(fault, word)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_line(za_plan_t *plan, char *line)
+{
+    unsigned long long seed = 0;
+    if (line[0] == '#' || line[0] == '\n') {
+        return true;
+    }
+    if (strncmp(line, "fault ", 6) == 0) {
+        return read_fault(plan, line + 6);
+    }
+    if (sscanf(line, "seed %llu", &seed) == 1) {
+        plan->seed = seed;
+        return true;
+    }
+    for (int i = 0; i < FIELD_COUNT; i++) {
+        size_t length = strlen(fields[i].name);
+        if (strncmp(line, fields[i].name, length) == 0 && line[length] == ' ') {
+            const char *value = line + length + 1;
+            uint32_t *out = (uint32_t *)(void *)((char *)plan + fields[i].offset);
+            return read_number(&value, fields[i].max, out) && (*value == '\n' || *value == '\0');
+        }
+    }
+    return false;
+}
+
+static bool plan_valid(const za_plan_t *plan)
+{
+    return plan->nodes > 0 && plan->duration_ms > plan->start_ms && plan->latency_us_min > 0 &&
+           plan->latency_us_max >= plan->latency_us_min;
+}
+
+za_err_t za_plan_read(za_plan_t *plan, FILE *in, char *problem, size_t problem_bytes)
+{
+    char line[16384]; // a set of 1,024 hosts, each by its number
+    za_plan_init(plan, 1, 0);
+    int number = 1;
+    if (fgets(line, sizeof line, in) == NULL || strcmp(line, "zasim plan 1\n") != 0) {
+        snprintf(problem, problem_bytes, "line 1: not a plan of zasim");
+        return ZA_EINVAL;
+    }
+    while (fgets(line, sizeof line, in) != NULL) {
+        number++;
+        if (!read_line(plan, line)) {
+            snprintf(problem, problem_bytes, "line %d: not understood", number);
+            return ZA_EINVAL;
+        }
+    }
+    if (!plan_valid(plan)) {
+        snprintf(problem, problem_bytes, "nodes, duration_ms or latency_us are out of bounds");
+        return ZA_EINVAL;
+    }
+    return ZA_OK;
+}

@@ -1,0 +1,194 @@
+#include "sim/trial.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/za_test.h"
+
+enum { SECOND_US = 1000000 };
+
+static za_realm_config_t lan(uint64_t seed, uint32_t hosts)
+{
+    return (za_realm_config_t){ .seed = seed,
+                                .hosts = hosts,
+                                .datagrams = true,
+                                .timing = za_cluster_timing_lan,
+                                .latency_us_min = 100,
+                                .latency_us_max = 500 };
+}
+
+static za_realm_t *start_realm(const za_realm_config_t *config)
+{
+    za_realm_t *realm = NULL;
+    cr_assert(za_realm_create(config, &realm) == ZA_OK, "created");
+    for (uint32_t i = 0; i < config->hosts; i++) {
+        za_host_start(realm, i);
+    }
+    cr_assert(za_realm_run(realm, 5 * SECOND_US), "no oracle fails");
+    cr_assert(za_realm_converged(realm), "all see all after 5 s");
+    return realm;
+}
+
+static bool all_see(const za_realm_t *realm, uint64_t uid, za_member_state_t state)
+{
+    for (uint32_t i = 0; i < za_realm_host_count(realm); i++) {
+        za_member_info_t info;
+        if (za_host_running(realm, i) && za_host_uid(realm, i) != uid &&
+            (!za_host_find(realm, i, uid, &info) || info.state != state)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+Test(realm, does_the_same_from_the_same_seed)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_trial_result_t first;
+    za_trial_result_t second;
+    za_trial_result_t other;
+    za_plan_draw(plan, 11, 5, true);
+    cr_assert(za_trial_run(plan, NULL, &first) == ZA_OK, "runs");
+    cr_assert(za_trial_run(plan, NULL, &second) == ZA_OK, "runs again");
+    plan->seed++;
+    cr_assert(za_trial_run(plan, NULL, &other) == ZA_OK, "runs with another seed");
+    cr_assert(first.hash == second.hash && first.stats.events == second.stats.events,
+              "the same events");
+    cr_assert(first.hash != other.hash, "another seed is another run");
+    free(plan);
+}
+
+// The luck of what a fault does not touch is the same without it: until it begins, so is all else.
+Test(realm, gives_the_same_luck_without_a_fault)
+{
+    za_realm_config_t config = lan(3, 4);
+    config.loss_ppm = 50000;
+    za_realm_t *with = start_realm(&config);
+    za_realm_t *without = start_realm(&config);
+    uint64_t hosts[2] = { 1, 2 };
+    za_path_fault_t fault = { .from = &hosts[0], .to = &hosts[1], .set_hosts = 64, .block = true };
+    uint32_t number = za_realm_fault(with, &fault);
+    za_realm_heal(with, number);
+    za_realm_run(with, 20 * SECOND_US);
+    za_realm_run(without, 20 * SECOND_US);
+    cr_assert(za_realm_hash(with) == za_realm_hash(without), "a fault that never was, is nothing");
+    za_realm_destroy(with);
+    za_realm_destroy(without);
+}
+
+Test(realm, tells_everybody_of_a_crash_and_lets_it_come_back)
+{
+    za_realm_config_t config = lan(5, 8);
+    za_realm_t *realm = start_realm(&config);
+    uint64_t uid = za_host_uid(realm, 4);
+    za_host_crash(realm, 4);
+    za_realm_run(realm, 10 * SECOND_US);
+    cr_assert(all_see(realm, uid, ZA_MEMBER_DOWN), "its connections were closed, and all know");
+    za_host_start(realm, 4);
+    za_realm_run(realm, 12 * SECOND_US);
+    cr_assert(za_realm_converged(realm), "it is a member again");
+    cr_assert(za_host_uid(realm, 4) != uid, "under a uid of its own");
+    za_realm_destroy(realm);
+}
+
+Test(realm, hears_nothing_of_a_host_that_vanished)
+{
+    za_realm_config_t config = lan(6, 8);
+    za_realm_t *realm = start_realm(&config);
+    uint64_t uid = za_host_uid(realm, 4);
+    za_host_vanish(realm, 4);
+    za_realm_run(realm, 6 * SECOND_US);
+    cr_assert(!all_see(realm, uid, ZA_MEMBER_DOWN), "nobody can know within a second");
+    za_realm_run(realm, 30 * SECOND_US);
+    cr_assert(all_see(realm, uid, ZA_MEMBER_DOWN), "the probes tell");
+    za_realm_destroy(realm);
+}
+
+Test(realm, joins_what_a_partition_parted)
+{
+    za_realm_config_t config = lan(7, 6);
+    za_realm_t *realm = start_realm(&config);
+    uint64_t sides[2] = { 0x07, 0x38 };
+    za_path_fault_t fault = {
+        .from = &sides[0], .to = &sides[1], .set_hosts = 64, .both_ways = true, .block = true
+    };
+    uint32_t number = za_realm_fault(realm, &fault);
+    za_realm_run(realm, 40 * SECOND_US);
+    cr_assert(!za_realm_converged(realm), "two sides, two views");
+    za_realm_heal(realm, number);
+    za_realm_run(realm, 120 * SECOND_US);
+    cr_assert(za_realm_converged(realm), "one view again");
+    za_realm_destroy(realm);
+}
+
+// A stopped process whose socket overflows must not be answered for, and goes on when it may.
+Test(realm, pauses_a_process_without_closing_its_connections)
+{
+    za_realm_config_t config = lan(8, 5);
+    za_realm_t *realm = start_realm(&config);
+    uint64_t uid = za_host_uid(realm, 2);
+    za_host_pause(realm, 2, true);
+    za_realm_run(realm, 7 * SECOND_US);
+    cr_assert(!all_see(realm, uid, ZA_MEMBER_DOWN), "no end was seen");
+    za_host_pause(realm, 2, false);
+    za_realm_run(realm, 60 * SECOND_US);
+    cr_assert(za_realm_converged(realm), "it goes on");
+    za_realm_destroy(realm);
+}
+
+Test(realm, charges_nine_milliseconds_for_each_handshake)
+{
+    za_realm_config_t config = lan(9, 2);
+    za_realm_t *realm = NULL;
+    cr_assert(za_realm_create(&config, &realm) == ZA_OK, "created");
+    za_host_start(realm, 0);
+    za_host_start(realm, 1);
+    za_realm_run(realm, 17000);
+    cr_assert(!za_realm_converged(realm), "two handshakes of 9 ms follow each other");
+    za_realm_run(realm, 100000);
+    cr_assert(za_realm_converged(realm), "then they are linked");
+    za_realm_destroy(realm);
+}
+
+Test(plan, is_read_as_it_was_written)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_plan_t *copy = malloc(sizeof *copy);
+    for (uint64_t seed = 1; seed < 200; seed++) {
+        za_plan_draw(plan, seed, 0, seed % 2 == 0);
+        FILE *file = tmpfile();
+        za_plan_write(plan, file);
+        rewind(file);
+        char problem[160] = "";
+        za_err_t err = za_plan_read(copy, file, problem, sizeof problem);
+        cr_assert(err == ZA_OK, "seed %d: %s", (int)seed, problem);
+        cr_assert(memcmp(plan, copy, sizeof *plan) == 0, "seed %d: another plan", (int)seed);
+        fclose(file);
+    }
+    free(plan);
+    free(copy);
+}
+
+Test(plan, says_which_line_it_does_not_understand)
+{
+    static const char *const bad[] = {
+        "zasim plan 2\n",
+        "zasim plan 1\nnodes x\n",
+        "zasim plan 1\nnodes 5\nfault earthquake at=1 for=2\n",
+        "zasim plan 1\nnodes 5\nfault crash at=1 for=2 a=5-3\n",
+        "zasim plan 1\nnodes 5\nfault crash at=1 for=2 a=9999\n",
+        "zasim plan 1\nnodes 99999999\n",
+        "zasim plan 1\n",
+    };
+    za_plan_t *plan = malloc(sizeof *plan);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        FILE *file = tmpfile();
+        fputs(bad[i], file);
+        rewind(file);
+        char problem[160] = "";
+        cr_assert(za_plan_read(plan, file, problem, sizeof problem) == ZA_EINVAL, "%s", bad[i]);
+        cr_assert(problem[0] != '\0', "it says why");
+        fclose(file);
+    }
+    free(plan);
+}
