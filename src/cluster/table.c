@@ -1,9 +1,9 @@
 #include "cluster/table.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/pages.h"
 
 typedef struct za_slot_head {
     uint64_t hash;
@@ -19,9 +19,9 @@ za_err_t za_slots_init(za_slots_t *slots, uint32_t capacity, size_t record_bytes
     }
     *slots =
         (za_slots_t){ .record_bytes = record_bytes, .mask = buckets - 1, .capacity = capacity };
-    slots->records = calloc(capacity, record_bytes);
-    slots->heads = calloc(capacity, sizeof *slots->heads);
-    slots->buckets = calloc(buckets, sizeof *slots->buckets);
+    slots->records = za_pages_alloc(capacity * record_bytes);
+    slots->heads = za_pages_alloc(capacity * sizeof *slots->heads);
+    slots->buckets = za_pages_alloc(buckets * sizeof *slots->buckets);
     if (slots->records == NULL || slots->heads == NULL || slots->buckets == NULL) {
         za_slots_deinit(slots);
         return ZA_ENOMEM;
@@ -31,9 +31,9 @@ za_err_t za_slots_init(za_slots_t *slots, uint32_t capacity, size_t record_bytes
 
 void za_slots_deinit(za_slots_t *slots)
 {
-    free(slots->records);
-    free(slots->heads);
-    free(slots->buckets);
+    za_pages_free(slots->records, slots->capacity * slots->record_bytes);
+    za_pages_free(slots->heads, slots->capacity * sizeof *slots->heads);
+    za_pages_free(slots->buckets, (slots->mask + (size_t)1) * sizeof *slots->buckets);
     *slots = (za_slots_t){ 0 };
 }
 
@@ -161,8 +161,8 @@ uint32_t za_chain_prev(const za_slots_t *slots, size_t offset, uint32_t id)
 za_err_t za_blocks_init(za_blocks_t *blocks, uint32_t capacity)
 {
     *blocks = (za_blocks_t){ .capacity = capacity };
-    blocks->bytes = calloc(capacity, ZA_BLOCK_BYTES);
-    blocks->next = calloc(capacity, sizeof *blocks->next);
+    blocks->bytes = za_pages_alloc((size_t)capacity * ZA_BLOCK_BYTES);
+    blocks->next = za_pages_alloc(capacity * sizeof *blocks->next);
     if (blocks->bytes == NULL || blocks->next == NULL) {
         za_blocks_deinit(blocks);
         return ZA_ENOMEM;
@@ -172,8 +172,8 @@ za_err_t za_blocks_init(za_blocks_t *blocks, uint32_t capacity)
 
 void za_blocks_deinit(za_blocks_t *blocks)
 {
-    free(blocks->bytes);
-    free(blocks->next);
+    za_pages_free(blocks->bytes, (size_t)blocks->capacity * ZA_BLOCK_BYTES);
+    za_pages_free(blocks->next, blocks->capacity * sizeof *blocks->next);
     *blocks = (za_blocks_t){ 0 };
 }
 

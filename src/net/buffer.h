@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/pages.h"
 
 typedef struct za_buffer {
     uint8_t *bytes;
@@ -38,6 +39,14 @@ static inline size_t za_buffer_size(const za_buffer_t *buffer)
 static inline size_t za_buffer_room(const za_buffer_t *buffer)
 {
     return buffer->capacity - za_buffer_size(buffer);
+}
+
+/** An empty buffer gives the pages of its memory back. */
+static inline void za_buffer_rest(za_buffer_t *buffer)
+{
+    if (buffer->start == buffer->end) {
+        za_pages_drop(buffer->bytes, buffer->capacity);
+    }
 }
 
 /** Drops `size` bytes at the front. */

@@ -46,6 +46,8 @@ typedef struct za_security_ops {
     za_err_t (*open)(za_security_t *security, uint8_t *out, size_t capacity, size_t *size);
     /** Queues a close_notify for pull_wire. */
     void (*close)(za_security_t *security);
+    /** Nothing has passed for a while: gives back the memory of buffers that are empty. */
+    void (*rest)(za_security_t *security);
     void (*destroy)(za_security_t *security);
 } za_security_ops_t;
 

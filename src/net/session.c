@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/pages.h"
 #include "net/buffer.h"
 #include "net/greeting.h"
 #include "net/identity.h"
@@ -79,15 +80,16 @@ struct za_session {
     za_lane_t bulk_lane; // of the large message being put
     uint32_t bulk_id;
     uint32_t bulk_left;
-    za_envelope_encoder_t encoder;
     za_buffer_t staging;
     // In.
     size_t used; // bytes of the frame told last
     bulk_t bulks[BULKS_MAX];
-    za_envelope_decoder_t decoder;
     za_buffer_t plain;
-    uint8_t staging_bytes[STAGING_BYTES];
-    uint8_t plain_bytes[PLAIN_BYTES];
+    // On pages of their own: a link without messages needs none of the tables, and buffers rest.
+    _Alignas(ZA_PAGE_BYTES) za_envelope_encoder_t encoder;
+    _Alignas(ZA_PAGE_BYTES) za_envelope_decoder_t decoder;
+    _Alignas(ZA_PAGE_BYTES) uint8_t staging_bytes[STAGING_BYTES];
+    _Alignas(ZA_PAGE_BYTES) uint8_t plain_bytes[PLAIN_BYTES];
 };
 
 /* ---- creation -------------------------------------------------------------------------------- */
@@ -109,14 +111,13 @@ za_err_t za_session_create(const za_session_config_t *config, const za_security_
     if (!config_valid(config) || (side == ZA_SIDE_SERVER && config->role != ZA_ROLE_MEMBER)) {
         return ZA_EINVAL;
     }
-    // Large enough to come straight from the system: its pages are there only once they are used.
-    za_session_t *session = calloc(1, sizeof *session);
+    za_session_t *session = za_pages_alloc(sizeof *session);
     if (session == NULL) {
         return ZA_ENOMEM;
     }
     za_err_t err = factory->create(factory->context, side, &session->security);
     if (err != ZA_OK) {
-        free(session);
+        za_pages_free(session, sizeof *session);
         return err;
     }
     session->side = side;
@@ -130,8 +131,7 @@ za_err_t za_session_create(const za_session_config_t *config, const za_security_
     session->wanted_uid = config->wanted_uid;
     session->role = config->role;
     session->draining = config->draining;
-    za_envelope_encoder_init(&session->encoder);
-    za_envelope_decoder_init(&session->decoder);
+    // Zeros are what encoder and decoder begin with: to write them would bring their pages in.
     za_buffer_init(&session->staging, session->staging_bytes, sizeof session->staging_bytes);
     za_buffer_init(&session->plain, session->plain_bytes, sizeof session->plain_bytes);
     *out = session;
@@ -142,8 +142,15 @@ void za_session_destroy(za_session_t *session)
 {
     if (session != NULL) {
         session->security->ops->destroy(session->security);
-        free(session);
+        za_pages_free(session, sizeof *session);
     }
+}
+
+void za_session_rest(za_session_t *session)
+{
+    za_buffer_rest(&session->staging);
+    za_buffer_rest(&session->plain);
+    session->security->ops->rest(session->security);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

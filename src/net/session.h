@@ -109,6 +109,8 @@ typedef struct za_session_event {
 za_err_t za_session_create(const za_session_config_t *config, const za_security_factory_t *factory,
                            za_side_t side, uint64_t now_ms, za_session_t **out);
 void za_session_destroy(za_session_t *session);
+/** Nothing has passed for a while: gives back the memory of buffers that are empty. */
+void za_session_rest(za_session_t *session);
 
 /* ---- what comes in --------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/pages.h"
 #include "net/buffer.h"
 #include "net/certificate_mbedtls.h"
 #include "net/pki_file.h"
@@ -14,10 +15,15 @@ enum {
     TLS_BUFFER_BYTES = 64 * 1024,          // three full records and a part
     TLS_HANDSHAKE_INPUT_BYTES = 16 * 1024, // what an unknown peer may make us hold
     TLS_RECORD_BYTES_MAX = 16 * 1024,
+    TLS_RECORD_KEPT_BYTES = 256, // of mbedTLS's buffers: counters, header and explicit IV
     TLS_PROBLEM_BYTES = 256,
     TLS_ALERT_RECORD_BYTES = 7,
 };
 
+static_assert(MBEDTLS_SSL_IN_CONTENT_LEN >= TLS_RECORD_BYTES_MAX &&
+                  MBEDTLS_SSL_OUT_CONTENT_LEN >= TLS_RECORD_BYTES_MAX,
+              "mbedTLS's buffers have a whole record");
+static_assert(TLS_BUFFER_BYTES % ZA_PAGE_BYTES == 0, "the buffer behind it begins a page, too");
 static_assert(TLS_BUFFER_BYTES >= 2 * TLS_RECORD_BYTES_MAX, "a record can wait while one is sent");
 
 struct za_tls {
@@ -54,7 +60,8 @@ typedef struct tls_link {
     uint8_t tail[TLS_ALERT_RECORD_BYTES]; // the last bytes that came during the handshake
     za_buffer_t in;
     za_buffer_t out;
-    uint8_t in_bytes[TLS_BUFFER_BYTES];
+    // On pages of their own, so that they can rest.
+    _Alignas(ZA_PAGE_BYTES) uint8_t in_bytes[TLS_BUFFER_BYTES];
     uint8_t out_bytes[TLS_BUFFER_BYTES];
 } tls_link_t;
 
@@ -432,6 +439,32 @@ static void tls_close(za_security_t *security)
     link->closed = true;
 }
 
+/**
+ * mbedTLS holds a whole record in each direction for as long as a connection lives, and has cleared all
+ * of it: 33 KiB. Between two records nothing of them means anything but the first bytes, where it
+ * counts. What it writes to again comes back as zeros.
+ */
+static void rest_records(mbedtls_ssl_context *ssl)
+{
+    bool idle = mbedtls_ssl_check_pending(ssl) == 0 && ssl->ZA_MBED_PRIVATE(in_left) == 0 &&
+                ssl->ZA_MBED_PRIVATE(out_left) == 0;
+    if (idle) {
+        size_t rest = TLS_RECORD_BYTES_MAX - TLS_RECORD_KEPT_BYTES;
+        za_pages_drop(ssl->ZA_MBED_PRIVATE(in_buf) + TLS_RECORD_KEPT_BYTES, rest);
+        za_pages_drop(ssl->ZA_MBED_PRIVATE(out_buf) + TLS_RECORD_KEPT_BYTES, rest);
+    }
+}
+
+static void tls_rest(za_security_t *security)
+{
+    tls_link_t *link = (tls_link_t *)security;
+    za_buffer_rest(&link->in);
+    za_buffer_rest(&link->out);
+    if (link->done && link->end == ZA_OK && !link->closed) {
+        rest_records(&link->ssl);
+    }
+}
+
 static void tls_release(za_tls_t *tls);
 
 static void tls_destroy_link(za_security_t *security)
@@ -439,7 +472,7 @@ static void tls_destroy_link(za_security_t *security)
     tls_link_t *link = (tls_link_t *)security;
     za_tls_t *tls = link->tls;
     mbedtls_ssl_free(&link->ssl); // zeroes its keys
-    free(link);
+    za_pages_free(link, sizeof *link);
     tls_release(tls);
 }
 
@@ -450,13 +483,14 @@ static const za_security_ops_t tls_ops = {
     .seal = tls_seal,
     .open = tls_open,
     .close = tls_close,
+    .rest = tls_rest,
     .destroy = tls_destroy_link,
 };
 
 static za_err_t tls_create_link(void *context, za_side_t side, za_security_t **out)
 {
     za_tls_t *tls = context;
-    tls_link_t *link = calloc(1, sizeof *link);
+    tls_link_t *link = za_pages_alloc(sizeof *link);
     if (link == NULL) {
         return ZA_ENOMEM;
     }
@@ -468,7 +502,7 @@ static za_err_t tls_create_link(void *context, za_side_t side, za_security_t **o
     }
     if (result != 0) {
         mbedtls_ssl_free(&link->ssl);
-        free(link);
+        za_pages_free(link, sizeof *link);
         return result == MBEDTLS_ERR_SSL_ALLOC_FAILED ? ZA_ENOMEM : ZA_ECRYPTO;
     }
     link->security.ops = &tls_ops;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/pages.h"
 #include "base/limits.h"
 #include "node/metrics.h"
 #include "zactor/admin.pb.h"
@@ -37,7 +38,7 @@ typedef struct page {
 
 za_err_t za_admin_create(const za_admin_view_t *view, za_admin_t **out)
 {
-    za_admin_t *admin = calloc(1, sizeof(*admin));
+    za_admin_t *admin = za_pages_alloc(sizeof(*admin));
     if (admin == NULL) {
         return ZA_ENOMEM;
     }
@@ -48,7 +49,7 @@ za_err_t za_admin_create(const za_admin_view_t *view, za_admin_t **out)
 
 void za_admin_destroy(za_admin_t *admin)
 {
-    free(admin);
+    za_pages_free(admin, sizeof(*admin));
 }
 
 ZA_PRINTF(3, 4)

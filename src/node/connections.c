@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/pages.h"
 #include "node/admin.h"
 #include "node/state.h"
 
@@ -96,6 +97,7 @@ static void ask_owner(za_link_t *link, za_worker_t *worker, int kind, za_err_t e
 static bool write_out(za_link_t *link, za_worker_t *worker)
 {
     za_node_t *node = link->node;
+    link->moved |= link->out_used > 0;
     while (link->out_sent < link->out_used) {
         size_t taken = 0;
         za_err_t err = node->params.transport.ops->write(link->conn, link->out + link->out_sent,
@@ -150,20 +152,21 @@ static void flush_held(za_link_t *link, za_worker_t *worker)
 
 static za_link_t *free_link(za_node_t *node)
 {
-    for (int i = 0; i < ZA_LINKS_MAX; i++) {
+    for (uint32_t i = 0; i < ZA_LINKS_MAX; i++) {
         za_link_t *link = &node->links[i];
         if (link->state == ZA_LINK_FREE) {
             if (link->out == NULL) {
-                link->out = malloc(ZA_LINK_OUT_BYTES);
+                link->out = za_pages_alloc(ZA_LINK_OUT_BYTES);
             }
             if (link->out == NULL) {
                 return NULL;
             }
+            node->links_top = i < node->links_top ? node->links_top : i + 1;
             link->node = node;
             link->generation++;
             link->opened_ms = node->now_ms;
             link->out_used = link->out_sent = 0;
-            link->blocked = link->closing = link->we_connected = false;
+            link->blocked = link->closing = link->we_connected = link->rested = false;
             link->close_err = ZA_OK;
             link->peer_uid = 0;
             link->has_event = link->wants_greeter = link->duplicate = false;
@@ -190,7 +193,7 @@ static za_err_t create_session(za_node_t *node, za_link_t *link, za_side_t side)
 /** True if there is a connection to that address already, or one is being made. */
 static bool is_connected(const za_node_t *node, const char *address)
 {
-    for (int i = 0; i < ZA_LINKS_MAX; i++) {
+    for (uint32_t i = 0; i < node->links_top; i++) {
         const za_link_t *link = &node->links[i];
         bool making = link->we_connected &&
                       (link->state == ZA_LINK_CONNECTING || link->state == ZA_LINK_GREETING);
@@ -305,7 +308,7 @@ void za_link_close_peer(za_node_t *node, uint64_t uid)
 
 void za_link_close_all(za_node_t *node, za_err_t err)
 {
-    for (int i = 0; i < ZA_LINKS_MAX; i++) {
+    for (uint32_t i = 0; i < node->links_top; i++) {
         za_link_t *link = &node->links[i];
         if (link->with_greeter) {
             za_link_close(link, err); // its session is not ours now
@@ -347,6 +350,8 @@ static void end_link(za_node_t *node, za_link_t *link)
     za_session_destroy(link->session);
     link->session = NULL;
     drop_bulks(node, link);
+    za_pages_free(link->out, ZA_LINK_OUT_BYTES);
+    link->out = NULL;
     za_link_release(link, node->worker);
     link->state = ZA_LINK_FREE;
     link->closing = false;
@@ -372,7 +377,7 @@ static void report_end(za_node_t *node, const za_link_t *before)
 
 void za_links_close_pending(za_node_t *node)
 {
-    for (int i = 0; i < ZA_LINKS_MAX && node->closing_count > 0; i++) {
+    for (uint32_t i = 0; i < node->links_top && node->closing_count > 0; i++) {
         za_link_t *link = &node->links[i];
         if (!link->closing || link->with_greeter) {
             continue; // a greeter gives it back first
@@ -396,7 +401,7 @@ void za_links_close_pending(za_node_t *node)
 
 void za_links_deinit(za_node_t *node)
 {
-    for (int i = 0; i < ZA_LINKS_MAX; i++) {
+    for (uint32_t i = 0; i < node->links_top; i++) {
         za_link_t *link = &node->links[i];
         if (link->state != ZA_LINK_FREE) {
             if (link->with_greeter) { // which will not run any more
@@ -406,7 +411,6 @@ void za_links_deinit(za_node_t *node)
             za_link_close(link, ZA_ECLOSED);
             end_link(node, link);
         }
-        free(link->out);
         free(link->admin_in);
     }
     for (int i = 0; i < ZA_PEERS_MAX; i++) {
@@ -794,7 +798,7 @@ void za_link_greeted(za_link_t *link)
 static uint32_t count_greetings(const za_node_t *node)
 {
     uint32_t count = 0;
-    for (int i = 0; i < ZA_LINKS_MAX; i++) {
+    for (uint32_t i = 0; i < node->links_top; i++) {
         count += node->links[i].state == ZA_LINK_GREETING && !node->links[i].we_connected;
     }
     return count;
@@ -893,6 +897,7 @@ static void read_session(za_node_t *node, za_link_t *link)
             return;
         }
         total += size;
+        link->moved = true;
         ZA_COUNT(node, bytes_in, size);
         push_bytes(node, link, size);
         if (size < ZA_LINK_IN_BYTES) {
@@ -986,9 +991,28 @@ void za_link_arm_write(za_link_t *link)
     }
 }
 
+/** A link on which nothing has passed since the last sweep needs no buffers until something does. */
+static void rest_quiet(za_link_t *link)
+{
+    if (!za_link_try_hold(link)) {
+        return; // it is in use
+    }
+    if (link->moved) {
+        link->rested = false;
+    } else if (!link->rested && link->session != NULL) {
+        link->rested = true;
+        za_session_rest(link->session);
+        if (link->out_used == 0) {
+            za_pages_drop(link->out, ZA_LINK_OUT_BYTES);
+        }
+    }
+    link->moved = false;
+    za_link_release(link, link->node->worker);
+}
+
 void za_links_sweep(za_node_t *node)
 {
-    for (int i = 0; i < ZA_LINKS_MAX; i++) {
+    for (uint32_t i = 0; i < node->links_top; i++) {
         za_link_t *link = &node->links[i];
         if (link->closing) {
             continue;
@@ -999,6 +1023,8 @@ void za_links_sweep(za_node_t *node)
         } else if (link->state == ZA_LINK_GREETING && owner_try_hold(link)) {
             pump(node, link); // its deadlines
             owner_release(link);
+        } else if (link->state == ZA_LINK_MEMBER || link->state == ZA_LINK_CLIENT) {
+            rest_quiet(link);
         }
     }
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/pages.h"
 #include "node/state.h"
 
 enum { SWEEP_MS = 1000 };
@@ -22,12 +23,12 @@ void za_node_log(const za_node_t *node, int level, const char *format, ...)
 
 static za_err_t create_tables(za_node_t *node)
 {
-    node->peers = calloc(ZA_PEERS_MAX, sizeof *node->peers);
-    node->links = calloc(ZA_LINKS_MAX, sizeof *node->links);
-    node->in = malloc(ZA_LINK_IN_BYTES);
-    node->reply = malloc(ZA_ADMIN_REPLY_BYTES_MAX);
-    node->subscribers = calloc(ZA_SUBSCRIBERS_MAX, sizeof *node->subscribers);
-    node->effects = calloc(1, sizeof *node->effects);
+    node->peers = za_pages_alloc(ZA_PEERS_MAX * sizeof *node->peers);
+    node->links = za_pages_alloc(ZA_LINKS_MAX * sizeof *node->links);
+    node->in = za_pages_alloc(ZA_LINK_IN_BYTES);
+    node->reply = za_pages_alloc(ZA_ADMIN_REPLY_BYTES_MAX);
+    node->subscribers = za_pages_alloc(ZA_SUBSCRIBERS_MAX * sizeof *node->subscribers);
+    node->effects = za_pages_alloc(sizeof *node->effects);
     if (node->peers == NULL || node->links == NULL || node->in == NULL || node->reply == NULL ||
         node->subscribers == NULL || node->effects == NULL) {
         return ZA_ENOMEM;
@@ -136,12 +137,12 @@ void za_node_deinit(za_node_t *node)
         za_runtime_destroy(node->runtime);
     }
     za_names_destroy(node->names);
-    free(node->effects);
-    free(node->subscribers);
-    free(node->reply);
-    free(node->in);
-    free(node->links);
-    free(node->peers);
+    za_pages_free(node->effects, sizeof *node->effects);
+    za_pages_free(node->subscribers, ZA_SUBSCRIBERS_MAX * sizeof *node->subscribers);
+    za_pages_free(node->reply, ZA_ADMIN_REPLY_BYTES_MAX);
+    za_pages_free(node->in, ZA_LINK_IN_BYTES);
+    za_pages_free(node->links, ZA_LINKS_MAX * sizeof *node->links);
+    za_pages_free(node->peers, ZA_PEERS_MAX * sizeof *node->peers);
     free(node);
 }
 
@@ -205,6 +206,7 @@ void za_node_service(za_node_t *node)
         node->sweep_ms = node->now_ms + SWEEP_MS;
         za_links_sweep(node);
         za_peers_sweep(node);
+        za_greeters_sweep(node);
     }
     za_links_close_pending(node);
     za_peers_flush(node, node->worker);

@@ -98,6 +98,8 @@ struct za_link {
     za_peer_t *peer;
     za_out_t *chunked;      // large message of which chunks are in the stream
     bool blocked;           // the socket took less than we had
+    bool moved;             // bytes, since the last sweep
+    bool rested;            // its empty buffers hold no memory
     uint64_t sent_messages; // since the counters were last told
     uint32_t out_used, out_sent;
     uint8_t *out; // ZA_LINK_OUT_BYTES
@@ -182,6 +184,7 @@ struct za_node {
     uint64_t now_ms;
     za_peer_t *peers;
     za_link_t *links;
+    uint32_t links_top; // of those that were ever in use: nobody looks behind it
     za_links_t *link_rules;
     uint8_t *in; // ZA_LINK_IN_BYTES
     za_subscriber_t *subscribers;
@@ -194,6 +197,8 @@ struct za_node {
     uint64_t received_messages; // since the counters were last told
     za_ref_t greeters[ZA_GREETERS_MAX];
     uint32_t greeter_count;
+    bool untidy;                    // a handshake took place since the heap was tidied
+    uint64_t greeted_ms, tidied_ms; // the last one; 0: never
     za_admin_t *admin;
     uint64_t started_ms;
     uint8_t *reply;    // ZA_ADMIN_REPLY_BYTES_MAX
@@ -269,6 +274,8 @@ bool za_lanes_fill(za_link_t *link, za_worker_t *worker);
 za_err_t za_greeters_create(za_node_t *node);
 /** Leaves a held link to a greeter; false: it needs none, or none can take it. Owner. */
 bool za_greeter_take(za_node_t *node, za_link_t *link);
+/** Has the heap tidied when the handshakes of a burst are over. Owner, now and then. */
+void za_greeters_sweep(za_node_t *node);
 
 /* administer.c */
 za_err_t za_node_create_admin(za_node_t *node);

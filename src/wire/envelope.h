@@ -68,6 +68,7 @@ typedef struct za_envelope_decoder {
     za_envelope_table_t table;
 } za_envelope_decoder_t;
 
+/** All zero, which is also what a zeroed one need not be told. */
 void za_envelope_encoder_init(za_envelope_encoder_t *encoder);
 void za_envelope_decoder_init(za_envelope_decoder_t *decoder);
 

@@ -79,7 +79,6 @@ typedef struct node {
     uint64_t uid;
     char name[16], address[16];
     za_ref_t names[NAMES_MAX]; // what lookups answer, by the effects
-    uint8_t material[ZA_EPOCH_SECRET_BYTES];
 } node_t;
 
 typedef struct world {
@@ -123,7 +122,6 @@ typedef struct world {
     } samples[SAMPLES_MAX];
     int sample_count;
     uint64_t reborn, marks[ZA_MARK_COUNT], names_lost;
-    bool keyed;    // nodes get material for keys of datagrams
     uint64_t hash; // over all effects: equal seeds, equal runs
     za_effects_t effects;
 } world_t;
@@ -539,18 +537,6 @@ static inline void log_effect(world_t *w, int node, const za_effect_t *effect)
     }
 }
 
-/** As a driver does from its secure source: at the start, and when it is asked. */
-static inline void give_material(world_t *w, int node)
-{
-    uint8_t *material = w->nodes[node].material;
-    for (size_t i = 0; i < ZA_EPOCH_SECRET_BYTES; i++) {
-        material[i] = (uint8_t)draw(w, 256);
-    }
-    post_event(w, node, 0,
-               (za_cluster_event_t){
-                   .type = ZA_CLUSTER_KEYS, .bytes = material, .size = ZA_EPOCH_SECRET_BYTES });
-}
-
 static inline void carry_out(world_t *w, int node, const za_effect_t *effect)
 {
     node_t *self = &w->nodes[node];
@@ -621,9 +607,6 @@ static inline void carry_out(world_t *w, int node, const za_effect_t *effect)
     case ZA_EFFECT_MARK:
         w->marks[effect->mark]++;
         break;
-    case ZA_EFFECT_WANT_KEYS:
-        give_material(w, node);
-        break;
     default:
         break;
     }
@@ -674,9 +657,6 @@ static inline void start_node(world_t *w, int node)
     za_err_t err = za_cluster_create(&config, w->now_ms, &self->cluster);
     cr_assert(err == ZA_OK, "create: %s", za_err_name(err));
     begin_life(w, node, za_cluster_uid(self->cluster));
-    if (w->keyed) {
-        give_material(w, node);
-    }
     step_node(w, node, (za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
 }
 
@@ -748,19 +728,13 @@ static inline void run_until(world_t *w, uint64_t until_ms)
     }
 }
 
-static inline world_t *world_begin(uint64_t seed, int count)
+static inline world_t *world_create(uint64_t seed, int count)
 {
     world_t *w = calloc(1, sizeof *w);
     w->seed = seed;
     w->count = count;
     w->now_ms = 1000;
     za_rng_init(&w->rng, seed);
-    return w;
-}
-
-static inline world_t *world_create(uint64_t seed, int count)
-{
-    world_t *w = world_begin(seed, count);
     for (int i = 0; i < count; i++) {
         start_node(w, i);
     }

@@ -528,7 +528,7 @@ static uint64_t put_random(talk_t *talk, za_session_t *from, uint64_t hash, uint
     return za_fnv64(hash, body, size);
 }
 
-static void exchange(talk_t *talk, int rounds)
+static void exchange(talk_t *talk, int rounds, bool rests)
 {
     side_t *sides[2] = { &talk->client, &talk->server };
     uint64_t hashes[2] = { 0, 0 };
@@ -545,6 +545,9 @@ static void exchange(talk_t *talk, int rounds)
             }
             carry_bytes(talk, sides[i], sides[1 - i]);
             take_events(talk, sides[1 - i]);
+            if (rests) {
+                za_session_rest(sides[i]->session);
+            }
         }
     }
     za_session_flush(talk->client.session);
@@ -565,7 +568,7 @@ Test(session, carries_frames_in_order)
     fill_body();
     for (uint64_t seed = 1; seed <= 4; seed++) {
         talk_t talk = plain_talk(seed);
-        exchange(&talk, 1500);
+        exchange(&talk, 1500, false);
         free_talk(&talk);
     }
 }
@@ -576,7 +579,18 @@ Test(session, carries_frames_in_order_over_tls)
     za_session_config_t client = config_of("n1", 11);
     za_session_config_t server = config_of("n2", 22);
     talk_t talk = tls_talk("n1", ZA_ROLE_MEMBER, &client, &server, ZA_ROLE_MEMBER);
-    exchange(&talk, 1500);
+    exchange(&talk, 1500, false);
+    free_talk(&talk);
+}
+
+// It may come at any moment, in the middle of a frame and of a record as well.
+Test(session, loses_nothing_when_it_rests)
+{
+    fill_body();
+    za_session_config_t client = config_of("n1", 11);
+    za_session_config_t server = config_of("n2", 22);
+    talk_t talk = tls_talk("n1", ZA_ROLE_MEMBER, &client, &server, ZA_ROLE_MEMBER);
+    exchange(&talk, 1500, true);
     free_talk(&talk);
 }
 

@@ -1,0 +1,70 @@
+#include "base/pages.h"
+
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ZA_PAGES_OF_HEAP true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ZA_PAGES_OF_HEAP true
+#endif
+#endif
+#ifndef ZA_PAGES_OF_HEAP
+#define ZA_PAGES_OF_HEAP false
+#endif
+
+static bool is_of_heap(size_t bytes)
+{
+    return ZA_PAGES_OF_HEAP || bytes < ZA_PAGES_BYTES_MIN;
+}
+
+void *za_pages_alloc(size_t bytes)
+{
+    if (bytes < ZA_PAGES_BYTES_MIN) {
+        return calloc(1, bytes);
+    }
+    if (ZA_PAGES_OF_HEAP) {
+        void *block = aligned_alloc(ZA_PAGE_BYTES,
+                                    (bytes + ZA_PAGE_BYTES - 1) / ZA_PAGE_BYTES * ZA_PAGE_BYTES);
+        return block == NULL ? NULL : memset(block, 0, bytes);
+    }
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED) {
+        return NULL;
+    }
+    madvise(pages, bytes, MADV_NOHUGEPAGE); // one entry in use would take 2 MiB
+    return pages;
+}
+
+void za_pages_free(void *pages, size_t bytes)
+{
+    if (pages == NULL) {
+        return;
+    }
+    if (is_of_heap(bytes)) {
+        free(pages);
+    } else {
+        munmap(pages, bytes);
+    }
+}
+
+void za_pages_drop(void *memory, size_t bytes)
+{
+    uintptr_t begin = ((uintptr_t)memory + ZA_PAGE_BYTES - 1) & ~(uintptr_t)(ZA_PAGE_BYTES - 1);
+    uintptr_t end = ((uintptr_t)memory + bytes) & ~(uintptr_t)(ZA_PAGE_BYTES - 1);
+    if (!ZA_PAGES_OF_HEAP && begin < end) {
+        // Private pages of no file: they come back as zeros. A failure loses nothing.
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+}
+
+void za_pages_trim_heap(void)
+{
+    malloc_trim(0);
+}
