@@ -48,12 +48,17 @@ REMOTE = {
     "remote-stream-64": ("M/s", [1, 16], 400000),
 }
 
+# Ids of a cluster of processes, all measured in one life of it; a goal stands in its line.
+CLUSTER = {id_: None for id_ in (
+    "cluster-join", "cluster-idle-cpu", "cluster-rss", "cluster-traffic", "cluster-sigkill",
+    "cluster-sigstop", "cluster-leave")}
+
 # Group: the program that measures its ids (of BOUNDS: one program for each id), and the ids. The
 # programs of MAILBOX and BOUNDS repeat by themselves.
 PROGRAMS = {"local": "bench_local", "micro": "bench_micro", "macro": "bench_macro",
             "mailbox": "bench_mailboxes", "remote": "bench_remote"}
 GROUPS = {"local": LOCAL, "micro": MICRO, "macro": MACRO, "bounds": BOUNDS,
-          "mailbox": MAILBOX, "remote": REMOTE, "cluster": {}}
+          "mailbox": MAILBOX, "remote": REMOTE, "cluster": CLUSTER}
 
 # With another number of workers there is nothing to measure, or nothing else.
 TWO_WORKERS = {"pingpong-cross", "message-cross"}
