@@ -113,7 +113,9 @@ void za_records_clear(za_worker_t *worker, za_cell_t *cell)
             za_record_cancel(worker, record);
         } else {
             record->block.flags &= (uint8_t)~ZA_FLAG_HELD;
-            za_dead_letter(worker, za_Reason_REASON_NO_ANSWER);
+            if (!(record->block.flags & ZA_FLAG_FAILED)) { // its handler failed: counted by then
+                za_dead_letter(worker, za_Reason_REASON_NO_ANSWER);
+            }
             za_message_settle(worker, cell, record);
         }
     }

@@ -44,7 +44,7 @@ typedef enum za_kind {
 enum {
     ZA_FLAG_RAW = 1,       // the body is encoded; `type_id` instead of `type`
     ZA_FLAG_HELD = 2,      // za_keep: stays alive when it leaves the mailbox
-    ZA_FLAG_FAILED = 4,    // an ask in it fails, with the reason in `deadline_ms`
+    ZA_FLAG_FAILED = 4,    // lost and counted; an ask in it fails, with the reason in `deadline_ms`
     ZA_FLAG_REARM = 8,     // a za_every that was delivered
     ZA_FLAG_REFUSED = 16,  // meant for an actor that is gone
     ZA_FLAG_ASIDE = 32,    // goes to the stash when it leaves the mailbox

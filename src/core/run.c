@@ -36,7 +36,7 @@ const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *t
 static void lose(za_worker_t *worker, za_message_t *message, za_Reason reason)
 {
     za_dead_letter(worker, reason);
-    if (message != NULL && message->block.kind == ZA_KIND_USER && message->ask != 0) {
+    if (message != NULL && message->block.kind == ZA_KIND_USER) {
         message->block.flags |= ZA_FLAG_FAILED;
         message->deadline_ms = reason;
     }

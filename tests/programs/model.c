@@ -216,7 +216,9 @@ static void end_life(p_model_t *model, int actor)
     p_actor_t *self = &model->actors[actor];
     while (self->kept.count > 0) {
         const p_entry_t *entry = &model->entries[p_list_take(&self->kept, 0)];
-        dead(model, za_Reason_REASON_NO_ANSWER);
+        if (!entry->failed) {
+            dead(model, za_Reason_REASON_NO_ANSWER);
+        }
         if (entry->kind == P_USER) {
             p_ask_fail(model, entry->ask,
                        entry->failed ? za_Reason_REASON_FAILED : za_Reason_REASON_NO_ANSWER);
