@@ -60,7 +60,7 @@ typedef struct za_cell {
     _Atomic uint32_t restarts;
     uint8_t status;    // za_status_t
     uint8_t head_done; // za_head_t
-    uint8_t started;   // its start was handled: za_Stopping is due
+    uint8_t hears;     // ZA_HEARS_ bits: what it may have handlers for
     uint8_t why;       // za_Reason of the end
     // The parent; the free list of a worker when dead.
     _Atomic uint32_t parent; // slot; 0: a root actor

@@ -74,6 +74,13 @@ static inline bool za_mailbox_claim(za_mailbox_t *mailbox)
                                                    memory_order_seq_cst, memory_order_seq_cst);
 }
 
+/** True if za_mailbox_claim would succeed just now; a look that saves the exchange. */
+static inline bool za_mailbox_is_idle(const za_mailbox_t *mailbox)
+{
+    // seq_cst: as in za_mailbox_claim
+    return atomic_load_explicit(&mailbox->newest, memory_order_seq_cst) == NULL;
+}
+
 /** The head; NULL if the mailbox is empty or the first push is not done yet. */
 static inline za_message_t *za_mailbox_head(za_mailbox_t *mailbox)
 {

@@ -9,8 +9,9 @@ enum {
 
 /* ---- classes ------------------------------------------------------------------------------ */
 
-static uint32_t find_number(za_classes_t *classes, const za_class_t *class_)
+uint8_t za_class_number(za_runtime_t *runtime, const za_class_t *class_)
 {
+    za_classes_t *classes = &runtime->classes;
     for (uint32_t i = ZA_CLASS_OTHER + 1; i < ZA_CLASS_NUMBERS; i++) {
         // acquire: what was written of the class before it was first spawned
         const za_class_t *known =
@@ -19,23 +20,13 @@ static uint32_t find_number(za_classes_t *classes, const za_class_t *class_)
             atomic_compare_exchange_strong_explicit(&classes->of[i], &known, class_,
                                                     memory_order_release, // pairs: class-number
                                                     memory_order_acquire)) {
-            return i;
+            return (uint8_t)i;
         }
         if (known == class_) {
-            return i;
+            return (uint8_t)i;
         }
     }
     return ZA_CLASS_OTHER;
-}
-
-uint32_t za_class_number(za_worker_t *worker, const za_class_t *class_)
-{
-    za_metrics_t *metrics = &worker->metrics;
-    if (metrics->class_ != class_) {
-        metrics->class_ = class_;
-        metrics->class_number = find_number(&worker->runtime->classes, class_);
-    }
-    return metrics->class_number;
 }
 
 /* ---- turns -------------------------------------------------------------------------------- */

@@ -35,9 +35,7 @@ typedef struct za_classes {
 } za_classes_t;
 
 typedef struct za_metrics {
-    za_samples_t *samples;    // by class; NULL: a guest
-    const za_class_t *class_; // spawned last, and its number
-    uint32_t class_number;
+    za_samples_t *samples;  // by class; NULL: a guest
     uint32_t sample_in;     // so many runs until the next sample
     uint32_t delivered;     // from other threads and nodes; see za_metrics_stamps
     bool is_busy;           // it did not rest since the last turn
@@ -51,7 +49,7 @@ typedef struct za_metrics {
 } za_metrics_t;
 
 /** The number of a class, which is given one if it has none. */
-uint32_t za_class_number(za_worker_t *worker, const za_class_t *class_);
+uint8_t za_class_number(za_runtime_t *runtime, const za_class_t *class_);
 
 /** Counts messages that were handled. */
 static inline void za_metrics_count(za_metrics_t *metrics, za_cell_t *cell, uint64_t count)

@@ -719,7 +719,8 @@ static inline leave_t run_lone(za_worker_t *worker, za_cell_t *cell, za_message_
 {
     za_mailbox_make_room(&cell->mailbox, 1);
     handle(worker, cell, head, head->type, za_body(head), 0);
-    if (__builtin_expect(head->block.flags != 0 || is_waiting(cell), 0)) {
+    if (__builtin_expect(head->block.flags != 0 || is_waiting(cell), 0) &&
+        (head->block.flags != 0 || !za_cell_end_bare(worker, cell, head))) {
         return leave_head(worker, cell, head);
     }
     za_advance_t advance = za_mailbox_advance(&cell->mailbox, head, NULL);
@@ -730,6 +731,16 @@ static inline leave_t run_lone(za_worker_t *worker, za_cell_t *cell, za_message_
     za_message_drop(worker, head);
     bool idle = advance == ZA_ADVANCED_LAST;
     return idle && !(has_commands(cell) && za_mailbox_claim(&cell->mailbox)) ? LEFT_IDLE : LEFT;
+}
+
+/** Starts an actor to which that is all there is: it is not told, and told nobody anything yet. */
+static inline void start_bare(za_cell_t *cell)
+{
+    if (cell->status == ZA_STATUS_STARTING && cell->extra == NULL &&
+        !(cell->hears & ZA_HEARS_STARTS) && !has_commands(cell)) {
+        cell->status = ZA_STATUS_RUNNING;
+        cell->hears |= ZA_HEARS_DUE;
+    }
 }
 
 enum { LOOK_MESSAGES = 64 }; // between looks at the clock
@@ -769,6 +780,7 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
     atomic_store_explicit(&worker->running, cell, memory_order_relaxed); // relaxed: see watchdog.h
     ctx->stopping = false;
     ctx->id = id;
+    start_bare(cell);
     if (!is_lone(cell, head, id)) {
         run_some(worker, cell, worker->brisk ? ZA_RUN_MESSAGES_MAX : ZA_RUN_SLOW_MAX);
         return;

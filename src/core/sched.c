@@ -225,13 +225,15 @@ void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell)
 
 void za_cell_wake(za_worker_t *worker, za_cell_t *cell)
 {
-    if (za_mailbox_claim(&cell->mailbox)) {
+    if (za_mailbox_is_idle(&cell->mailbox) && za_mailbox_claim(&cell->mailbox)) {
         za_schedule(worker, cell);
         return;
     }
     uint8_t suspended = 1;
-    // seq_cst: the suspended looks for commands after it has said so; see suspend in run.c
-    if (atomic_compare_exchange_strong_explicit(&cell->suspended, &suspended, 0,
+    // seq_cst, both: the suspended looks for commands after it has said so; see suspend in run.c.
+    // The look saves the exchange: mostly it is running.
+    if (atomic_load_explicit(&cell->suspended, memory_order_seq_cst) != 0 &&
+        atomic_compare_exchange_strong_explicit(&cell->suspended, &suspended, 0,
                                                 memory_order_seq_cst, // pairs: suspend
                                                 memory_order_seq_cst)) {
         za_schedule(worker, cell);

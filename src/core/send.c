@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/words.h"
 #include "core/mailbox_drop.h"
 
 /* ---- logging ------------------------------------------------------------------------------ */
@@ -411,18 +412,6 @@ za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *
 
 /* ---- messages made by za_new -------------------------------------------------------------- */
 
-/** As memset, without a call for the few words that most messages are. Rounds up to a word. */
-static inline void zero_words(void *to, size_t bytes)
-{
-    if (bytes > 2 * WORDS_MAX * WORD) {
-        memset(to, 0, bytes);
-        return;
-    }
-    for (size_t at = 0; at < bytes; at += WORD) { // a block has room for whole words
-        memset((char *)to + at, 0, WORD);
-    }
-}
-
 void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes)
 {
     if (ctx == NULL || type == NULL || type->size > ZA_MESSAGE_BYTES_MAX ||
@@ -436,7 +425,7 @@ void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes)
         return NULL;
     }
     message->block.bytes = (uint32_t)bytes;
-    zero_words(za_body(message), type->size); // the room behind it is written before it is read
+    za_words_zero(za_body(message), type->size); // the room behind it is written before it is read
     message->type = type;
     message->used = type->size;
     // relaxed: the list is the handler's

@@ -1,6 +1,7 @@
 /** Spawning: a slot, a state, a place among the children, and the first run. */
 #include <string.h>
 
+#include "base/words.h"
 #include "core/fiber.h"
 
 enum { CLAIM_TRIES = 8 }; // free cells with late messages in them are rare
@@ -143,8 +144,8 @@ static bool take_block(za_worker_t *worker)
     return true;
 }
 
-/** A free cell whose mailbox is claimed; NULL: the actor limit. */
-static za_cell_t *slot_take(za_worker_t *worker)
+/** As slot_take, if the first free cell is none or still busy. */
+static __attribute__((noinline)) za_cell_t *slot_take_slowly(za_worker_t *worker)
 {
     if (worker->slots == NULL) {
         take_shared(worker);
@@ -172,6 +173,15 @@ static za_cell_t *slot_take(za_worker_t *worker)
         }
     }
     return found;
+}
+
+/** A free cell whose mailbox is claimed; NULL: the actor limit. */
+static inline za_cell_t *slot_take(za_worker_t *worker)
+{
+    if (worker->slots != NULL && za_mailbox_claim(&worker->slots->mailbox)) {
+        return slots_pop(worker);
+    }
+    return slot_take_slowly(worker);
 }
 
 /** Gives up a claimed cell that lives no more. */
@@ -268,20 +278,11 @@ void za_cell_free_parts(za_worker_t *worker, za_cell_t *cell)
     }
 }
 
-static za_err_t make_parts(za_worker_t *worker, za_cell_t *cell, const za_cell_t *parent,
-                           za_ref_t owner, const za_class_t *class_, const za_spawn_opts_t *opts)
+/** What a few actors need. */
+static __attribute__((noinline)) za_err_t make_extra(za_worker_t *worker, za_cell_t *cell,
+                                                     const za_cell_t *parent, za_ref_t owner,
+                                                     const za_spawn_opts_t *opts)
 {
-    if (class_->state_bytes > 0) {
-        cell->state =
-            za_pool_alloc(&worker->pool, sizeof(za_block_t) + class_->state_bytes, ZA_POOL_BOUNDED);
-        if (cell->state == NULL) {
-            return ZA_ENOBUFS;
-        }
-        memset(cell->state + 1, 0, class_->state_bytes);
-    }
-    if (!is_together(parent) && !needs_extra(opts, owner)) {
-        return ZA_OK;
-    }
     za_err_t err = fill_extra(worker, cell, owner, opts);
     if (err != ZA_OK) {
         return err;
@@ -294,8 +295,26 @@ static za_err_t make_parts(za_worker_t *worker, za_cell_t *cell, const za_cell_t
                            : ZA_OK;
 }
 
-static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *parent,
-                      const za_class_t *class_, const za_spawn_opts_t *opts)
+static inline __attribute__((always_inline)) za_err_t
+make_parts(za_worker_t *worker, za_cell_t *cell, const za_cell_t *parent, za_ref_t owner,
+           const za_class_t *class_, const za_spawn_opts_t *opts)
+{
+    if (class_->state_bytes > 0) {
+        cell->state =
+            za_pool_alloc(&worker->pool, sizeof(za_block_t) + class_->state_bytes, ZA_POOL_BOUNDED);
+        if (cell->state == NULL) {
+            return ZA_ENOBUFS;
+        }
+        za_words_zero(cell->state + 1, class_->state_bytes);
+    }
+    bool needs = is_together(parent) || needs_extra(opts, owner);
+    return needs ? make_extra(worker, cell, parent, owner, opts) : ZA_OK;
+}
+
+static inline __attribute__((always_inline)) void fill_cell(za_worker_t *worker, za_cell_t *cell,
+                                                            const za_cell_t *parent,
+                                                            const za_class_t *class_,
+                                                            const za_spawn_opts_t *opts)
 {
     za_runtime_t *runtime = worker->runtime;
     uint32_t bound = opts->mailbox != 0 ? opts->mailbox : runtime->config.mailbox_default;
@@ -307,7 +326,8 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
     bound |= cell->extra != NULL && cell->extra->home != 0 ? ZA_BOUND_PLACED : 0;
     atomic_store_explicit(&cell->bound, bound, memory_order_relaxed);
     atomic_store_explicit(&cell->class_, class_, memory_order_relaxed);
-    atomic_store_explicit(&cell->handled, za_class_number(worker, class_), memory_order_relaxed);
+    const za_known_t *known = za_known(worker, class_);
+    atomic_store_explicit(&cell->handled, known->number, memory_order_relaxed);
     atomic_store_explicit(&cell->restarts, 0, memory_order_relaxed);
     atomic_store_explicit(&cell->asks_out, 0, memory_order_relaxed);
     atomic_store_explicit(&cell->attached, 0, memory_order_relaxed);
@@ -316,7 +336,7 @@ static void fill_cell(za_worker_t *worker, za_cell_t *cell, const za_cell_t *par
     cell->watchers = NULL;
     cell->status = ZA_STATUS_STARTING;
     cell->head_done = opts->fiber ? ZA_HEAD_FIBER : ZA_HEAD_PLAIN;
-    cell->started = 0;
+    cell->hears = known->hears;
     cell->why = 0;
     cell->escalates = 0;
     cell->previous = 0;
@@ -384,7 +404,23 @@ static za_err_t read_opts(const za_runtime_t *runtime, const za_class_t *class_,
             return ZA_ETOOBIG;
         }
     }
-    return class_->state_bytes + sizeof(za_block_t) > ZA_POOL_BLOCK_BYTES_MAX ? ZA_ETOOBIG : ZA_OK;
+    return ZA_OK;
+}
+
+/** True if nothing is asked for: so most actors are spawned. */
+static inline bool is_bare(const za_spawn_opts_t *given)
+{
+    enum { WORDS = sizeof *given / sizeof(uint64_t) };
+    if (given == NULL || given->size != sizeof *given) {
+        return false;
+    }
+    uint64_t any = 0;
+    for (size_t i = 1; i < WORDS; i++) { // `size` is the first
+        uint64_t word;
+        memcpy(&word, (const char *)given + i * sizeof word, sizeof word);
+        any |= word;
+    }
+    return any == 0;
 }
 
 static za_err_t register_name(za_worker_t *worker, uint64_t id, const char *name)
@@ -403,13 +439,13 @@ static za_err_t join_group(za_worker_t *worker, za_cell_t *cell, uint64_t id, co
     return err != ZA_OK ? err : za_group_join(worker, cell, id, &key);
 }
 
-za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
-                       const za_class_t *class_, const za_spawn_opts_t *given, za_ref_t *out)
+/** Inlined twice: for options that are known to be zero most of it falls away. */
+static inline __attribute__((always_inline)) za_err_t
+spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner, const za_class_t *class_,
+      const za_spawn_opts_t *opts, za_ref_t *out)
 {
-    za_spawn_opts_t opts;
-    za_err_t err = read_opts(worker->runtime, class_, given, &opts);
-    if (err != ZA_OK) {
-        return err;
+    if (class_->state_bytes > ZA_POOL_BLOCK_BYTES_MAX - sizeof(za_block_t)) {
+        return ZA_ETOOBIG;
     }
     if (parent != NULL && za_cell_extra(worker, parent) == NULL) {
         return ZA_ENOBUFS;
@@ -421,20 +457,20 @@ za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
     // relaxed: the cell is ours
     uint64_t dead = atomic_load_explicit(&cell->id, memory_order_relaxed);
     uint64_t id = dead + (UINT64_C(1) << ZA_ACTOR_SLOT_BITS) + za_cell_slot(worker->runtime, cell);
-    err = make_parts(worker, cell, parent, owner, class_, &opts);
+    za_err_t err = make_parts(worker, cell, parent, owner, class_, opts);
     if (err != ZA_OK) {
         goto fail_parts;
     }
-    fill_cell(worker, cell, parent, class_, &opts);
+    fill_cell(worker, cell, parent, class_, opts);
     atomic_store_explicit(&cell->id, id, memory_order_release); // pairs: cell-id
-    if (opts.group != NULL) {
-        err = join_group(worker, cell, id, opts.group);
+    if (opts->group != NULL) {
+        err = join_group(worker, cell, id, opts->group);
         if (err != ZA_OK) {
             goto fail_group;
         }
     }
-    if (opts.name != NULL) {
-        err = register_name(worker, id, opts.name);
+    if (opts->name != NULL) {
+        err = register_name(worker, id, opts->name);
         if (err != ZA_OK) {
             goto fail_name;
         }
@@ -463,6 +499,18 @@ fail_parts:
     za_cell_free_parts(worker, cell);
     slot_return(worker, cell);
     return err;
+}
+
+za_err_t za_cell_spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner,
+                       const za_class_t *class_, const za_spawn_opts_t *given, za_ref_t *out)
+{
+    static const za_spawn_opts_t bare = { .size = sizeof bare };
+    if (class_ != NULL && owner.actor == 0 && is_bare(given)) {
+        return spawn(worker, parent, ZA_REF_NONE, class_, &bare, out);
+    }
+    za_spawn_opts_t opts;
+    za_err_t err = read_opts(worker->runtime, class_, given, &opts);
+    return err != ZA_OK ? err : spawn(worker, parent, owner, class_, &opts, out);
 }
 
 za_err_t za_spawn_with(za_ctx_t *ctx, const za_class_t *class_, za_ref_t *out,

@@ -5,22 +5,6 @@
 
 /* ---- starting ----------------------------------------------------------------------------- */
 
-/** True for a class that wants to hear of members. */
-static bool hears_of_members(const za_class_t *class_)
-{
-    const za_type_t *const types[] = {
-        &za_MemberUp_type,      &za_MemberSuspect_type, &za_MemberUnreachable_type,
-        &za_MemberLeaving_type, &za_MemberLeft_type,    &za_MemberDown_type,
-        &za_Reborn_type,
-    };
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (za_handler_find(class_, types[i]) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool may_restart(const za_extra_t *extra)
 {
     return extra != NULL && extra->max_restarts > 0 && extra->restart != ZA_RESTART_NEVER;
@@ -34,8 +18,8 @@ static void start(za_worker_t *worker, za_cell_t *cell)
     uint32_t restarts = atomic_load_explicit(&cell->restarts, memory_order_relaxed);
     bool replays = cell->extra != NULL && cell->extra->replay.count > 0;
     cell->status = replays ? ZA_STATUS_REPLAYING : ZA_STATUS_RUNNING;
-    cell->started = 1;
-    if (runtime->remote.started != NULL && hears_of_members(class_)) {
+    cell->hears |= ZA_HEARS_DUE;
+    if (cell->hears & ZA_HEARS_MEMBERS && runtime->remote.started != NULL) {
         runtime->remote.started(runtime->config.remote_context, worker,
                                 (za_ref_t){ 0, worker->ctx.id }, class_);
     }
@@ -43,8 +27,10 @@ static void start(za_worker_t *worker, za_cell_t *cell)
         cell->extra->started_ms = za_ms(worker);
     }
     if (cell->extra == NULL || cell->extra->args == NULL) {
-        za_Started started = { .restarts = restarts };
-        za_handle(worker, cell, NULL, &za_Started_type, &started, 0);
+        if (cell->hears & ZA_HEARS_STARTED) {
+            za_Started started = { .restarts = restarts };
+            za_handle(worker, cell, NULL, &za_Started_type, &started, 0);
+        }
         return;
     }
     za_message_t *args = cell->extra->args;
@@ -164,7 +150,9 @@ void za_cell_quit(za_worker_t *worker, za_cell_t *cell)
 void za_cell_end(za_worker_t *worker, za_cell_t *cell, za_Reason reason)
 {
     if (cell->status != ZA_STATUS_DEAD && cell->status != ZA_STATUS_STOPPING) {
-        za_groups_leave(worker, cell); // now, so that nothing is routed to it any more
+        if (cell->extra != NULL) {
+            za_groups_leave(worker, cell); // now, so that nothing is routed to it any more
+        }
         cell->status = ZA_STATUS_STOPPING;
         cell->why = (uint8_t)reason;
     }
@@ -353,13 +341,22 @@ static void report_end(za_worker_t *worker, za_cell_t *cell)
 /** The last message of a life, if it had begun. The state is still there. */
 static void tell_stopping(za_worker_t *worker, za_cell_t *cell, bool restarts)
 {
-    if (cell->started) {
+    if (cell->hears & ZA_HEARS_DUE && cell->hears & ZA_HEARS_STOPPING) {
         za_Stopping stopping = { .reason = (za_Reason)cell->why, .restarts = restarts };
         worker->ctx.stopping = true;
         za_handle(worker, cell, NULL, &za_Stopping_type, &stopping, 0);
         worker->ctx.stopping = false;
-        cell->started = 0;
     }
+    cell->hears &= (uint8_t)~ZA_HEARS_DUE;
+}
+
+/** What is left of an actor that has told everybody. */
+static void bury(za_worker_t *worker, za_cell_t *cell)
+{
+    za_cell_free_parts(worker, cell);
+    cell->status = ZA_STATUS_DEAD;
+    ZA_TALLY(worker, stopped);
+    report_end(worker, cell);
 }
 
 /** The end: its children are gone. Afterwards the mailbox alone is ours. */
@@ -382,10 +379,22 @@ static void finish(za_worker_t *worker, za_cell_t *cell)
     za_links_end(worker, cell, reason);
     za_watchers_tell(worker, cell, self, reason);
     za_strategy_answer(worker, cell);
-    za_cell_free_parts(worker, cell);
-    cell->status = ZA_STATUS_DEAD;
-    ZA_TALLY(worker, stopped);
-    report_end(worker, cell);
+    bury(worker, cell);
+}
+
+bool za_cell_end_bare(za_worker_t *worker, za_cell_t *cell, const za_message_t *head)
+{
+    // relaxed, both: see za_runtime_attach; only compared, for who pushes later finds it dead
+    if (cell->status != ZA_STATUS_STOPPING || cell->extra != NULL || cell->watchers != NULL ||
+        cell->hears & ZA_HEARS_STOPPING ||
+        atomic_load_explicit(&cell->attached, memory_order_relaxed) != 0 ||
+        head != atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed)) {
+        return false;
+    }
+    atomic_store_explicit(&cell->id, za_id_dead(worker->ctx.id),
+                          memory_order_release); // pairs: cell-id
+    bury(worker, cell);
+    return true;
 }
 
 /* ---- restarting --------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include "core/freeze.h"
 #include "core/metrics.h"
 #include "core/group.h"
+#include "core/known.h"
 #include "core/moved.h"
 #include "core/placed.h"
 #include "core/rescue.h"
@@ -128,6 +129,7 @@ struct za_worker {
     bool stamps;                    // the next message sent may be a sample; see za_metrics_stamp
     uint32_t near_slots;            // of near_cells; 0: the long way for all; see find_near
     za_cell_t *near_cells;          // the runtime's
+    za_known_t known[ZA_KNOWN_CLASSES];
     za_metrics_t metrics;
 };
 
@@ -423,6 +425,16 @@ void za_handle_plainly(za_worker_t *worker, za_cell_t *cell, za_message_t *messa
 /** What follows when a handler was called: frees what it left, does what its verdict says. */
 void za_handled(za_worker_t *worker, za_cell_t *cell, za_message_t *message, za_verdict_t verdict);
 
+/* ---- known.c ------------------------------------------------------------------------------ */
+
+/** What there is to know of a class. Valid until the next call. */
+static inline const za_known_t *za_known(za_worker_t *worker, const za_class_t *class_)
+{
+    uintptr_t at = (uintptr_t)class_;
+    za_known_t *entry = &worker->known[(at >> 3 ^ at >> 7) % ZA_KNOWN_CLASSES];
+    return entry->class_ == class_ ? entry : za_known_learn(worker, entry, class_);
+}
+
 /* ---- spawn.c ------------------------------------------------------------------------------ */
 
 /** `parent` NULL: a root actor of `owner`. */
@@ -453,6 +465,11 @@ void za_cell_quit(za_worker_t *worker, za_cell_t *cell);
 void za_cell_resume(za_worker_t *worker, za_cell_t *cell, bool backs_off);
 /** Takes commands and reaps children. */
 void za_cell_obey(za_worker_t *worker, za_cell_t *cell);
+/**
+ * Ends an actor that stops, if `head`, which it has handled, is all that it leaves behind: nobody is to
+ * be told. The head stays for the caller to let go. False: nothing was done, za_cell_step does it.
+ */
+bool za_cell_end_bare(za_worker_t *worker, za_cell_t *cell, const za_message_t *head);
 /** Goes on with an actor that is not running. False: it waits for a command. */
 bool za_cell_step(za_worker_t *worker, za_cell_t *cell);
 

@@ -61,6 +61,17 @@ static za_verdict_t on_stopping(za_ctx_t *ctx, tenant_t *self, const za_Stopping
 ZA_ACTOR(tenant, tenant_t, (l_Letter, on_letter), (za_Started, on_started),
          (za_Stopping, on_stopping));
 
+/** One that nobody tells of its start and its end, and that ends with its first letter. */
+static za_verdict_t on_last_letter(za_ctx_t *ctx, tenant_t *self, const l_Letter *m)
+{
+    ZC_MUST(m->actor == za_self(ctx).actor, "a message for a former actor is handled");
+    ZC_MUST(self != NULL && self->letters++ == 0, "an actor that has ended handles a message");
+    house->handled++;
+    return ZA_STOP;
+}
+
+ZA_ACTOR(lodger, tenant_t, (l_Letter, on_last_letter));
+
 /* ---- setup -------------------------------------------------------------------------------- */
 
 static void wake_nobody(void *context, za_worker_t *worker)
@@ -68,13 +79,18 @@ static void wake_nobody(void *context, za_worker_t *worker)
     (void)context, (void)worker; // the worker looks whenever something was written
 }
 
-static uint64_t move_in(void)
+static uint64_t move_in_as(const za_class_t *class_)
 {
     za_ref_t ref;
     const za_spawn_opts_t opts = { .size = sizeof opts };
-    za_err_t err = za_runtime_spawn(house->worker, &tenant_class, &opts, ZA_REF_NONE, &ref);
+    za_err_t err = za_runtime_spawn(house->worker, class_, &opts, ZA_REF_NONE, &ref);
     ZC_MUST(err == ZA_OK, "spawn: %s", za_err_name(err));
     return ref.actor;
+}
+
+static uint64_t move_in(void)
+{
+    return move_in_as(&tenant_class);
 }
 
 /** Runs one actor, as a turn does. False: none is runnable. */
@@ -87,7 +103,7 @@ static bool run_one(void)
     return cell != NULL;
 }
 
-static void setup_house(void)
+static void build_house(void)
 {
     static const za_host_t host = { .wake = wake_nobody };
     house = zc_alloc(sizeof *house);
@@ -102,6 +118,11 @@ static void setup_house(void)
     for (int i = 0; i < GUESTS; i++) {
         house->guests[i] = za_runtime_guest(house->runtime);
     }
+}
+
+static void setup_house(void)
+{
+    build_house();
     house->former = move_in();
     while (run_one()) {
     }
@@ -179,7 +200,8 @@ static void work_to_the_end(uint32_t stopped)
     }
 }
 
-static void finish_house(void)
+/** All letters are accounted for, and all cells at rest. */
+static void finish_letters(void)
 {
     za_counters_t counters;
     za_runtime_counters(house->runtime, &counters);
@@ -187,13 +209,19 @@ static void finish_house(void)
     ZC_MUST(house->handled + counters.dead_letters == told,
             "%u messages accepted, %u handled, %u dead letters", told, house->handled,
             (unsigned)counters.dead_letters);
-    ZC_MUST(counters.actors == house->started - house->stopped, "actors are counted wrong");
-    // Each cell is at rest, and one that lives can be reached.
     for (uint32_t slot = 1; slot < 3; slot++) {
         za_cell_t *cell = za_cell_at(house->runtime, slot);
         ZC_MUST(atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed) == NULL,
                 "a cell is owned by nobody");
     }
+}
+
+static void finish_house(void)
+{
+    finish_letters();
+    za_counters_t counters;
+    za_runtime_counters(house->runtime, &counters);
+    ZC_MUST(counters.actors == house->started - house->stopped, "actors are counted wrong");
 }
 
 /* ---- a command ---------------------------------------------------------------------------- */
@@ -234,6 +262,43 @@ const zc_scenario_t zc_reuse = {
                  { "sender-1", tell_once },
                  { "sender-2", tell_twice } },
     .finish = finish_house,
+    .preemptions = 2,
+    .stale = 1,
+};
+
+/* ---- two short lives ---------------------------------------------------------------------- */
+
+static void setup_lodger(void)
+{
+    build_house();
+    atomic_store_explicit(&house->tenant, move_in_as(&lodger_class), memory_order_relaxed);
+}
+
+/** The second one moves in as soon as the first has ended: into its cell, if that is at rest. */
+static void lodge_two(void)
+{
+    uint32_t futile = 0;
+    while (house->handled == 0) {
+        step(&futile);
+    }
+    atomic_store_explicit(&house->tenant, move_in_as(&lodger_class), memory_order_relaxed);
+    work_to_the_end(0);
+}
+
+static void finish_lodgers(void)
+{
+    finish_letters();
+    za_counters_t counters;
+    za_runtime_counters(house->runtime, &counters);
+    ZC_MUST(counters.actors == 2 - house->handled, "one ends with each letter that is handled");
+}
+
+const zc_scenario_t zc_lodger = {
+    .name = "lodger",
+    .promise = "an actor that ends with its only message leaves to nobody what comes meanwhile",
+    .setup = setup_lodger,
+    .threads = { { "worker", lodge_two }, { "sender-1", tell_once }, { "sender-2", tell_twice } },
+    .finish = finish_lodgers,
     .preemptions = 2,
     .stale = 1,
 };

@@ -25,6 +25,7 @@ extern const zc_scenario_t zc_park_workers;
 extern const zc_scenario_t zc_park_placed;
 extern const zc_scenario_t zc_poller;
 extern const zc_scenario_t zc_command;
+extern const zc_scenario_t zc_lodger;
 extern const zc_scenario_t zc_reuse;
 extern const zc_scenario_t zc_slots;
 extern const zc_scenario_t zc_family;
