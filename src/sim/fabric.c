@@ -132,13 +132,8 @@ void za_realm_heal(za_realm_t *realm, uint32_t fault)
 /** The host at the address, or the one that had the uid; UINT32_MAX if nobody is there. */
 static uint32_t destination(const za_realm_t *realm, const za_effect_t *effect)
 {
-    if (effect->address != NULL) {
-        uint32_t number = za_address_number(effect->address);
-        return number < realm->address_count && realm->addresses[number] < realm->config.hosts
-                   ? realm->addresses[number]
-                   : UINT32_MAX;
-    }
-    return za_host_of_uid(realm, effect->uid);
+    return effect->address != NULL ? za_realm_host_at(realm, effect->address)
+                                   : za_host_of_uid(realm, effect->uid);
 }
 
 static void post(za_realm_t *realm, uint32_t from, uint32_t to, const za_effect_t *effect,

@@ -152,7 +152,7 @@ static void carry_out(za_realm_t *realm, uint32_t index, const za_effect_t *effe
     za_host_t *host = &realm->hosts[index];
     switch (effect->type) {
     case ZA_EFFECT_SEND_DATAGRAM:
-        if (realm->config.datagrams) {
+        if (realm->config.datagrams && !effect->over_link) {
             za_fabric_datagram(realm, index, effect);
         } else {
             za_stream_send(realm, index, effect);
@@ -280,6 +280,7 @@ static void step_news(za_realm_t *realm, const za_parcel_t *parcel)
         event.lane = (za_lane_t)frame->lane;
         event.bytes = frame->bytes;
         event.size = frame->size;
+        event.over_link = parcel->news.type == ZA_CLUSTER_DATAGRAM;
     }
     if (parcel->news.type == ZA_CLUSTER_LINK_UP || parcel->news.type == ZA_CLUSTER_CONNECT_FAILED) {
         za_address_text(parcel->news.address, address, sizeof address);
@@ -498,6 +499,7 @@ void za_host_start(za_realm_t *realm, uint32_t index)
         .seed_count = seed_count,
         .random_seed = za_chance(realm->config.seed, ZA_CHANCE_PROCESS, index, host->process),
         .timing = realm->config.timing,
+        .datagrams = realm->config.datagrams,
     };
     za_err_t err = node_create(realm, host, &config, local_ms(realm, host));
     ZA_ASSERT(err == ZA_OK); // the configuration is ours, and a simulator needs its memory

@@ -96,8 +96,6 @@ za_fault_t *za_plan_add(za_plan_t *plan, za_fault_kind_t kind, uint32_t start_ms
 static bool fault_is_benign(const za_fault_t *fault)
 {
     switch (fault->kind) {
-    case ZA_FAULT_LOSS:
-        return fault->amount <= BENIGN_LOSS_PPM;
     case ZA_FAULT_DELAY:
         return fault->amount <= BENIGN_DELAY_US;
     case ZA_FAULT_DUPLICATE:

@@ -111,6 +111,13 @@ uint32_t za_address_number(const char *address)
     return at > address + 1 && *at == ':' ? number : UINT32_MAX;
 }
 
+uint32_t za_realm_host_at(const za_realm_t *realm, const char *address)
+{
+    uint32_t number = za_address_number(address);
+    bool known = number < realm->address_count && realm->addresses[number] < realm->config.hosts;
+    return known ? realm->addresses[number] : UINT32_MAX;
+}
+
 /* ---- create ----------------------------------------------------------------------------------- */
 
 static bool config_valid(const za_realm_config_t *config)

@@ -38,7 +38,6 @@ typedef struct za_realm_config {
     uint32_t duplicate_ppm;
     uint32_t drift_ppm; // of each clock, drawn between -drift and +drift
     uint32_t late_us;   // timers, at most
-    uint32_t oracles_off;
 } za_realm_config_t;
 
 typedef enum za_host_state {
@@ -106,6 +105,8 @@ bool za_host_has_left(const za_realm_t *realm, uint32_t host);
 uint64_t za_host_uid(const za_realm_t *realm, uint32_t host); // of its process; 0: none
 /** The host whose present or former process had that uid; UINT32_MAX if none had. */
 uint32_t za_host_of_uid(const za_realm_t *realm, uint64_t uid);
+/** The host that has the address; UINT32_MAX if none has. */
+uint32_t za_realm_host_at(const za_realm_t *realm, const char *address);
 uint64_t za_host_now_ms(const za_realm_t *realm, uint32_t host); // on its own clock
 /** NULL without a process, or in a realm without services. */
 const za_cluster_t *za_host_cluster(const za_realm_t *realm, uint32_t host);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "sim/chance.h"
+#include "sim/oracle_member.h"
 
 enum { SETTLE_STEP_US = 50000 };
 
@@ -311,6 +312,11 @@ static void settle(trial_t *trial, za_trial_result_t *out)
             break;
         }
     }
+    if (runs && !out->settled) {
+        za_realm_fail(realm, "M9", "views differ %u ms after the last fault",
+                      za_plan_settle_ms(trial->plan));
+    }
+    za_realm_settled(realm);
     out->settled_ms = (uint32_t)((za_realm_now_us(realm) - healed_us) / ZA_US_PER_MS);
 }
 
@@ -348,6 +354,14 @@ za_err_t za_trial_run(const za_plan_t *plan, const za_trial_options_t *options,
     memset(out, 0, sizeof *out);
     if (options != NULL && options->trace != NULL) {
         za_realm_trace(trial->realm, options->trace_host, options->trace, options->trace_context);
+    }
+    if (options == NULL || !options->no_oracles) {
+        err = za_oracle_member_add(trial->realm, plan);
+        if (err != ZA_OK) {
+            za_realm_destroy(trial->realm);
+            free(trial);
+            return err;
+        }
     }
     schedule(trial);
     start_nodes(trial);

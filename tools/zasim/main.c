@@ -13,8 +13,8 @@ typedef struct verb {
 } verb_t;
 
 static const verb_t verbs[] = {
-    { "run", verb_run },
-    { "speed", verb_speed },
+    { "run", verb_run },       { "replay", verb_run }, { "speed", verb_speed },
+    { "detect", verb_detect }, { "join", verb_join },  { "leave", verb_leave },
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
@@ -154,6 +154,7 @@ static const struct argp parser = {
         "faults, from one seed.\v"
         "Verbs:\n"
         "  run     one trial: --faults draws it from the seed, --plan reads it\n"
+        "  replay  the same, for a run that is known: with --trace\n"
         "  speed   simulated node-hours for each second of CPU\n"
         "\n"
         "Exit status: 0 all is well, 1 an oracle failed or a figure missed its bound, 2 usage.",
