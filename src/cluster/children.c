@@ -92,6 +92,8 @@ struct za_children {
     za_chain_t work;    // children with something to do
     za_chain_t waits;   // children to be respawned, the first due first
     za_chain_t reports; // guests with something to tell
+    uint32_t margin_ms; // 0: availability mode
+    uint64_t not_up_ms; // when we were last seen not to be up
     za_children_stats_t stats;
     uint8_t bytes[ZA_SPAWN_ARGS_BYTES_MAX];
 };
@@ -136,6 +138,11 @@ void za_children_destroy(za_children_t *children)
     za_slots_deinit(&children->parents);
     za_slots_deinit(&children->children);
     free(children);
+}
+
+void za_children_set_margin(za_children_t *children, uint32_t margin_ms)
+{
+    children->margin_ms = margin_ms;
 }
 
 static child_t *child_at(const za_children_t *children, uint32_t id)
@@ -364,6 +371,9 @@ static bool lose_host(za_children_t *children, uint32_t id, za_Reason reason, ui
         return true;
     }
     uint64_t jitter = za_rng_below(&children->rng, ZA_CHILDREN_JITTER_MS);
+    if (reason == za_Reason_REASON_NODE_DOWN) {
+        delay_ms += children->margin_ms; // its last host may have heard of it later than we
+    }
     child->epoch++;
     child->rank_below = UINT64_MAX;
     child->tried_self = false;
@@ -396,6 +406,19 @@ static void weigh(uint64_t uid, void *visitor)
     }
 }
 
+/**
+ * Consistency mode: a node that is no member starts nothing, for the cluster may be elsewhere; and
+ * the others stop what they have of us when they hear that we joined anew.
+ */
+static bool must_wait(za_children_t *children, bool self_up, uint64_t now_ms)
+{
+    if (!self_up) {
+        children->not_up_ms = now_ms;
+        return true;
+    }
+    return children->not_up_ms != 0 && now_ms - children->not_up_ms < children->margin_ms;
+}
+
 /** Chooses a host for the child that is due. False: `out` has no room. */
 static bool place_child(za_children_t *children, uint32_t id, uint64_t now_ms, za_effects_t *out)
 {
@@ -407,6 +430,10 @@ static bool place_child(za_children_t *children, uint32_t id, uint64_t now_ms, z
                         .self = za_view_self(children->view),
                         .rank_below = child->rank_below };
     children->view->each_up(children->view->context, weigh, &choice);
+    if (children->margin_ms > 0 && must_wait(children, choice.self_up, now_ms)) {
+        respawn_child(children, id, now_ms + RETRY_MS);
+        return true;
+    }
     if (choice.uid == 0 && !choice.self_up && now_ms < child->patient_until_ms) {
         respawn_child(children, id,
                       now_ms + RETRY_MS); // joining: the others are not known again yet

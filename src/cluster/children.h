@@ -30,6 +30,12 @@ za_err_t za_children_create(const za_view_t *view, za_syslane_t *lane, uint64_t 
                             za_children_t **out);
 void za_children_destroy(za_children_t *children);
 
+/**
+ * Consistency mode: what was lost with a DOWN uid, or with ours, starts `margin_ms` after the end of
+ * it or after we are up again, so that the side that lost has stopped it. 0: availability mode.
+ */
+void za_children_set_margin(za_children_t *children, uint32_t margin_ms);
+
 /** A local `parent` wants a child on node `uid`. At most one effect. */
 void za_children_spawn(za_children_t *children, uint64_t request, uint64_t parent, uint64_t uid,
                        uint64_t tag, const za_spawn_spec_t *spec, za_effects_t *out);

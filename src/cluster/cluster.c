@@ -1,5 +1,6 @@
 #include "cluster/cluster.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -372,6 +373,7 @@ static bool member_gone(za_cluster_t *cluster, const za_effect_t *effect, za_eff
         cluster->phase = PHASE_CHILDREN;
     }
     if (cluster->phase == PHASE_CHILDREN) {
+        za_children_set_margin(cluster->children, za_member_downing_margin_ms(cluster->membership));
         if (za_children_gone(cluster->children, uid, reason, cluster->now_ms, out) ==
             ZA_STEP_MORE) {
             return false;
@@ -379,6 +381,65 @@ static bool member_gone(za_cluster_t *cluster, const za_effect_t *effect, za_eff
         cluster->phase = PHASE_END;
     }
     return pass_on(effect, out);
+}
+
+enum { NAMES_AT_ONCE = 32 };
+
+typedef struct own_names {
+    const char *after;
+    uint32_t count;
+    uint64_t actors[NAMES_AT_ONCE];
+    char names[NAMES_AT_ONCE][ZA_NAME_BYTES_MAX + 1];
+} own_names_t;
+
+static bool collect_own(const char *name, za_ref_t ref, void *context)
+{
+    own_names_t *own = context;
+    if (ref.node == 0) {
+        own->actors[own->count] = ref.actor;
+        snprintf(own->names[own->count], sizeof own->names[0], "%s", name);
+        own->count++;
+    }
+    return own->count < NAMES_AT_ONCE;
+}
+
+/**
+ * We lost a split: whoever holds a name here loses it before another can have it. Nobody is the
+ * winner yet. False: `out` is full.
+ */
+static bool lose_names(za_cluster_t *cluster, za_effects_t *out)
+{
+    for (;;) {
+        own_names_t own = { .count = 0 };
+        za_registry_each_name(cluster->registry, collect_own, &own);
+        for (uint32_t i = 0; i < own.count; i++) {
+            if (!za_effects_have_room(out, 4, 2 * (ZA_NAME_BYTES_MAX + 1))) {
+                return false;
+            }
+            za_effect_t *effect = za_effects_add(out, ZA_EFFECT_NAME_LOST);
+            effect->name = za_effects_text(out, "%s", own.names[i]);
+            effect->actor = own.actors[i];
+            za_registry_unregister(cluster->registry, own.names[i], own.actors[i], cluster->now_ms);
+        }
+        if (za_registry_pump_names(cluster->registry, cluster->now_ms, out) == ZA_STEP_MORE) {
+            return false;
+        }
+        if (own.count == 0) {
+            return true;
+        }
+    }
+}
+
+/** This node lost a split. False: as in member_gone. */
+static bool down_self(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t *out)
+{
+    if (cluster->phase == PHASE_BEGIN) {
+        if (!pass_on(effect, out)) {
+            return false;
+        }
+        cluster->phase = PHASE_NAMES;
+    }
+    return lose_names(cluster, out);
 }
 
 /** Our uid changed: to everybody else our old one is down. False: as in member_gone. */
@@ -408,6 +469,7 @@ static bool reborn(za_cluster_t *cluster, const za_effect_t *effect, za_effects_
         cluster->phase = PHASE_CHILDREN;
     }
     if (cluster->phase == PHASE_CHILDREN) {
+        za_children_set_margin(cluster->children, za_member_downing_margin_ms(cluster->membership));
         if (za_children_reborn(cluster->children, cluster->now_ms, out) == ZA_STEP_MORE) {
             return false;
         }
@@ -431,6 +493,8 @@ static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effec
             serve_link(cluster, effect->uid);
         }
         return pass_on(effect, out);
+    case ZA_EFFECT_DOWN_SELF:
+        return down_self(cluster, effect, out);
     case ZA_EFFECT_REBORN:
         return reborn(cluster, effect, out);
     case ZA_EFFECT_CLOSE_LINK:
@@ -579,6 +643,7 @@ static void take_event(za_cluster_t *cluster, const za_cluster_event_t *event, z
     case ZA_CLUSTER_CONNECT_FAILED:
     case ZA_CLUSTER_LEAVE:
     case ZA_CLUSTER_DOWN_NODE:
+    case ZA_CLUSTER_LEASE:
         step_membership(cluster, event);
         break;
     case ZA_CLUSTER_LINK_UP:
@@ -678,6 +743,11 @@ void za_cluster_each_name(const za_cluster_t *cluster,
 za_err_t za_cluster_whereis(const za_cluster_t *cluster, const char *name, za_ref_t *out)
 {
     return za_registry_whereis(cluster->registry, name, out);
+}
+
+void za_cluster_downing(const za_cluster_t *cluster, za_downing_info_t *out)
+{
+    za_membership_downing(cluster->membership, out);
 }
 
 uint64_t za_cluster_view_hash(const za_cluster_t *cluster)

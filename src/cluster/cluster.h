@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "cluster/downing.h"
 #include "cluster/effects.h"
 
 typedef struct za_cluster za_cluster_t;
@@ -41,6 +42,7 @@ typedef struct za_cluster_config {
     uint32_t seed_count;
     uint64_t random_seed; // also source of our uids
     za_cluster_timing_t timing;
+    za_downing_config_t downing; // every member's must be equal; zeroed: availability mode
     // True: datagrams go to any member, linked or not, by UDP (transport = auto). False: only to
     // linked members, over the link (transport = tls).
     bool datagrams;
@@ -57,7 +59,10 @@ typedef enum za_cluster_event_type {
     ZA_CLUSTER_CONNECT_FAILED, // address, err (ZA_EREFUSED, ZA_ETIMEOUT, ZA_EAUTH, ZA_ECLUSTER ...)
     // From this node.
     ZA_CLUSTER_LEAVE,
-    ZA_CLUSTER_DOWN_NODE,     // name: an operator declares an unreachable (or any) member down
+    ZA_CLUSTER_DOWN_NODE, // name: an operator declares an unreachable (or any) member down
+    // The answer to ZA_EFFECT_LEASE: uid, who holds the lease now (the asker, if it was free). err: the
+    // provider cannot say.
+    ZA_CLUSTER_LEASE,
     ZA_CLUSTER_REGISTER,      // name, kind, actor, prio, bytes (meta), wall_ms
     ZA_CLUSTER_UNREGISTER,    // name, kind, actor
     ZA_CLUSTER_WATCH,         // watcher, id, ref (remote target)
@@ -139,8 +144,21 @@ za_err_t za_cluster_whereis(const za_cluster_t *cluster, const char *name, za_re
 uint64_t za_cluster_view_hash(const za_cluster_t *cluster);
 uint64_t za_cluster_registry_hash(const za_cluster_t *cluster);
 
+/** What consistency mode thinks. */
+typedef struct za_downing_info {
+    const char *text; // za_downing_describe
+    za_downing_verdict_t verdict;
+    uint64_t since_ms; // of the verdict, on this node's clock
+    uint32_t stable, unreachable;
+    uint32_t stable_after_ms; // 0 in availability mode
+    bool fenced;              // this node gave up, and waits to join again
+} za_downing_info_t;
+
+void za_cluster_downing(const za_cluster_t *cluster, za_downing_info_t *out);
+
 typedef struct za_cluster_counters {
     uint64_t probes, probe_failures, suspects, refutes, downs, down_of_live, rebirths;
+    uint64_t downing_kept, downing_self, joins_refused;
     uint64_t datagrams_in, datagrams_bad, frames_bad;
     uint64_t registry_divergence, name_conflicts;
     uint64_t watches, watches_fired, system_resends;

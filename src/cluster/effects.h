@@ -51,7 +51,12 @@ typedef enum za_effect_type {
     ZA_EFFECT_CONNECT,    // address: make a link to whoever is there, unless one is being made
     ZA_EFFECT_CLOSE_LINK, // uid: say GOODBYE and close, nothing of it is delivered from now on
     // Membership.
-    ZA_EFFECT_MEMBER,  // uid, name, address, state: a member's state changed
+    ZA_EFFECT_MEMBER, // uid, name, address, state: a member's state changed
+    // name (the strategy): this node lost a split. What may exist only once stops, then REBORN comes.
+    ZA_EFFECT_DOWN_SELF,
+    // uid (ours), id (time to live, ms): take the lease of the cluster if it is free or ours; answer
+    // with ZA_CLUSTER_LEASE in any case.
+    ZA_EFFECT_LEASE,
     ZA_EFFECT_REBORN,  // uid: our new uid (was = the old one); every link must be made anew
     ZA_EFFECT_LEFT,    // our own leave is complete
     ZA_EFFECT_REFUSED, // err, text: we cannot join (name in use, version): give up or retry
@@ -93,6 +98,11 @@ typedef enum za_mark {
     ZA_MARK_REGISTRY_SNAPSHOT,
     ZA_MARK_MAILBOX_FULL,
     ZA_MARK_BULK,
+    ZA_MARK_DOWNING_KEPT,
+    ZA_MARK_DOWNING_SELF,
+    ZA_MARK_DOWNING_FENCED,
+    ZA_MARK_DOWNING_ANEW,
+    ZA_MARK_JOIN_WAITS,
     ZA_MARK_COUNT
 } za_mark_t;
 

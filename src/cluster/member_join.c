@@ -30,7 +30,7 @@ void za_member_join_start(za_membership_t *m)
     m->join_end_ms = ZA_MEMBER_NEVER;
     m->join_retry_ms = m->now_ms;
     m->alone_ms = ZA_MEMBER_NEVER;
-    if (m->may_found) {
+    if (za_member_downing_may_found(m)) {
         bool nobody = m->seed_count == 0 && m->count == 1;
         m->alone_ms = m->now_ms + (nobody ? 0 : interval(m, 6));
     }
@@ -93,6 +93,8 @@ void za_member_ask_to_join(za_membership_t *m, za_effects_t *out)
     m->frame_out.body.join.has_me = true;
     m->frame_out.body.join.me = za_member_self(m)->record;
     m->frame_out.body.join.me.joined = m->clock;
+    m->frame_out.body.join.was = m->downing.was;
+    memcpy(m->frame_out.body.join.downing, m->downing.text, sizeof m->downing.text);
     za_member_send_frame(m, chosen, out);
 }
 
@@ -153,6 +155,36 @@ static void become_up(za_membership_t *m, uint64_t joined, za_effects_t *out)
     }
 }
 
+void za_member_found(za_membership_t *m, za_effects_t *out)
+{
+    become_up(m, tick_clock(m), out);
+    za_member_downing_up(m, true);
+}
+
+/** Says why the cluster will not have us; asked again only after a while. */
+static void refused(za_membership_t *m, za_effects_t *out)
+{
+    const za_MembershipJoinAck *ack = &m->frame_in.body.join_ack;
+    m->join_pause_ms = m->now_ms + interval(m, 10);
+    m->alone_ms = ZA_MEMBER_NEVER;
+    if (!za_membership_room(m, out, 512)) {
+        return;
+    }
+    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_REFUSED);
+    if (ack->code == za_JoinCode_JOIN_CODE_INCOMPATIBLE) {
+        effect->err = ZA_ECONFIG;
+        effect->name = za_effects_text(out, "cluster.downing is \"%s\" there and \"%s\" here",
+                                       ack->downing, m->downing.text);
+    } else if (ack->code == za_JoinCode_JOIN_CODE_FULL) {
+        effect->err = ZA_EFULL;
+        effect->name = za_effects_text(out, "with one member more, two halves of the cluster "
+                                            "could both have its quorum");
+    } else {
+        effect->err = ZA_EEXIST;
+        effect->name = za_effects_text(out, "the name %s is in use by a live member", m->name);
+    }
+}
+
 static void on_join_ack(za_membership_t *m, uint64_t uid, za_effects_t *out)
 {
     const za_MembershipJoinAck *ack = &m->frame_in.body.join_ack;
@@ -165,17 +197,18 @@ static void on_join_ack(za_membership_t *m, uint64_t uid, za_effects_t *out)
             return;
         }
         become_up(m, ack->joined, out);
+        za_member_downing_up(m, false);
         return;
     }
     m->join_target = 0;
     m->join_end_ms = ZA_MEMBER_NEVER;
-    m->join_pause_ms = m->now_ms + interval(m, 10);
-    m->alone_ms = ZA_MEMBER_NEVER;
-    if (za_membership_room(m, out, 256)) {
-        za_effect_t *effect = za_effects_add(out, ZA_EFFECT_REFUSED);
-        effect->err = ZA_EEXIST;
-        effect->name = za_effects_text(out, "the name %s is in use by a live member", m->name);
+    if (ack->code == za_JoinCode_JOIN_CODE_WAIT) {
+        // Who gave up asks one after the other, so that enough of them meet soon.
+        m->join_pause_ms = m->now_ms + interval(m, m->downing.fenced ? 1 : 5) / 5;
+        m->join_end_ms = m->join_pause_ms;
+        return;
     }
+    refused(m, out);
 }
 
 /* ---- the acceptor -------------------------------------------------------------------------- */
@@ -190,6 +223,7 @@ static void answer_join(za_membership_t *m, uint64_t uid, za_JoinCode code, za_e
     }
     m->frame_out.which_body = za_MembershipFrame_join_ack_tag;
     m->frame_out.body.join_ack = (za_MembershipJoinAck){ .code = code, .joined = joined };
+    memcpy(m->frame_out.body.join_ack.downing, m->downing.text, sizeof m->downing.text);
     za_member_send_frame(m, uid, out);
 }
 
@@ -219,6 +253,28 @@ static void question_holder(za_membership_t *m, uint64_t joiner, za_member_t *ho
     }
 }
 
+/** The other half of what the joiner is told. */
+static void say_not_admitted(za_membership_t *m, za_JoinCode code, za_effects_t *out)
+{
+    const za_MembershipJoin *join = &m->frame_in.body.join;
+    if (code == za_JoinCode_JOIN_CODE_WAIT || !za_membership_room(m, out, 512)) {
+        return;
+    }
+    m->counters.joins_refused++;
+    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_LOG);
+    effect->level = ZA_WARN;
+    if (code == za_JoinCode_JOIN_CODE_INCOMPATIBLE) {
+        effect->name =
+            za_effects_text(out, "refused %s: its cluster.downing is \"%s\", here it is \"%s\"",
+                            join->me.name, join->downing, m->downing.text);
+    } else {
+        effect->name = za_effects_text(out,
+                                       "refused %s: with one member more, two halves of the "
+                                       "cluster could both have its quorum of %u",
+                                       join->me.name, m->downing.config.quorum);
+    }
+}
+
 static void on_join(za_membership_t *m, uint64_t uid, za_effects_t *out)
 {
     const za_MembershipJoin *join = &m->frame_in.body.join;
@@ -236,6 +292,13 @@ static void on_join(za_membership_t *m, uint64_t uid, za_effects_t *out)
     }
     m->clock = join->me.joined > m->clock ? join->me.joined : m->clock;
     za_member_t *holder = za_member_holder(m, join->me.name, uid);
+    za_JoinCode code = za_member_downing_admit(m, join->downing, join->was, holder, out);
+    if (code != za_JoinCode_JOIN_CODE_OK) {
+        say_not_admitted(m, code, out);
+        answer_join(m, uid, code, out);
+        return;
+    }
+    holder = za_member_holder(m, join->me.name, uid); // it may have ended just now
     if (holder == za_member_self(m)) {
         answer_join(m, uid, za_JoinCode_JOIN_CODE_NAME_IN_USE, out);
         return;
@@ -262,6 +325,12 @@ static void decide_claimant(za_membership_t *m, const za_member_claimant_t *clai
     }
     if (za_member_link(m, claimant->uid) == NULL) {
         return; // nobody is there to take the name over
+    }
+    if (holder != NULL && holder->in_view && za_member_downing_waits(m)) {
+        // It may live on the other side of a split: the strategy says when it does no longer.
+        za_membership_mark(m, out, ZA_MARK_JOIN_WAITS);
+        answer_join(m, claimant->uid, za_JoinCode_JOIN_CODE_WAIT, out);
+        return;
     }
     if (holder != NULL && holder->in_view) {
         za_member_down(m, holder, za_MemberReason_MEMBER_REASON_REPLACED, out);
@@ -506,9 +575,18 @@ static uint64_t draw_uid(za_membership_t *m)
     return uid;
 }
 
+/** In consistency mode what may exist only once stops before our uid changes. */
+static void say_down_self(const za_membership_t *m, za_effects_t *out)
+{
+    if (za_member_downing_waits(m) && m->phase != ZA_PHASE_JOINING) {
+        const char *text = za_effects_text(out, "%s", m->downing.text);
+        za_effects_add(out, ZA_EFFECT_DOWN_SELF)->name = text;
+    }
+}
+
 void za_member_rebirth(za_membership_t *m, za_effects_t *out)
 {
-    if (!za_effects_have_room(out, 4, 1024)) {
+    if (!za_effects_have_room(out, 5, 1024)) {
         m->more = true;
         return;
     }
@@ -520,6 +598,7 @@ void za_member_rebirth(za_membership_t *m, za_effects_t *out)
         told = *by;
     }
     m->rebirth_due = false;
+    say_down_self(m, out);
     m->counters.rebirths++;
     za_membership_mark(m, out, ZA_MARK_REBIRTH);
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_REBORN);
@@ -531,6 +610,7 @@ void za_member_rebirth(za_membership_t *m, za_effects_t *out)
     m->claimant_count = 0;
     za_member_probe_stop(m);
     za_member_table_reborn(m, uid);
+    za_member_downing_reborn(m, was);
     za_member_join_start(m);
     za_member_announce(m, za_member_self(m), out);
     if (told.address[0] != '\0') {
@@ -633,7 +713,7 @@ void za_member_join_tick(za_membership_t *m, za_effects_t *out)
         return;
     }
     if (m->now_ms >= m->alone_ms) {
-        become_up(m, tick_clock(m), out);
+        za_member_found(m, out);
         return;
     }
     if (m->now_ms >= m->join_end_ms) {

@@ -99,6 +99,7 @@ static void remove_member(za_membership_t *m, uint16_t index)
 {
     za_member_t *member = &m->members[index];
     za_member_gossip_remove(m, member);
+    za_member_downing_forget(m, member);
     member->voided = true;
     recount(m, member);
     close_gap(m->by_name, m->count, position_by_name(m, member->record.name, member->record.uid));
@@ -202,12 +203,15 @@ static void set_timer(za_membership_t *m, za_member_t *member)
         return;
     case za_MemberRank_MEMBER_RANK_SUSPECT:
         member->timer_ms = member->rank_ms + suspicion_ms(m, member);
-        if (refused) {
+        if (refused) { // evidence speeds a suspicion up, and is no verdict
             uint64_t early_ms = member->rank_ms + m->timing.probe_interval_ms;
             member->timer_ms = za_ms_min(member->timer_ms, early_ms);
         }
         break;
     case za_MemberRank_MEMBER_RANK_UNREACHABLE:
+        if (za_member_downing_waits(m)) {
+            return;
+        }
         member->timer_ms = member->rank_ms + (refused ? 0 : m->timing.auto_down_ms);
         break;
     }
@@ -277,6 +281,7 @@ void za_member_announce_all(za_membership_t *m, za_effects_t *out)
 void za_member_changed(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
     recount(m, member);
+    za_member_downing_note(m, member);
     set_timer(m, member);
     za_member_gossip_add(m, member);
     za_member_announce(m, member, out);
@@ -335,7 +340,7 @@ void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason rea
 
 static void fire_timer(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
-    bool refused = refused_enough(m, member);
+    bool refused = refused_enough(m, member) && !za_member_downing_waits(m);
     if (member->record.rank == za_MemberRank_MEMBER_RANK_UNREACHABLE || refused) {
         za_member_down(m, member,
                        refused ? za_MemberReason_MEMBER_REASON_REFUSED

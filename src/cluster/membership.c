@@ -85,6 +85,9 @@ static bool config_valid(const za_cluster_config_t *config)
         !timing_valid(&config->timing)) {
         return false;
     }
+    if (!za_downing_config_valid(&config->downing) || config->downing.role[0] != '\0') {
+        return false;
+    }
     for (uint32_t i = 0; i < config->seed_count; i++) {
         if (!fits(config->seeds[i], ZA_ADDRESS_BYTES_MAX)) {
             return false;
@@ -134,6 +137,7 @@ static uint64_t deadline(const za_membership_t *m)
         return at_ms;
     }
     at_ms = za_ms_min(at_ms, za_member_probe_deadline(m));
+    at_ms = za_ms_min(at_ms, za_member_downing_deadline(m));
     at_ms = za_ms_min(at_ms, za_ms_min(m->timers_ms, m->connects_ms));
     at_ms = za_ms_min(at_ms, za_ms_min(m->sync_ms, za_ms_min(m->reconnect_ms, m->seed_ms)));
     return m->gossip_count > 0 ? za_ms_min(at_ms, m->gossip_ms) : at_ms;
@@ -161,6 +165,7 @@ za_err_t za_membership_create(const za_cluster_config_t *config, uint64_t now_ms
     copy_config(m, config);
     // The name as well: nodes that were given one seed must not draw one uid.
     za_rng_init(&m->rng, config->random_seed ^ za_fnv64(ZA_FNV64_INIT, m->name, strlen(m->name)));
+    za_member_downing_init(m, &config->downing);
     za_member_table_init(m);
     insert_self(m);
     za_member_probe_stop(m);
@@ -194,6 +199,7 @@ static void notice_lag(za_membership_t *m)
     za_member_table_lag(m, lag_ms);
     za_member_probe_lag(m);
     za_member_join_lag(m, lag_ms);
+    za_member_downing_lag(m);
 }
 
 static void down_node(za_membership_t *m, const char *name, za_effects_t *out)
@@ -218,6 +224,7 @@ static void tick(za_membership_t *m, za_effects_t *out)
     }
     za_member_probe_tick(m, out);
     za_member_timers(m, out);
+    za_member_downing_tick(m, out);
     za_member_link_tick(m, out);
     za_member_sync_tick(m, out);
     za_member_gossip_tick(m, out);
@@ -251,6 +258,9 @@ static void handle(za_membership_t *m, const za_cluster_event_t *event, za_effec
     case ZA_CLUSTER_DOWN_NODE:
         down_node(m, event->name, out);
         break;
+    case ZA_CLUSTER_LEASE:
+        za_member_downing_lease(m, event);
+        break;
     default:
         break;
     }
@@ -277,6 +287,7 @@ za_step_t za_membership_step(za_membership_t *membership, const za_cluster_event
     if (m->phase == ZA_PHASE_LEAVING || m->phase == ZA_PHASE_PARTING) {
         za_member_leave_check(m, out);
     }
+    za_member_downing_follow(m);
     m->deadline_ms = deadline(m);
     ZA_ASSERT(m->link_count <= ZA_PEERS_MAX && m->count + m->free_count == ZA_MEMBERS_MAX);
     return m->more ? ZA_STEP_MORE : ZA_STEP_DONE;
@@ -368,6 +379,9 @@ void za_membership_counters(const za_membership_t *membership, za_cluster_counte
     out->downs = counters->downs;
     out->down_of_live = counters->down_of_live;
     out->rebirths = counters->rebirths;
+    out->downing_kept = counters->downing_kept;
+    out->downing_self = counters->downing_self;
+    out->joins_refused = counters->joins_refused;
     out->datagrams_in = counters->datagrams_in;
     out->datagrams_bad = counters->datagrams_bad;
     out->frames_bad = counters->frames_bad;

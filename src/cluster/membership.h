@@ -6,7 +6,7 @@
  * DOWN stays so. A live process that is told it is down is reborn: it takes a new uid and joins
  * again. There is no leader, and nothing waits for agreement.
  *
- * Events   TICK CONTINUE DATAGRAM FRAME LINK_UP LINK_DOWN CONNECT_FAILED LEAVE DOWN_NODE; others are
+ * Events   TICK CONTINUE DATAGRAM FRAME LINK_UP LINK_DOWN CONNECT_FAILED LEAVE DOWN_NODE LEASE; others are
  *          ignored. A frame on the control lane begins with a byte ZA_MEMBERSHIP_TAG, in both
  *          directions; datagrams carry no tag.
  * Stalls   A driver that was stopped steps its input first and TICK last; the stall itself is seen
@@ -50,5 +50,10 @@ bool za_membership_is_linked(const za_membership_t *membership, uint64_t uid);
 /** Up to `max` different members that are up or leaving and have a link, at random by `rng`. */
 uint32_t za_membership_sample_linked(const za_membership_t *membership, za_rng_t *rng,
                                      uint64_t *uids, uint32_t max);
+/** Whether an actor here may take a unique name: not on a side that would lose, or before we are up. */
+bool za_membership_may_claim(za_membership_t *membership);
+void za_membership_downing(const za_membership_t *membership, za_downing_info_t *out);
+/** How much later than the end of a uid its work may start elsewhere; 0 in availability mode. */
+uint32_t za_member_downing_margin_ms(const za_membership_t *membership);
 /** Sets the fields that are membership's; leaves the others alone. */
 void za_membership_counters(const za_membership_t *membership, za_cluster_counters_t *out);

@@ -8,11 +8,13 @@
  *   member_sync.c   digests and differences; frames out
  *   member_join.c   joining, leaving, rebirth, names in use
  *   member_link.c   links and when to make them
+ *   member_downing.c who goes on when members are unreachable (consistency mode)
  *   membership.c    create, step, queries
  */
 #pragma once
 
 #include "base/rng.h"
+#include "cluster/downing.h"
 #include "cluster/member.h"
 #include "cluster/membership.h"
 
@@ -59,6 +61,10 @@ typedef struct za_member {
     // nothing to others and gives way to any news.
     bool voided;
     bool was_self; // our own uid before a rebirth
+    // member_downing.c
+    bool stable; // of the last stable view
+    bool cut;    // unreachable
+    bool fenced; // its process gave up and waits to join again
 } za_member_t;
 
 typedef struct za_member_link {
@@ -92,6 +98,26 @@ typedef struct za_member_claimant {
     uint64_t uid, holder; // the joiner, and who has its name
     uint64_t since_ms, end_ms;
 } za_member_claimant_t;
+
+typedef struct za_member_downing {
+    za_downing_config_t config;
+    char text[ZA_DOWNING_TEXT_BYTES_MAX + 1];
+    uint32_t stable_count, cut_count;
+    uint64_t calm_ms;    // since when nobody is doubted; NEVER while somebody is
+    uint64_t settle_ms;  // next look at who counts from now on
+    uint64_t cut_ms;     // since when somebody is unreachable
+    uint64_t changed_ms; // of what a verdict depends on
+    uint64_t tick_ms;    // next look while somebody is doubted
+    uint64_t census_ms;  // start of the census
+    uint32_t census_cursor;
+    uint64_t lost_ms; // since when too few answer
+    za_lease_state_t lease;
+    uint64_t asked_ms, renew_ms, renew_end_ms;
+    za_downing_verdict_t verdict; // the last
+    uint64_t verdict_ms;
+    bool fenced;  // we gave up, and are no member until others take us in
+    uint64_t was; // our uid then
+} za_member_downing_t;
 
 typedef enum za_member_phase {
     ZA_PHASE_JOINING,
@@ -164,6 +190,8 @@ struct za_membership {
     uint64_t rebirth_by;
     uint32_t claimant_count;
     za_member_claimant_t claimants[ZA_MEMBER_CLAIMANTS_MAX];
+
+    za_member_downing_t downing; // member_downing.c
 
     // member_link.c
     uint32_t link_count;
@@ -284,6 +312,31 @@ void za_member_leave_check(za_membership_t *m, za_effects_t *out);
 void za_member_tell_down(za_membership_t *m, za_member_t *member, za_effects_t *out);
 void za_member_claim(za_membership_t *m, za_member_t *member, za_effects_t *out);
 void za_member_rebirth(za_membership_t *m, za_effects_t *out);
+/** We are the first member of a new cluster. */
+void za_member_found(za_membership_t *m, za_effects_t *out);
+
+/* ---- member_downing.c: nothing happens here in availability mode ----------------------------- */
+
+void za_member_downing_init(za_membership_t *m, const za_downing_config_t *config);
+/** After each change of a member; its in_view is right already. */
+void za_member_downing_note(za_membership_t *m, za_member_t *member);
+void za_member_downing_forget(za_membership_t *m, za_member_t *member);
+/** We are up. */
+void za_member_downing_up(za_membership_t *m, bool founder);
+void za_member_downing_tick(za_membership_t *m, za_effects_t *out);
+/** After each step. */
+void za_member_downing_follow(za_membership_t *m);
+uint64_t za_member_downing_deadline(const za_membership_t *m);
+void za_member_downing_lag(za_membership_t *m);
+void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event);
+/** Our uid `was` is over; before join_start. */
+void za_member_downing_reborn(za_membership_t *m, uint64_t was);
+/** How a joiner with that configuration and former uid is to be answered. */
+za_JoinCode za_member_downing_admit(za_membership_t *m, const char *text, uint64_t was,
+                                    const za_member_t *holder, za_effects_t *out);
+/** Whether no member is down but by a verdict, an operator or a successor at its address. */
+bool za_member_downing_waits(const za_membership_t *m);
+bool za_member_downing_may_found(const za_membership_t *m);
 
 /* ---- member_link.c ------------------------------------------------------------------------- */
 

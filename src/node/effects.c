@@ -218,8 +218,26 @@ static void on_name_lost(za_node_t *node, const za_effect_t *effect)
 {
     za_NameLost news = { .winner = effect->ref };
     snprintf(news.name, sizeof news.name, "%s", effect->name);
-    za_node_log(node, ZA_WARN, "lost the name %s to another holder", effect->name);
-    inform(node, effect->actor, &za_NameLost_type, &news);
+    if (!za_ref_is_none(effect->ref)) {
+        za_node_log(node, ZA_WARN, "lost the name %s to another holder", effect->name);
+        inform(node, effect->actor, &za_NameLost_type, &news);
+        return;
+    }
+    za_node_log(node, ZA_WARN, "gave the name %s up with this side of a split", effect->name);
+    za_err_t err = za_runtime_notify(node->worker, effect->actor, &za_NameLost_type, &news);
+    if (err != ZA_OK && err != ZA_EGONE) {
+        // It does not know what to do without its name: it may exist only once, so it stops.
+        za_runtime_stop_actor(node->worker, effect->actor, za_Reason_REASON_NODE_DOWN);
+    }
+}
+
+/** No provider of leases is built in: the settings do not offer the strategy. */
+static void refuse_lease(za_node_t *node)
+{
+    za_node_log(node, ZA_ERROR, "no provider of leases: this side of the split cannot win");
+    ZA_IGNORE(za_request_event(node, node->worker,
+                               &(za_cluster_event_t){ .type = ZA_CLUSTER_LEASE, .err = ZA_ENOENT },
+                               true));
 }
 
 static void send_frame(za_node_t *node, const za_effect_t *effect)
@@ -251,6 +269,14 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         break;
     case ZA_EFFECT_MEMBER:
         on_member(node, effect);
+        break;
+    case ZA_EFFECT_DOWN_SELF:
+        za_node_log(node, ZA_WARN,
+                    "this side of a split gives up (%s): what may exist only once stops here",
+                    effect->name);
+        break;
+    case ZA_EFFECT_LEASE:
+        refuse_lease(node);
         break;
     case ZA_EFFECT_REBORN:
         on_reborn(node, effect);

@@ -66,6 +66,7 @@ static za_err_t create_cluster(za_node_t *node, const za_node_params_t *params, 
         .seed_count = params->seed_count,
         .random_seed = params->random_seed,
         .timing = params->timing,
+        .downing = params->downing,
     };
     za_err_t err = za_cluster_create(&config, now_ms, &node->cluster);
     if (err == ZA_OK) {

@@ -23,6 +23,7 @@ typedef struct za_node_params {
     const char *const *seeds;
     uint32_t seed_count;
     za_cluster_timing_t timing;
+    za_downing_config_t downing;
     uint32_t workers;
     const za_numa_t *numa; // as in za_runtime_config_t; may be NULL
     uint32_t actors_max;

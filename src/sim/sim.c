@@ -511,6 +511,11 @@ const char *za_sim_mark_name(uint32_t mark)
         [ZA_MARK_REGISTRY_SNAPSHOT] = "registry-snapshot",
         [ZA_MARK_MAILBOX_FULL] = "mailbox-full",
         [ZA_MARK_BULK] = "bulk",
+        [ZA_MARK_DOWNING_KEPT] = "downing-kept",
+        [ZA_MARK_DOWNING_SELF] = "downing-self",
+        [ZA_MARK_DOWNING_FENCED] = "downing-fenced",
+        [ZA_MARK_DOWNING_ANEW] = "downing-anew",
+        [ZA_MARK_JOIN_WAITS] = "join-waits",
     };
     return mark < ZA_MARK_COUNT ? names[mark] : NULL;
 }

@@ -1,0 +1,651 @@
+// Consistency mode (cluster/downing.h) inside membership: what the last stable view is, when to ask
+// who goes on, and what to do then. Nothing here happens in availability mode.
+//
+// The rank of a member is an opinion that spreads at the pace of a suspicion, and a side of one or
+// two members suspects slowly: nobody confirms. So whoever doubts a member asks all that count for a
+// sign of life (the census). Who does not answer is suspected by each that asked, and a node that
+// hears from too few to win gives up in time, whatever its ranks say.
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cluster/membership_internal.h"
+
+enum {
+    CENSUS_PINGS = 64,     // per interval, or a quarter of the members
+    SILENT_INTERVALS = 4,  // without any word, although asked each time
+    FENCED_INTERVALS = 20, // for which a fenced node's word holds: it asks everyone in less
+    LEASE_RENEWALS = 6,    // stable_after for which the winner keeps the lease
+};
+
+/* ---- what is read of a member -------------------------------------------------------------- */
+
+static za_member_t *nth(za_membership_t *m, uint32_t i)
+{
+    return &m->members[m->by_uid[i]];
+}
+
+static uint64_t uid_of(const za_member_t *member)
+{
+    return member->record.uid;
+}
+
+static uint64_t joined_of(const za_member_t *member)
+{
+    return member->record.joined;
+}
+
+static uint32_t rank_of(const za_member_t *member)
+{
+    return member->record.rank;
+}
+
+static bool is_leaving(const za_member_t *member)
+{
+    return member->record.leaving;
+}
+
+/** Roles are not known yet to membership: a configuration that asks for one is refused. */
+static bool has_role(const za_member_t *member, const char *role)
+{
+    (void)member;
+    return role[0] == '\0';
+}
+
+/* ---- the whole of it ----------------------------------------------------------------------- */
+
+static bool enabled(const za_membership_t *m)
+{
+    return m->downing.config.strategy != ZA_DOWNING_NONE;
+}
+
+static uint64_t interval(const za_membership_t *m)
+{
+    return m->timing.probe_interval_ms;
+}
+
+static bool doubted(const za_membership_t *m)
+{
+    return m->live_count != m->alive_count;
+}
+
+static uint32_t stable_after_ms(const za_membership_t *m)
+{
+    return za_downing_stable_after_ms(&m->downing.config, m->downing.stable_count,
+                                      m->timing.probe_interval_ms);
+}
+
+uint32_t za_member_downing_margin_ms(const za_membership_t *m)
+{
+    return enabled(m) ? za_downing_margin_ms(stable_after_ms(m)) : 0;
+}
+
+void za_member_downing_init(za_membership_t *m, const za_downing_config_t *config)
+{
+    za_member_downing_t *downing = &m->downing;
+    downing->config = *config;
+    za_downing_describe(config, downing->text);
+    downing->calm_ms = m->now_ms;
+    downing->settle_ms = ZA_MEMBER_NEVER;
+    downing->cut_ms = ZA_MEMBER_NEVER;
+    downing->tick_ms = ZA_MEMBER_NEVER;
+    downing->lost_ms = ZA_MEMBER_NEVER;
+    downing->renew_ms = ZA_MEMBER_NEVER;
+    downing->verdict_ms = m->now_ms;
+}
+
+/* ---- the last stable view ------------------------------------------------------------------ */
+
+static void set_stable(za_membership_t *m, za_member_t *member, bool stable)
+{
+    if (member->stable != stable) {
+        member->stable = stable;
+        m->downing.stable_count += stable ? 1u : UINT32_MAX;
+        m->downing.changed_ms = m->now_ms;
+    }
+}
+
+static void set_cut(za_membership_t *m, za_member_t *member, bool cut)
+{
+    za_member_downing_t *downing = &m->downing;
+    if (member->cut == cut) {
+        return;
+    }
+    member->cut = cut;
+    downing->changed_ms = m->now_ms;
+    if (cut && downing->cut_count++ == 0) {
+        downing->cut_ms = m->now_ms;
+    } else if (!cut && --downing->cut_count == 0) {
+        downing->cut_ms = ZA_MEMBER_NEVER;
+        downing->lease = ZA_LEASE_FREE; // the next split is another question
+    }
+}
+
+void za_member_downing_forget(za_membership_t *m, za_member_t *member)
+{
+    set_stable(m, member, false);
+    set_cut(m, member, false);
+}
+
+void za_member_downing_note(za_membership_t *m, za_member_t *member)
+{
+    if (!enabled(m) || m->phase == ZA_PHASE_JOINING) {
+        return;
+    }
+    set_cut(m, member, member->in_view && rank_of(member) == za_MemberRank_MEMBER_RANK_UNREACHABLE);
+    if (!member->in_view) {
+        set_stable(m, member, false);
+    } else if (!member->stable) {
+        m->downing.settle_ms = za_ms_min(m->downing.settle_ms, m->now_ms + stable_after_ms(m));
+    }
+}
+
+void za_member_downing_up(za_membership_t *m, bool founder)
+{
+    if (!enabled(m)) {
+        return;
+    }
+    za_member_downing_t *downing = &m->downing;
+    downing->fenced = false;
+    downing->was = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = nth(m, i);
+        member->fenced = false;
+        // Whom the accepting node knows counts; the newcomer itself does when others count it.
+        set_stable(m, member, member->in_view && (founder || member != za_member_self(m)));
+        za_member_downing_note(m, member);
+    }
+}
+
+/** Counts those who have been here for long enough while nobody was doubted. */
+static void settle(za_membership_t *m)
+{
+    za_member_downing_t *downing = &m->downing;
+    uint32_t wait_ms = stable_after_ms(m);
+    downing->settle_ms = ZA_MEMBER_NEVER;
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = nth(m, i);
+        if (!member->in_view || member->stable || is_leaving(member)) {
+            continue;
+        }
+        // Longer than a suspicion takes: what one side learned just before a split does not count.
+        uint64_t since_ms =
+            member->added_ms > downing->calm_ms ? member->added_ms : downing->calm_ms;
+        if (since_ms + wait_ms <= m->now_ms) {
+            set_stable(m, member, true);
+        } else {
+            downing->settle_ms = za_ms_min(downing->settle_ms, since_ms + wait_ms);
+        }
+    }
+}
+
+/* ---- counting ------------------------------------------------------------------------------ */
+
+/** Whether `member` gave a sign of life since it was asked for one. */
+static bool answers(za_membership_t *m, const za_member_t *member)
+{
+    if (member == za_member_self(m)) {
+        return true;
+    }
+    bool askable = member->linked || m->datagrams;
+    if (!askable && member->in_alive) {
+        return true; // nothing can be said of it from here
+    }
+    uint64_t heard_ms = member->heard_ms == ZA_MEMBER_NEVER ? 0 : member->heard_ms;
+    uint64_t since_ms = heard_ms > m->downing.census_ms ? heard_ms : m->downing.census_ms;
+    return m->now_ms - since_ms < SILENT_INTERVALS * interval(m);
+}
+
+typedef bool (*reached_t)(za_membership_t *m, const za_member_t *member);
+
+static bool ranked_reachable(za_membership_t *m, const za_member_t *member)
+{
+    (void)m;
+    return !member->cut;
+}
+
+/** Whether that process, reborn, said lately that it gave up as we did. */
+static bool is_fenced(za_membership_t *m, const za_member_t *member)
+{
+    return uid_of(member) == m->downing.was ||
+           (member->fenced && m->now_ms - member->heard_ms < FENCED_INTERVALS * interval(m));
+}
+
+static za_downing_tally_t tally(za_membership_t *m, reached_t reached)
+{
+    za_downing_tally_t tally = { 0 };
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = nth(m, i);
+        if (!member->in_view && !member->stable) {
+            continue;
+        }
+        za_downing_member_t counted = {
+            .uid = uid_of(member),
+            .joined = joined_of(member),
+            .stable = member->stable,
+            .eligible = has_role(member, m->downing.config.role),
+            .reachable = reached(m, member),
+        };
+        za_downing_count(&tally, &counted);
+    }
+    return tally;
+}
+
+/** Whether a member is suspect and silent: it may yet turn out to be on another side. */
+static bool has_open(za_membership_t *m)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        const za_member_t *member = nth(m, i);
+        if (member->in_view && !member->in_alive && !member->cut && !answers(m, member)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the census ---------------------------------------------------------------------------- */
+
+static bool in_census(za_membership_t *m, const za_member_t *member)
+{
+    return member->in_view && member->stable && member != za_member_self(m);
+}
+
+/** Asks those that were silent for an interval, in turns if they are very many. */
+static void ask_silent(za_membership_t *m, za_effects_t *out)
+{
+    za_member_downing_t *downing = &m->downing;
+    uint32_t most = m->live_count / 4 > CENSUS_PINGS ? m->live_count / 4 : CENSUS_PINGS;
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < m->count && asked < most; i++) {
+        za_member_t *member = nth(m, downing->census_cursor++ % m->count);
+        bool heard =
+            member->heard_ms != ZA_MEMBER_NEVER && m->now_ms - member->heard_ms < interval(m) / 2;
+        if (in_census(m, member) && !heard) {
+            za_member_send(m, uid_of(member), za_DatagramKind_DATAGRAM_KIND_PING, ++m->next_seq,
+                           uid_of(member), out);
+            asked++;
+        }
+        // The usual pace of reconnection is too slow for those who must be seen before a verdict.
+        if (in_census(m, member) && !member->linked && m->live_count <= ZA_MEMBER_MESH_MAX) {
+            za_member_set_connect(m, member, za_ms_min(member->connect_ms, m->now_ms));
+        }
+    }
+}
+
+static void suspect_silent(za_membership_t *m, za_effects_t *out)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = nth(m, i);
+        if (in_census(m, member) && !member->cut && !answers(m, member)) {
+            za_member_suspect(m, member, false, out);
+        }
+    }
+}
+
+/** Since when too few answer for this node to win; NEVER if enough do. */
+static uint64_t lost_since_ms(za_membership_t *m)
+{
+    za_member_downing_t *downing = &m->downing;
+    za_downing_tally_t heard = tally(m, answers);
+    za_downing_config_t config = downing->config;
+    if (config.strategy == ZA_DOWNING_LEASE || config.strategy == ZA_DOWNING_DOWN_ALL) {
+        config.strategy = ZA_DOWNING_KEEP_MAJORITY; // a minority is where nobody confirms
+    }
+    if (za_downing_side_wins(&config, &heard)) {
+        downing->lost_ms = ZA_MEMBER_NEVER;
+    } else if (downing->lost_ms == ZA_MEMBER_NEVER) {
+        downing->lost_ms = m->now_ms - SILENT_INTERVALS * interval(m); // it began before it showed
+    }
+    return downing->lost_ms;
+}
+
+/* ---- verdicts ------------------------------------------------------------------------------ */
+
+static void ask_for_lease(za_membership_t *m, za_effects_t *out)
+{
+    if (!za_membership_room(m, out, 0)) {
+        return;
+    }
+    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_LEASE);
+    effect->uid = za_membership_self_uid(m);
+    effect->id = ZA_DOWNING_LEASE_TTL_MS;
+    m->downing.asked_ms = m->now_ms;
+    if (m->downing.lease == ZA_LEASE_FREE) {
+        m->downing.lease = ZA_LEASE_ASKED;
+    }
+}
+
+void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event)
+{
+    za_member_downing_t *downing = &m->downing;
+    if (downing->lease != ZA_LEASE_ASKED) {
+        return; // a renewal, or the split is over
+    }
+    if (event->err != ZA_OK || event->uid == 0) {
+        downing->lease = ZA_LEASE_FREE; // asked again at the next look, until the time is over
+        return;
+    }
+    const za_member_t *holder = za_member_find(m, event->uid);
+    bool ours = holder != NULL && holder->in_view && !holder->cut;
+    downing->lease = ours ? ZA_LEASE_OURS : ZA_LEASE_THEIRS;
+    if (event->uid == za_membership_self_uid(m)) {
+        // Until long after every other side has decided, or asked and heard whose it is.
+        downing->renew_ms = m->now_ms + ZA_DOWNING_LEASE_TTL_MS / 3;
+        downing->renew_end_ms = m->now_ms + (uint64_t)LEASE_RENEWALS * stable_after_ms(m);
+    }
+    downing->tick_ms = za_ms_min(downing->tick_ms, m->now_ms);
+}
+
+static void down_others(za_membership_t *m, za_effects_t *out)
+{
+    m->counters.downing_kept++;
+    za_membership_mark(m, out, ZA_MARK_DOWNING_KEPT);
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = nth(m, i);
+        if (member->cut && za_membership_room(m, out, 1024)) {
+            za_member_down(m, member, za_MemberReason_MEMBER_REASON_STRATEGY, out);
+        }
+    }
+}
+
+static void down_self(za_membership_t *m, za_mark_t mark, za_effects_t *out)
+{
+    za_member_downing_t *downing = &m->downing;
+    downing->verdict = ZA_DOWNING_DOWN_SELF;
+    downing->verdict_ms = m->now_ms;
+    m->counters.downing_self++;
+    za_membership_mark(m, out, mark);
+    m->rebirth_due = true;
+    m->rebirth_by = 0;
+}
+
+/**
+ * Gives up, or asks for the lease, if a winning side has been out of reach for too long. True: that
+ * is this step's verdict.
+ */
+static bool give_up(za_membership_t *m, za_effects_t *out)
+{
+    za_member_downing_t *downing = &m->downing;
+    uint64_t since_ms = lost_since_ms(m);
+    uint64_t limit_ms = stable_after_ms(m);
+    if (since_ms == ZA_MEMBER_NEVER) {
+        return false;
+    }
+    if (downing->config.strategy == ZA_DOWNING_LEASE) {
+        limit_ms += za_downing_margin_ms(stable_after_ms(m)); // the others ask first
+        if (downing->lease == ZA_LEASE_OURS || m->now_ms - since_ms < limit_ms) {
+            return false;
+        }
+        if (downing->lease == ZA_LEASE_FREE) {
+            ask_for_lease(m, out);
+            return true;
+        }
+        bool waits = downing->lease == ZA_LEASE_ASKED &&
+                     m->now_ms - downing->asked_ms < SILENT_INTERVALS * interval(m);
+        if (waits) {
+            return true;
+        }
+    } else if (m->now_ms - since_ms < limit_ms) {
+        return false;
+    }
+    down_self(m, ZA_MARK_DOWNING_FENCED, out);
+    return true;
+}
+
+static void decide(za_membership_t *m, za_effects_t *out)
+{
+    za_member_downing_t *downing = &m->downing;
+    za_downing_view_t view = {
+        .tally = tally(m, ranked_reachable),
+        .cut_ms = downing->cut_ms,
+        .changed_ms = downing->changed_ms,
+        .stable_after_ms = stable_after_ms(m),
+        .probe_interval_ms = m->timing.probe_interval_ms,
+        .self_stable = za_member_self(m)->stable,
+        .open = has_open(m),
+        .lease = downing->lease,
+    };
+    za_downing_verdict_t verdict = za_downing_decide(&downing->config, &view, m->now_ms);
+    if (verdict != downing->verdict) {
+        downing->verdict = verdict;
+        downing->verdict_ms = m->now_ms;
+    }
+    switch (verdict) {
+    case ZA_DOWNING_KEEP:
+    case ZA_DOWNING_WAIT:
+        break;
+    case ZA_DOWNING_ASK:
+        ask_for_lease(m, out);
+        break;
+    case ZA_DOWNING_DOWN_OTHERS:
+        down_others(m, out);
+        break;
+    case ZA_DOWNING_DOWN_SELF:
+        down_self(m, ZA_MARK_DOWNING_SELF, out);
+        break;
+    }
+}
+
+/* ---- when ---------------------------------------------------------------------------------- */
+
+void za_member_downing_follow(za_membership_t *m)
+{
+    za_member_downing_t *downing = &m->downing;
+    if (!enabled(m) || m->phase != ZA_PHASE_UP) {
+        return;
+    }
+    if (doubted(m) && downing->tick_ms == ZA_MEMBER_NEVER) {
+        downing->calm_ms = ZA_MEMBER_NEVER;
+        downing->census_ms = m->now_ms;
+        downing->lost_ms = ZA_MEMBER_NEVER;
+        downing->tick_ms = m->now_ms;
+    } else if (!doubted(m) && downing->calm_ms == ZA_MEMBER_NEVER) {
+        downing->calm_ms = m->now_ms;
+        downing->tick_ms = ZA_MEMBER_NEVER;
+        downing->settle_ms = m->now_ms + stable_after_ms(m);
+        if (downing->verdict == ZA_DOWNING_WAIT || downing->verdict == ZA_DOWNING_ASK) {
+            downing->verdict = ZA_DOWNING_KEEP;
+            downing->verdict_ms = m->now_ms;
+        }
+    }
+}
+
+static void tick_lease(za_membership_t *m, za_effects_t *out)
+{
+    za_member_downing_t *downing = &m->downing;
+    if (m->now_ms < downing->renew_ms) {
+        return;
+    }
+    bool ends = m->now_ms >= downing->renew_end_ms;
+    downing->renew_ms = ends ? ZA_MEMBER_NEVER : m->now_ms + ZA_DOWNING_LEASE_TTL_MS / 3;
+    if (!ends) {
+        ask_for_lease(m, out);
+    }
+}
+
+void za_member_downing_tick(za_membership_t *m, za_effects_t *out)
+{
+    za_member_downing_t *downing = &m->downing;
+    if (!enabled(m) || m->phase != ZA_PHASE_UP) {
+        return;
+    }
+    tick_lease(m, out);
+    if (!doubted(m)) {
+        if (m->now_ms >= downing->settle_ms) {
+            settle(m);
+        }
+        return;
+    }
+    if (m->now_ms < downing->tick_ms) {
+        return;
+    }
+    downing->tick_ms = m->now_ms + interval(m);
+    suspect_silent(m, out);
+    ask_silent(m, out);
+    if (!give_up(m, out)) {
+        decide(m, out);
+    }
+}
+
+uint64_t za_member_downing_deadline(const za_membership_t *m)
+{
+    if (!enabled(m) || m->phase != ZA_PHASE_UP) {
+        return ZA_MEMBER_NEVER;
+    }
+    uint64_t at_ms = doubted(m) ? m->downing.tick_ms : m->downing.settle_ms;
+    return za_ms_min(at_ms, m->downing.renew_ms);
+}
+
+void za_member_downing_lag(za_membership_t *m)
+{
+    // What was seen before the stall is no view to decide on; how long we were cut off still counts.
+    if (m->downing.tick_ms != ZA_MEMBER_NEVER) {
+        m->downing.tick_ms = m->now_ms + interval(m) / 2;
+        m->downing.changed_ms = m->now_ms;
+    }
+}
+
+/* ---- joins --------------------------------------------------------------------------------- */
+
+/** Whether those who gave up, and are here, are enough to go on together. Then the first begins. */
+static bool may_begin(za_membership_t *m)
+{
+    za_member_downing_t *downing = &m->downing;
+    za_downing_config_t config = downing->config;
+    if (config.strategy == ZA_DOWNING_LEASE) {
+        return false; // any side may have gone on, however small
+    }
+    if (config.strategy == ZA_DOWNING_DOWN_ALL) {
+        config.strategy = ZA_DOWNING_KEEP_MAJORITY; // nobody went on
+    }
+    za_downing_tally_t together = tally(m, is_fenced);
+    if (!za_downing_side_wins(&config, &together)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < m->count; i++) {
+        const za_member_t *member = nth(m, i);
+        if (member->stable && is_fenced(m, member)) {
+            return uid_of(member) == downing->was; // in order of uid: the lowest of them
+        }
+    }
+    return false;
+}
+
+/** Begins a new cluster of those who gave up; whoever has not is down from now on. */
+static void begin_anew(za_membership_t *m, za_effects_t *out)
+{
+    za_membership_mark(m, out, ZA_MARK_DOWNING_ANEW);
+    za_member_found(m, out);
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = nth(m, i);
+        if (member->in_view && member != za_member_self(m)) {
+            za_member_down(m, member, za_MemberReason_MEMBER_REASON_STRATEGY, out);
+        }
+    }
+}
+
+static bool quorum_is_full(const za_membership_t *m, const za_member_t *holder)
+{
+    const za_downing_config_t *config = &m->downing.config;
+    uint32_t others = m->live_count - (holder != NULL);
+    return config->strategy == ZA_DOWNING_STATIC_QUORUM && others >= 2 * config->quorum - 1;
+}
+
+za_JoinCode za_member_downing_admit(za_membership_t *m, const char *text, uint64_t was,
+                                    const za_member_t *holder, za_effects_t *out)
+{
+    za_member_downing_t *downing = &m->downing;
+    if (strcmp(text[0] != '\0' ? text : "none", downing->text) != 0) {
+        return za_JoinCode_JOIN_CODE_INCOMPATIBLE;
+    }
+    if (!enabled(m)) {
+        return za_JoinCode_JOIN_CODE_OK;
+    }
+    if (m->phase == ZA_PHASE_JOINING && downing->fenced) {
+        za_member_t *gone = za_member_find(m, was);
+        if (gone != NULL && gone->stable) {
+            gone->fenced = true;
+            gone->heard_ms = m->now_ms; // its old uid says nothing else any more
+        }
+        if (!may_begin(m)) {
+            return za_JoinCode_JOIN_CODE_WAIT;
+        }
+        begin_anew(m, out);
+    }
+    // Two that wait to join must not make a cluster of their own: one may be the other half of a split.
+    if (m->phase == ZA_PHASE_JOINING && !m->may_found) {
+        return za_JoinCode_JOIN_CODE_WAIT;
+    }
+    return quorum_is_full(m, holder) ? za_JoinCode_JOIN_CODE_FULL : za_JoinCode_JOIN_CODE_OK;
+}
+
+bool za_member_downing_waits(const za_membership_t *m)
+{
+    return enabled(m);
+}
+
+bool za_member_downing_may_found(const za_membership_t *m)
+{
+    return m->may_found && !(enabled(m) && m->downing.fenced);
+}
+
+/* ---- rebirth ------------------------------------------------------------------------------- */
+
+void za_member_downing_reborn(za_membership_t *m, uint64_t was)
+{
+    za_member_downing_t *downing = &m->downing;
+    if (!enabled(m)) {
+        return;
+    }
+    // Those who counted are remembered: enough of them together may begin anew.
+    za_member_t *old = za_member_find(m, was);
+    if (old != NULL && !downing->fenced) {
+        downing->was = was;
+    }
+    downing->fenced = true;
+    downing->cut_count = 0;
+    downing->cut_ms = ZA_MEMBER_NEVER;
+    downing->calm_ms = ZA_MEMBER_NEVER;
+    downing->tick_ms = ZA_MEMBER_NEVER;
+    downing->settle_ms = ZA_MEMBER_NEVER;
+    downing->renew_ms = ZA_MEMBER_NEVER;
+    downing->lease = ZA_LEASE_FREE;
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = nth(m, i);
+        member->cut = false;
+        member->fenced = false;
+    }
+}
+
+/* ---- queries ------------------------------------------------------------------------------- */
+
+bool za_membership_may_claim(za_membership_t *m)
+{
+    if (!enabled(m)) {
+        return true;
+    }
+    if (m->phase != ZA_PHASE_UP) {
+        return false;
+    }
+    za_downing_tally_t here = tally(m, ranked_reachable);
+    za_downing_config_t config = m->downing.config;
+    if (config.strategy == ZA_DOWNING_LEASE || config.strategy == ZA_DOWNING_DOWN_ALL) {
+        config.strategy = ZA_DOWNING_KEEP_MAJORITY;
+    }
+    return za_downing_side_wins(&config, &here) && m->downing.lost_ms == ZA_MEMBER_NEVER;
+}
+
+void za_membership_downing(const za_membership_t *m, za_downing_info_t *out)
+{
+    const za_member_downing_t *downing = &m->downing;
+    *out = (za_downing_info_t){
+        .text = downing->text,
+        .verdict = downing->verdict,
+        .since_ms = downing->verdict_ms,
+        .stable = downing->stable_count,
+        .unreachable = downing->cut_count,
+        .stable_after_ms = enabled(m) ? stable_after_ms(m) : 0,
+        .fenced = downing->fenced,
+    };
+}
