@@ -43,7 +43,9 @@ typedef struct child {
     uint32_t args; // blocks
     place_t place;
     todo_t todo;
-    za_Reason reason; // TODO_FAIL
+    za_Reason reason;  // TODO_FAIL
+    uint64_t clear_ms; // since when its last host surely has heard that we are another uid
+    bool held;         // our uid changed: its last host may not have stopped it yet
     bool tried_self;
     bool stopping;        // its parent wants it to end: no host's end starts it again
     za_spawn_spec_t spec; // its pointers are not used
@@ -93,7 +95,7 @@ struct za_children {
     za_chain_t waits;   // children to be respawned, the first due first
     za_chain_t reports; // guests with something to tell
     uint32_t margin_ms; // 0: availability mode
-    uint64_t not_up_ms; // when we were last seen not to be up
+    uint64_t unsure_ms; // when we were last seen on no side, or one that could lose
     za_children_stats_t stats;
     uint8_t bytes[ZA_SPAWN_ARGS_BYTES_MAX];
 };
@@ -407,16 +409,36 @@ static void weigh(uint64_t uid, void *visitor)
 }
 
 /**
- * Consistency mode: a node that is no member starts nothing, for the cluster may be elsewhere; and
- * the others stop what they have of us when they hear that we joined anew.
+ * Consistency mode: a node that is no member, or on a side that could lose, starts nothing, for the
+ * cluster may go on elsewhere; and the others need time to stop what they have of us.
  */
 static bool must_wait(za_children_t *children, bool self_up, uint64_t now_ms)
 {
-    if (!self_up) {
-        children->not_up_ms = now_ms;
+    const za_view_t *view = children->view;
+    bool sure = self_up && (view->may_claim == NULL || view->may_claim(view->context));
+    if (!sure) {
+        children->unsure_ms = now_ms;
         return true;
     }
-    return children->not_up_ms != 0 && now_ms - children->not_up_ms < children->margin_ms;
+    return children->unsure_ms != 0 && now_ms - children->unsure_ms < children->margin_ms;
+}
+
+/**
+ * Whether the last host of a child of ours has had the time to stop it since our uid changed: it is
+ * gone, or it has a link to who we are now, and so has heard who we were.
+ */
+static bool is_held(za_children_t *children, child_t *child, uint64_t now_ms)
+{
+    if (!child->held) {
+        return false;
+    }
+    za_known_t known = za_view_known(children->view, child->uid);
+    bool told = known == ZA_KNOWN_UP && za_syslane_ready(children->lane, child->uid);
+    if (known == ZA_KNOWN_LIVE || (known == ZA_KNOWN_UP && !told)) {
+        child->clear_ms = now_ms;
+        return true;
+    }
+    return now_ms - child->clear_ms < children->margin_ms;
 }
 
 /** Chooses a host for the child that is due. False: `out` has no room. */
@@ -430,7 +452,8 @@ static bool place_child(za_children_t *children, uint32_t id, uint64_t now_ms, z
                         .self = za_view_self(children->view),
                         .rank_below = child->rank_below };
     children->view->each_up(children->view->context, weigh, &choice);
-    if (children->margin_ms > 0 && must_wait(children, choice.self_up, now_ms)) {
+    if (children->margin_ms > 0 &&
+        (must_wait(children, choice.self_up, now_ms) || is_held(children, child, now_ms))) {
         respawn_child(children, id, now_ms + RETRY_MS);
         return true;
     }
@@ -444,6 +467,7 @@ static bool place_child(za_children_t *children, uint32_t id, uint64_t now_ms, z
         return true;
     }
     stop_waiting(children, id);
+    child->held = false;
     child->place = PLACE_NEW;
     child->uid = choice.uid; // 0 is SELF, the last resort
     child->rank_below = choice.rank;
@@ -784,6 +808,8 @@ za_step_t za_children_reborn(za_children_t *children, uint64_t now_ms, za_effect
         child_t *child = child_at(children, id);
         child->patient_until_ms = now_ms + ZA_CHILDREN_ALONE_MS;
         bool placed = child->place == PLACE_ASKED || child->place == PLACE_RUNS;
+        child->held = child->held || (placed && children->margin_ms > 0);
+        child->clear_ms = now_ms;
         if (child_lives(children, id) && child->uid != SELF && placed &&
             !lose_host(children, id, za_Reason_REASON_NODE_DOWN, ZA_CHILDREN_REJOIN_MS, now_ms,
                        out)) {

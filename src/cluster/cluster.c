@@ -114,6 +114,12 @@ static void view_each_up(const void *context, void (*visit)(uint64_t uid, void *
     za_membership_each_member(cluster->membership, visit_up, &up);
 }
 
+static bool view_may_claim(const void *context)
+{
+    const za_cluster_t *cluster = context;
+    return za_membership_may_claim(cluster->membership);
+}
+
 /* ---- create ----------------------------------------------------------------------------------- */
 
 static za_err_t create_services(za_cluster_t *cluster, const za_cluster_config_t *config,
@@ -145,7 +151,11 @@ za_err_t za_cluster_create(const za_cluster_config_t *config, uint64_t now_ms, z
     if (cluster == NULL) {
         return ZA_ENOMEM;
     }
-    cluster->view = (za_view_t){ cluster, view_self, view_known, view_each_up };
+    cluster->view = (za_view_t){ .context = cluster,
+                                 .self = view_self,
+                                 .known = view_known,
+                                 .each_up = view_each_up,
+                                 .may_claim = view_may_claim };
     cluster->now_ms = now_ms;
     cluster->inner = calloc(1, sizeof *cluster->inner);
     za_err_t err = ZA_ENOMEM;

@@ -15,7 +15,7 @@
 enum {
     CENSUS_PINGS = 64,     // per interval, or a quarter of the members
     SILENT_INTERVALS = 4,  // without any word, although asked each time
-    FENCED_INTERVALS = 20, // for which a fenced node's word holds: it asks everyone in less
+    FENCED_INTERVALS = 60, // for which a fenced node's word holds: it asks everyone in less
     LEASE_RENEWALS = 6,    // stable_after for which the winner keeps the lease
 };
 
@@ -34,6 +34,16 @@ static uint64_t uid_of(const za_member_t *member)
 static uint64_t joined_of(const za_member_t *member)
 {
     return member->record.joined;
+}
+
+static const char *name_of(const za_member_t *member)
+{
+    return member->record.name;
+}
+
+static const char *address_of(const za_member_t *member)
+{
+    return member->record.address;
 }
 
 static uint32_t rank_of(const za_member_t *member)
@@ -119,6 +129,7 @@ static void set_cut(za_membership_t *m, za_member_t *member, bool cut)
     } else if (!cut && --downing->cut_count == 0) {
         downing->cut_ms = ZA_MEMBER_NEVER;
         downing->lease = ZA_LEASE_FREE; // the next split is another question
+        downing->holder = 0;
     }
 }
 
@@ -151,7 +162,7 @@ void za_member_downing_up(za_membership_t *m, bool founder)
     downing->was = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         za_member_t *member = nth(m, i);
-        member->fenced = false;
+        member->fenced = ZA_FENCED_NOT;
         // Whom the accepting node knows counts; the newcomer itself does when others count it.
         set_stable(m, member, member->in_view && (founder || member != za_member_self(m)));
         za_member_downing_note(m, member);
@@ -188,9 +199,9 @@ static bool answers(za_membership_t *m, const za_member_t *member)
     if (member == za_member_self(m)) {
         return true;
     }
-    bool askable = member->linked || m->datagrams;
+    bool askable = member->linked || m->datagrams || m->live_count <= ZA_MEMBER_MESH_MAX;
     if (!askable && member->in_alive) {
-        return true; // nothing can be said of it from here
+        return true; // neither a datagram nor a link gets there: nothing can be said of it
     }
     uint64_t heard_ms = member->heard_ms == ZA_MEMBER_NEVER ? 0 : member->heard_ms;
     uint64_t since_ms = heard_ms > m->downing.census_ms ? heard_ms : m->downing.census_ms;
@@ -205,11 +216,12 @@ static bool ranked_reachable(za_membership_t *m, const za_member_t *member)
     return !member->cut;
 }
 
-/** Whether that process, reborn, said lately that it gave up as we did. */
+/** Whether that process said lately that it is no member: it gave up, or it was started anew. */
 static bool is_fenced(za_membership_t *m, const za_member_t *member)
 {
-    return uid_of(member) == m->downing.was ||
-           (member->fenced && m->now_ms - member->heard_ms < FENCED_INTERVALS * interval(m));
+    return member == za_member_self(m) || uid_of(member) == m->downing.was ||
+           (member->fenced != ZA_FENCED_NOT &&
+            m->now_ms - member->heard_ms < FENCED_INTERVALS * interval(m));
 }
 
 static za_downing_tally_t tally(za_membership_t *m, reached_t reached)
@@ -232,12 +244,13 @@ static za_downing_tally_t tally(za_membership_t *m, reached_t reached)
     return tally;
 }
 
-/** Whether a member is suspect and silent: it may yet turn out to be on another side. */
+/** Whether a member is silent since it is suspect: it may yet turn out to be on another side. */
 static bool has_open(za_membership_t *m)
 {
     for (uint32_t i = 0; i < m->count; i++) {
         const za_member_t *member = nth(m, i);
-        if (member->in_view && !member->in_alive && !member->cut && !answers(m, member)) {
+        bool heard = member->heard_ms != ZA_MEMBER_NEVER && member->heard_ms > member->rank_ms;
+        if (member->in_view && !member->in_alive && !member->cut && !heard) {
             return true;
         }
     }
@@ -302,6 +315,18 @@ static uint64_t lost_since_ms(za_membership_t *m)
 
 /* ---- verdicts ------------------------------------------------------------------------------ */
 
+/** Whose the lease is: a holder that does not answer is on another side. */
+static za_lease_state_t lease_now(za_membership_t *m)
+{
+    const za_member_downing_t *downing = &m->downing;
+    if (downing->holder == 0) {
+        return downing->lease;
+    }
+    const za_member_t *holder = za_member_find(m, downing->holder);
+    bool ours = holder != NULL && holder->in_view && !holder->cut && answers(m, holder);
+    return ours ? ZA_LEASE_OURS : ZA_LEASE_THEIRS;
+}
+
 static void ask_for_lease(za_membership_t *m, za_effects_t *out)
 {
     if (!za_membership_room(m, out, 0)) {
@@ -326,9 +351,8 @@ void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event
         downing->lease = ZA_LEASE_FREE; // asked again at the next look, until the time is over
         return;
     }
-    const za_member_t *holder = za_member_find(m, event->uid);
-    bool ours = holder != NULL && holder->in_view && !holder->cut;
-    downing->lease = ours ? ZA_LEASE_OURS : ZA_LEASE_THEIRS;
+    downing->holder = event->uid;
+    downing->lease = lease_now(m);
     if (event->uid == za_membership_self_uid(m)) {
         // Until long after every other side has decided, or asked and heard whose it is.
         downing->renew_ms = m->now_ms + ZA_DOWNING_LEASE_TTL_MS / 3;
@@ -367,6 +391,7 @@ static void down_self(za_membership_t *m, za_mark_t mark, za_effects_t *out)
 static bool give_up(za_membership_t *m, za_effects_t *out)
 {
     za_member_downing_t *downing = &m->downing;
+    downing->lease = lease_now(m);
     uint64_t since_ms = lost_since_ms(m);
     uint64_t limit_ms = stable_after_ms(m);
     if (since_ms == ZA_MEMBER_NEVER) {
@@ -377,13 +402,11 @@ static bool give_up(za_membership_t *m, za_effects_t *out)
         if (downing->lease == ZA_LEASE_OURS || m->now_ms - since_ms < limit_ms) {
             return false;
         }
-        if (downing->lease == ZA_LEASE_FREE) {
-            ask_for_lease(m, out);
-            return true;
-        }
-        bool waits = downing->lease == ZA_LEASE_ASKED &&
-                     m->now_ms - downing->asked_ms < SILENT_INTERVALS * interval(m);
-        if (waits) {
+        bool late = m->now_ms - since_ms >= limit_ms + SILENT_INTERVALS * interval(m);
+        if (downing->lease != ZA_LEASE_THEIRS && !late) {
+            if (downing->lease == ZA_LEASE_FREE) {
+                ask_for_lease(m, out);
+            }
             return true;
         }
     } else if (m->now_ms - since_ms < limit_ms) {
@@ -442,6 +465,7 @@ void za_member_downing_follow(za_membership_t *m)
         downing->tick_ms = m->now_ms;
     } else if (!doubted(m) && downing->calm_ms == ZA_MEMBER_NEVER) {
         downing->calm_ms = m->now_ms;
+        downing->lost_ms = ZA_MEMBER_NEVER;
         downing->tick_ms = ZA_MEMBER_NEVER;
         downing->settle_ms = m->now_ms + stable_after_ms(m);
         if (downing->verdict == ZA_DOWNING_WAIT || downing->verdict == ZA_DOWNING_ASK) {
@@ -508,11 +532,10 @@ void za_member_downing_lag(za_membership_t *m)
 
 /* ---- joins --------------------------------------------------------------------------------- */
 
-/** Whether those who gave up, and are here, are enough to go on together. Then the first begins. */
-static bool may_begin(za_membership_t *m)
+/** Whether those who are no members any more could go on if they were one side of a split. */
+static bool enough_gave_up(za_membership_t *m)
 {
-    za_member_downing_t *downing = &m->downing;
-    za_downing_config_t config = downing->config;
+    za_downing_config_t config = m->downing.config;
     if (config.strategy == ZA_DOWNING_LEASE) {
         return false; // any side may have gone on, however small
     }
@@ -520,16 +543,45 @@ static bool may_begin(za_membership_t *m)
         config.strategy = ZA_DOWNING_KEEP_MAJORITY; // nobody went on
     }
     za_downing_tally_t together = tally(m, is_fenced);
-    if (!za_downing_side_wins(&config, &together)) {
-        return false;
-    }
+    return za_downing_side_wins(&config, &together);
+}
+
+/** Whether all that we ever knew of are here, and no members: then there is no other side. */
+static bool all_gave_up(za_membership_t *m)
+{
     for (uint32_t i = 0; i < m->count; i++) {
         const za_member_t *member = nth(m, i);
-        if (member->stable && is_fenced(m, member)) {
-            return uid_of(member) == downing->was; // in order of uid: the lowest of them
+        if ((member->in_view || member->stable) && !is_fenced(m, member)) {
+            return false;
         }
     }
-    return false;
+    return true;
+}
+
+/** Of those who gave up and know of each other the one with the lowest name begins. */
+static bool may_begin(za_membership_t *m)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        const za_member_t *member = nth(m, i);
+        bool rival = is_fenced(m, member) && member->fenced == ZA_FENCED_GAVE_UP;
+        if (rival && strcmp(name_of(member), m->name) < 0) {
+            return false;
+        }
+    }
+    return enough_gave_up(m) || all_gave_up(m);
+}
+
+/** A joiner speaks: whatever process had its name at its address is no member any more. */
+static void note_joiner(za_membership_t *m, const char *name, const char *address, uint64_t was)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        za_member_t *member = nth(m, i);
+        bool same = strcmp(name_of(member), name) == 0 && strcmp(address_of(member), address) == 0;
+        if (member != za_member_self(m) && (same || (was != 0 && uid_of(member) == was))) {
+            member->fenced = was != 0 ? ZA_FENCED_GAVE_UP : ZA_FENCED_STARTED;
+            member->heard_ms = m->now_ms; // its old uid says nothing else any more
+        }
+    }
 }
 
 /** Begins a new cluster of those who gave up; whoever has not is down from now on. */
@@ -552,22 +604,19 @@ static bool quorum_is_full(const za_membership_t *m, const za_member_t *holder)
     return config->strategy == ZA_DOWNING_STATIC_QUORUM && others >= 2 * config->quorum - 1;
 }
 
-za_JoinCode za_member_downing_admit(za_membership_t *m, const char *text, uint64_t was,
+za_JoinCode za_member_downing_admit(za_membership_t *m, const za_MembershipJoin *join,
                                     const za_member_t *holder, za_effects_t *out)
 {
     za_member_downing_t *downing = &m->downing;
-    if (strcmp(text[0] != '\0' ? text : "none", downing->text) != 0) {
+    const char *text = join->downing[0] != '\0' ? join->downing : "none";
+    if (strcmp(text, downing->text) != 0) {
         return za_JoinCode_JOIN_CODE_INCOMPATIBLE;
     }
     if (!enabled(m)) {
         return za_JoinCode_JOIN_CODE_OK;
     }
     if (m->phase == ZA_PHASE_JOINING && downing->fenced) {
-        za_member_t *gone = za_member_find(m, was);
-        if (gone != NULL && gone->stable) {
-            gone->fenced = true;
-            gone->heard_ms = m->now_ms; // its old uid says nothing else any more
-        }
+        note_joiner(m, join->me.name, join->me.address, join->was);
         if (!may_begin(m)) {
             return za_JoinCode_JOIN_CODE_WAIT;
         }
@@ -606,15 +655,17 @@ void za_member_downing_reborn(za_membership_t *m, uint64_t was)
     downing->fenced = true;
     downing->cut_count = 0;
     downing->cut_ms = ZA_MEMBER_NEVER;
+    downing->lost_ms = ZA_MEMBER_NEVER;
     downing->calm_ms = ZA_MEMBER_NEVER;
     downing->tick_ms = ZA_MEMBER_NEVER;
     downing->settle_ms = ZA_MEMBER_NEVER;
     downing->renew_ms = ZA_MEMBER_NEVER;
     downing->lease = ZA_LEASE_FREE;
+    downing->holder = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         za_member_t *member = nth(m, i);
         member->cut = false;
-        member->fenced = false;
+        member->fenced = ZA_FENCED_NOT;
     }
 }
 
@@ -625,15 +676,18 @@ bool za_membership_may_claim(za_membership_t *m)
     if (!enabled(m)) {
         return true;
     }
-    if (m->phase != ZA_PHASE_UP) {
+    if (m->phase != ZA_PHASE_UP || m->downing.lost_ms != ZA_MEMBER_NEVER) {
         return false;
     }
-    za_downing_tally_t here = tally(m, ranked_reachable);
     za_downing_config_t config = m->downing.config;
     if (config.strategy == ZA_DOWNING_LEASE || config.strategy == ZA_DOWNING_DOWN_ALL) {
         config.strategy = ZA_DOWNING_KEEP_MAJORITY;
     }
-    return za_downing_side_wins(&config, &here) && m->downing.lost_ms == ZA_MEMBER_NEVER;
+    if (!doubted(m) && config.strategy != ZA_DOWNING_STATIC_QUORUM) {
+        return true;
+    }
+    za_downing_tally_t here = tally(m, ranked_reachable);
+    return za_downing_side_wins(&config, &here);
 }
 
 void za_membership_downing(const za_membership_t *m, za_downing_info_t *out)

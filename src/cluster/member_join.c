@@ -292,7 +292,7 @@ static void on_join(za_membership_t *m, uint64_t uid, za_effects_t *out)
     }
     m->clock = join->me.joined > m->clock ? join->me.joined : m->clock;
     za_member_t *holder = za_member_holder(m, join->me.name, uid);
-    za_JoinCode code = za_member_downing_admit(m, join->downing, join->was, holder, out);
+    za_JoinCode code = za_member_downing_admit(m, join, holder, out);
     if (code != za_JoinCode_JOIN_CODE_OK) {
         say_not_admitted(m, code, out);
         answer_join(m, uid, code, out);

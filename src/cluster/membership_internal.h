@@ -40,6 +40,13 @@ enum {
 
 static_assert((int)ZA_MEMBERS_MAX < (int)ZA_MEMBER_NONE, "an index fits in 16 bits");
 
+/** What we heard, while we are no member, of the process that was this one. */
+typedef enum za_fenced {
+    ZA_FENCED_NOT,     // nothing: it may be a member
+    ZA_FENCED_STARTED, // it was started anew, and is joining
+    ZA_FENCED_GAVE_UP, // it gave up as we did, and is joining
+} za_fenced_t;
+
 typedef struct za_member {
     za_MemberRecord record;
     uint64_t hash;       // its part of the view hash; 0 if none
@@ -62,9 +69,9 @@ typedef struct za_member {
     bool voided;
     bool was_self; // our own uid before a rebirth
     // member_downing.c
-    bool stable; // of the last stable view
-    bool cut;    // unreachable
-    bool fenced; // its process gave up and waits to join again
+    bool stable;    // of the last stable view
+    bool cut;       // unreachable
+    uint8_t fenced; // za_fenced_t
 } za_member_t;
 
 typedef struct za_member_link {
@@ -112,6 +119,7 @@ typedef struct za_member_downing {
     uint32_t census_cursor;
     uint64_t lost_ms; // since when too few answer
     za_lease_state_t lease;
+    uint64_t holder; // of the lease; 0: not known
     uint64_t asked_ms, renew_ms, renew_end_ms;
     za_downing_verdict_t verdict; // the last
     uint64_t verdict_ms;
@@ -331,8 +339,8 @@ void za_member_downing_lag(za_membership_t *m);
 void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event);
 /** Our uid `was` is over; before join_start. */
 void za_member_downing_reborn(za_membership_t *m, uint64_t was);
-/** How a joiner with that configuration and former uid is to be answered. */
-za_JoinCode za_member_downing_admit(za_membership_t *m, const char *text, uint64_t was,
+/** How a joiner is to be answered as far as splits go; `holder` has its name, NULL: nobody. */
+za_JoinCode za_member_downing_admit(za_membership_t *m, const za_MembershipJoin *join,
                                     const za_member_t *holder, za_effects_t *out);
 /** Whether no member is down but by a verdict, an operator or a successor at its address. */
 bool za_member_downing_waits(const za_membership_t *m);

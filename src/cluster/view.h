@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum za_known {
@@ -19,6 +20,8 @@ typedef struct za_view {
     za_known_t (*known)(const void *context, uint64_t uid);
     /** Calls `visit` for each member that is up, this node too if it is. */
     void (*each_up)(const void *context, void (*visit)(uint64_t uid, void *visitor), void *visitor);
+    /** False on a side of the cluster that may not give unique names away. NULL: it may. */
+    bool (*may_claim)(const void *context);
 } za_view_t;
 
 static inline uint64_t za_view_self(const za_view_t *view)

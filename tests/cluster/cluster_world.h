@@ -78,6 +78,7 @@ typedef struct node {
     uint32_t start; // process starts
     uint64_t uid;
     char name[16], address[16];
+    int named;                 // its name is that of node `named` - 1; 0: its own
     za_ref_t names[NAMES_MAX]; // what lookups answer, by the effects
 } node_t;
 
@@ -122,7 +123,16 @@ typedef struct world {
     } samples[SAMPLES_MAX];
     int sample_count;
     uint64_t reborn, marks[ZA_MARK_COUNT], names_lost;
-    uint64_t hash; // over all effects: equal seeds, equal runs
+    za_downing_config_t downing;
+    int seed_count;              // of each node; 0: two
+    uint64_t gave_up[NODES_MAX]; // ZA_EFFECT_DOWN_SELF of each node
+    struct {
+        uint64_t holder, until_ms;
+        bool away; // nobody can ask it
+        bool cut[NODES_MAX];
+    } lease;
+    char said[256]; // the last refusal or warning
+    uint64_t hash;  // over all effects: equal seeds, equal runs
     za_effects_t effects;
 } world_t;
 
@@ -458,10 +468,44 @@ static inline void on_unwatch_local(world_t *w, const za_effect_t *effect)
     }
 }
 
+/** In consistency mode a child starts only after all earlier ones of the same request have ended. */
+static inline void check_single(const world_t *w, uint64_t request, uint32_t epoch)
+{
+    for (int i = 0; i < w->actor_count; i++) {
+        const actor_t *actor = &w->actors[i];
+        bool same = actor->guest && actor->request == request;
+        cr_assert(!same || actor->epoch < epoch, "seed %" PRIu64 ": epoch %u after %u", w->seed,
+                  epoch, actor->epoch);
+        cr_assert(!same || !actor->alive,
+                  "seed %" PRIu64 ": %" PRIu64 " ms: epoch %u starts while %u lives on node%d",
+                  w->seed, w->now_ms, epoch, actor->epoch, actor->node);
+    }
+}
+
+/** The provider of leases: one key, compare and set. */
+static inline void on_lease(world_t *w, int node, const za_effect_t *effect)
+{
+    za_cluster_event_t answer = { .type = ZA_CLUSTER_LEASE };
+    if (w->lease.away || w->lease.cut[node]) {
+        answer.err = ZA_ETIMEOUT;
+        post_event(w, node, 500, answer);
+        return;
+    }
+    if (w->lease.holder == effect->uid || w->now_ms >= w->lease.until_ms) {
+        w->lease.holder = effect->uid;
+        w->lease.until_ms = w->now_ms + effect->id;
+    }
+    answer.uid = w->lease.holder;
+    post_event(w, node, 5, answer);
+}
+
 static inline void on_spawn_local(world_t *w, int node, const za_effect_t *effect)
 {
     cr_assert(strcmp(effect->spawn->class_name, "worker") == 0, "class %s",
               effect->spawn->class_name);
+    if (w->downing.strategy != ZA_DOWNING_NONE) {
+        check_single(w, effect->id, effect->epoch);
+    }
     cr_assert(effect->spawn->args_bytes == 300 && effect->spawn->args[299] == 7, "arguments");
     za_cluster_event_t event = { .type = ZA_CLUSTER_CHILD_STARTED,
                                  .id = effect->id,
@@ -582,6 +626,16 @@ static inline void carry_out(world_t *w, int node, const za_effect_t *effect)
     case ZA_EFFECT_NAME_LOST:
         w->names_lost++;
         break;
+    case ZA_EFFECT_DOWN_SELF:
+        w->gave_up[node]++;
+        break;
+    case ZA_EFFECT_LEASE:
+        on_lease(w, node, effect);
+        break;
+    case ZA_EFFECT_REFUSED:
+    case ZA_EFFECT_LOG:
+        snprintf(w->said, sizeof w->said, "%s", effect->name);
+        break;
     case ZA_EFFECT_FIRE:
         on_fire(w, node, effect);
         break;
@@ -641,7 +695,7 @@ static inline void step_node(world_t *w, int node, za_cluster_event_t event)
 static inline void start_node(world_t *w, int node)
 {
     node_t *self = &w->nodes[node];
-    snprintf(self->name, sizeof self->name, "node%d", node);
+    snprintf(self->name, sizeof self->name, "node%d", self->named > 0 ? self->named - 1 : node);
     snprintf(self->address, sizeof self->address, "n%d", node);
     self->start++;
     self->alive = true;
@@ -651,8 +705,9 @@ static inline void start_node(world_t *w, int node)
                                    .name = self->name,
                                    .address = self->address,
                                    .seeds = seeds,
-                                   .seed_count = 2,
-                                   .timing = za_cluster_timing_local };
+                                   .seed_count = w->seed_count != 0 ? (uint32_t)w->seed_count : 2,
+                                   .timing = za_cluster_timing_local,
+                                   .downing = w->downing };
     config.random_seed = za_mix64(w->seed ^ za_mix64((uint64_t)node << 32 | self->start));
     za_err_t err = za_cluster_create(&config, w->now_ms, &self->cluster);
     cr_assert(err == ZA_OK, "create: %s", za_err_name(err));
@@ -728,13 +783,20 @@ static inline void run_until(world_t *w, uint64_t until_ms)
     }
 }
 
-static inline world_t *world_create(uint64_t seed, int count)
+/** Nothing is started yet. */
+static inline world_t *world_prepare(uint64_t seed, int count)
 {
     world_t *w = calloc(1, sizeof *w);
     w->seed = seed;
     w->count = count;
     w->now_ms = 1000;
     za_rng_init(&w->rng, seed);
+    return w;
+}
+
+static inline world_t *world_create(uint64_t seed, int count)
+{
+    world_t *w = world_prepare(seed, count);
     for (int i = 0; i < count; i++) {
         start_node(w, i);
     }
