@@ -45,7 +45,9 @@ static inline void fake_each_up(const void *context, void (*visit)(uint64_t uid,
 static inline void fake_init(fake_view_t *fake, uint64_t self)
 {
     *fake = (fake_view_t){ .self = self };
-    fake->view = (za_view_t){ fake, fake_self, fake_known, fake_each_up };
+    fake->view = (za_view_t){
+        .context = fake, .self = fake_self, .known = fake_known, .each_up = fake_each_up
+    };
 }
 
 static inline void fake_set(fake_view_t *fake, uint64_t uid, za_known_t known)
