@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "cluster/children.h"
+#include "cluster/member_keys.h"
 #include "cluster/membership.h"
 #include "cluster/registry.h"
 #include "cluster/syslane.h"
@@ -48,6 +49,7 @@ struct za_cluster {
     za_registry_t *registry;
     za_watch_t *watch;
     za_children_t *children;
+    za_keys_t *keys;
     za_view_t view;
     za_slots_t links; // peers with a link, as we were told
     za_slots_t strangers;
@@ -142,6 +144,9 @@ static za_err_t create_services(za_cluster_t *cluster, const za_cluster_config_t
         err = za_registry_create(&cluster->view, sync_ms != 0 ? sync_ms : REGISTRY_SYNC_MS,
                                  registry_seed, now_ms, &cluster->registry);
     }
+    if (err == ZA_OK) {
+        err = za_keys_create(&cluster->view, now_ms, &cluster->keys);
+    }
     return err;
 }
 
@@ -186,6 +191,7 @@ void za_cluster_destroy(za_cluster_t *cluster)
     if (cluster == NULL) {
         return;
     }
+    za_keys_destroy(cluster->keys);
     za_registry_destroy(cluster->registry);
     za_children_destroy(cluster->children);
     za_watch_destroy(cluster->watch);
@@ -245,6 +251,7 @@ static void link_down(za_cluster_t *cluster, uint64_t uid)
         za_slots_remove(&cluster->links, id);
         za_syslane_link_down(cluster->lane, uid);
         za_registry_link_down(cluster->registry, uid);
+        za_keys_link_down(cluster->keys, uid);
         if (view_known(cluster, uid) == ZA_KNOWN_NOT) {
             note_stranger(cluster, uid);
         }
@@ -294,6 +301,7 @@ static void serve_link(za_cluster_t *cluster, uint64_t uid)
         }
         za_syslane_link_up(cluster->lane, uid, cluster->now_ms);
         za_registry_link_up(cluster->registry, uid);
+        za_keys_link_up(cluster->keys, uid);
     }
 }
 
@@ -558,6 +566,24 @@ static void system_frame(za_cluster_t *cluster, const za_cluster_event_t *event,
     }
 }
 
+/** False: nobody's, or malformed. */
+static bool control_frame(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    if (event->lane != ZA_LANE_CONTROL || event->size == 0) {
+        return false;
+    }
+    const uint8_t *bytes = event->bytes + 1;
+    uint32_t size = event->size - 1;
+    switch (event->bytes[0]) {
+    case ZA_REGISTRY_TAG:
+        return za_registry_frame(cluster->registry, event->uid, bytes, size, cluster->now_ms, out);
+    case ZA_KEYS_TAG:
+        return za_keys_frame(cluster->keys, bytes, size, cluster->now_ms);
+    default:
+        return false;
+    }
+}
+
 static void take_frame(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
 {
     if (event->lane == ZA_LANE_CONTROL && event->size > 0 && event->bytes[0] == ZA_MEMBERSHIP_TAG) {
@@ -572,9 +598,7 @@ static void take_frame(za_cluster_t *cluster, const za_cluster_event_t *event, z
         system_frame(cluster, event, out);
         return;
     }
-    if (event->lane != ZA_LANE_CONTROL || event->size == 0 || event->bytes[0] != ZA_REGISTRY_TAG ||
-        !za_registry_frame(cluster->registry, event->uid, event->bytes + 1, event->size - 1,
-                           cluster->now_ms, out)) {
+    if (!control_frame(cluster, event, out)) {
         cluster->frames_bad++;
     }
 }
@@ -602,6 +626,12 @@ static void take_local(za_cluster_t *cluster, const za_cluster_event_t *event, z
 {
     uint64_t now_ms = cluster->now_ms;
     switch (event->type) {
+    case ZA_CLUSTER_KEYS:
+        za_keys_material(cluster->keys, event->bytes, event->size);
+        break;
+    case ZA_CLUSTER_ROTATE_KEYS:
+        za_keys_rotate(cluster->keys);
+        break;
     case ZA_CLUSTER_REGISTER:
         za_registry_register(cluster->registry, event->name, event->actor, now_ms, out);
         break;
@@ -680,6 +710,7 @@ static bool pump(za_cluster_t *cluster, za_effects_t *out)
            za_syslane_pump(cluster->lane, now_ms, out) == ZA_STEP_DONE &&
            za_watch_pump(cluster->watch, now_ms, out) == ZA_STEP_DONE &&
            za_children_pump(cluster->children, now_ms, out) == ZA_STEP_DONE &&
+           za_keys_pump(cluster->keys, now_ms, out) == ZA_STEP_DONE &&
            za_registry_pump(cluster->registry, now_ms, out) == ZA_STEP_DONE;
 }
 
@@ -721,6 +752,7 @@ uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster)
     deadline = earlier(deadline, za_children_deadline_ms(cluster->children));
     const stranger_t *stranger = first_stranger(cluster);
     deadline = earlier(deadline, stranger != NULL ? stranger->until_ms : UINT64_MAX);
+    deadline = earlier(deadline, za_keys_deadline_ms(cluster->keys));
     return earlier(deadline, za_registry_deadline_ms(cluster->registry));
 }
 
@@ -748,6 +780,12 @@ void za_cluster_each_name(const za_cluster_t *cluster,
                           void *context)
 {
     za_registry_each_name(cluster->registry, visit, context);
+}
+
+uint32_t za_cluster_keys(const za_cluster_t *cluster, za_epoch_key_t out[static ZA_EPOCH_KEYS_MAX],
+                         uint32_t *sending)
+{
+    return za_keys_ring(cluster->keys, out, sending);
 }
 
 za_err_t za_cluster_whereis(const za_cluster_t *cluster, const char *name, za_ref_t *out)

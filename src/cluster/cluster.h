@@ -14,6 +14,7 @@
 
 #include "cluster/downing.h"
 #include "cluster/effects.h"
+#include "wire/epoch_key.h"
 
 typedef struct za_cluster za_cluster_t;
 
@@ -58,6 +59,8 @@ typedef enum za_cluster_event_type {
     ZA_CLUSTER_LINK_DOWN,      // uid, err: it broke; ZA_ECLOSED/ZA_EREFUSED (FIN/RST) is evidence
     ZA_CLUSTER_CONNECT_FAILED, // address, err (ZA_EREFUSED, ZA_ETIMEOUT, ZA_EAUTH, ZA_ECLUSTER ...)
     // From this node.
+    ZA_CLUSTER_KEYS,        // bytes: ZA_EPOCH_SECRET_BYTES of secure chance; the first unasked
+    ZA_CLUSTER_ROTATE_KEYS, // datagrams are to get another key
     ZA_CLUSTER_LEAVE,
     ZA_CLUSTER_DOWN_NODE, // name: an operator declares an unreachable (or any) member down
     // The answer to ZA_EFFECT_LEASE: uid, who holds the lease now (the asker, if it was free). err: the
@@ -138,6 +141,9 @@ void za_cluster_each_member(const za_cluster_t *cluster,
 void za_cluster_each_name(const za_cluster_t *cluster,
                           bool (*visit)(const char *name, za_ref_t ref, void *context),
                           void *context);
+/** The datagrams' keys, the greatest first, and which is sent with (if there are any). */
+uint32_t za_cluster_keys(const za_cluster_t *cluster, za_epoch_key_t out[static ZA_EPOCH_KEYS_MAX],
+                         uint32_t *sending);
 /** Looks one name up. ZA_ENOENT. */
 za_err_t za_cluster_whereis(const za_cluster_t *cluster, const char *name, za_ref_t *out);
 /** Hash over the member records (views are equal iff hashes are) and over the registry. */

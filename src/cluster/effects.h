@@ -60,6 +60,9 @@ typedef enum za_effect_type {
     ZA_EFFECT_REBORN,  // uid: our new uid (was = the old one); every link must be made anew
     ZA_EFFECT_LEFT,    // our own leave is complete
     ZA_EFFECT_REFUSED, // err, text: we cannot join (name in use, version): give up or retry
+    // Datagrams: see cluster/member_keys.h. The driver zeroes the bytes when it has taken them.
+    ZA_EFFECT_KEYS, // bytes (za_epoch_key_t each), id: all that are accepted; which to send with
+    ZA_EFFECT_WANT_KEYS, // answer with ZA_CLUSTER_KEYS, from a secure source
     // Registry.
     ZA_EFFECT_NAME_SET,      // name, ref: lookup of `name` now answers `ref` (own uid as 0)
     ZA_EFFECT_NAME_CLEARED,  // name

@@ -338,6 +338,9 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         inform(node, effect->actor, &za_SpawnFailed_type,
                &(za_SpawnFailed){ .tag = effect->tag, .reason = effect->reason });
         break;
+    case ZA_EFFECT_KEYS:
+    case ZA_EFFECT_WANT_KEYS:
+        break; // no datagrams over UDP here
     case ZA_EFFECT_LOG:
         za_node_log(node, effect->level, "%s", effect->name);
         break;

@@ -80,6 +80,7 @@ typedef struct node {
     char name[16], address[16];
     int named;                 // its name is that of node `named` - 1; 0: its own
     za_ref_t names[NAMES_MAX]; // what lookups answer, by the effects
+    uint8_t material[ZA_EPOCH_SECRET_BYTES];
 } node_t;
 
 typedef struct world {
@@ -131,6 +132,7 @@ typedef struct world {
         bool away; // nobody can ask it
         bool cut[NODES_MAX];
     } lease;
+    bool keyed;     // nodes get material for keys of datagrams
     char said[256]; // the last refusal or warning
     uint64_t hash;  // over all effects: equal seeds, equal runs
     za_effects_t effects;
@@ -581,6 +583,18 @@ static inline void log_effect(world_t *w, int node, const za_effect_t *effect)
     }
 }
 
+/** As a driver does from its secure source: at the start, and when it is asked. */
+static inline void give_material(world_t *w, int node)
+{
+    uint8_t *material = w->nodes[node].material;
+    for (size_t i = 0; i < ZA_EPOCH_SECRET_BYTES; i++) {
+        material[i] = (uint8_t)draw(w, 256);
+    }
+    post_event(w, node, 0,
+               (za_cluster_event_t){
+                   .type = ZA_CLUSTER_KEYS, .bytes = material, .size = ZA_EPOCH_SECRET_BYTES });
+}
+
 static inline void carry_out(world_t *w, int node, const za_effect_t *effect)
 {
     node_t *self = &w->nodes[node];
@@ -661,6 +675,9 @@ static inline void carry_out(world_t *w, int node, const za_effect_t *effect)
     case ZA_EFFECT_MARK:
         w->marks[effect->mark]++;
         break;
+    case ZA_EFFECT_WANT_KEYS:
+        give_material(w, node);
+        break;
     default:
         break;
     }
@@ -712,6 +729,9 @@ static inline void start_node(world_t *w, int node)
     za_err_t err = za_cluster_create(&config, w->now_ms, &self->cluster);
     cr_assert(err == ZA_OK, "create: %s", za_err_name(err));
     begin_life(w, node, za_cluster_uid(self->cluster));
+    if (w->keyed) {
+        give_material(w, node);
+    }
     step_node(w, node, (za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
 }
 
