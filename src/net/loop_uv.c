@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "net/datagram_uv.h"
 
 enum {
     BACKLOG = 128,
@@ -23,6 +24,7 @@ enum {
     USER_TIMEOUT_MS = 15000,         // unacknowledged bytes: the peer's host is gone
     NOT_SENT_BYTES_MAX = 256 * 1024, // what the kernel holds back from the wire: lanes decide order
     LISTENERS_MAX = 2,
+    PORT_ATTEMPTS_MAX = 32, // to get any port for TCP that UDP has free as well
 };
 
 typedef struct listener {
@@ -54,6 +56,7 @@ struct za_loop {
     void *context;
     listener_t listeners[LISTENERS_MAX];
     uint32_t listener_count;
+    za_udp_t *udp; // NULL: none
     za_conn_t *failed;
     int spare_fd; // given up for a moment to refuse a connection when no descriptor is left
 };
@@ -288,12 +291,20 @@ static void loop_close(za_conn_t *conn)
     release_conn(conn);
 }
 
+static za_err_t loop_send_datagram(void *context, const char *address, const uint8_t *bytes,
+                                   size_t size)
+{
+    za_loop_t *loop = context;
+    return loop->udp == NULL ? ZA_EIO : za_udp_send(loop->udp, address, bytes, size);
+}
+
 static const za_transport_ops_t loop_ops = {
     .connect = loop_connect,
     .read = loop_read,
     .write = loop_write,
     .want_write = loop_want_write,
     .close = loop_close,
+    .send_datagram = loop_send_datagram,
 };
 
 /* ---- listeners -------------------------------------------------------------------------------- */
@@ -414,32 +425,80 @@ static za_err_t add_listener(za_loop_t *loop, int fd, za_listener_t kind, const 
     return ZA_OK;
 }
 
-za_err_t za_loop_listen(za_loop_t *loop, const char *address, char *bound, size_t bound_bytes,
-                        char *problem, size_t problem_bytes)
+static void on_datagram(void *context, const uint8_t *bytes, size_t size, const za_origin_t *from)
+{
+    za_loop_t *loop = context;
+    loop->events->datagram(loop->context, bytes, size, from);
+}
+
+/** A listening socket; `at` gets the port that it got. -1 with errno. */
+static int open_listener(struct sockaddr_storage *at)
+{
+    int fd = socket(at->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int one = 1;
+    socklen_t size = sizeof *at;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd, (struct sockaddr *)at,
+             at->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                       : sizeof(struct sockaddr_in)) != 0 ||
+        listen(fd, BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)at, &size) != 0) {
+        int error = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/** Both sockets under one number; of any number another is tried if UDP has it in use. */
+static za_err_t open_both(za_loop_t *loop, struct sockaddr_storage *at, bool any_port, int *out)
+{
+    const za_udp_receiver_t receiver = { loop, on_datagram };
+    const struct sockaddr_storage wanted = *at;
+    za_err_t err = ZA_EEXIST;
+    for (int i = 0; i < PORT_ATTEMPTS_MAX && err == ZA_EEXIST && (i == 0 || any_port); i++) {
+        *at = wanted;
+        *out = open_listener(at);
+        if (*out < 0) {
+            return errno == EADDRINUSE ? ZA_EEXIST : ZA_EIO;
+        }
+        err = za_udp_create(&loop->uv, (struct sockaddr *)at, &receiver, &loop->udp);
+        if (err != ZA_OK) {
+            int error = errno;
+            close(*out);
+            errno = error;
+        }
+    }
+    return err;
+}
+
+za_err_t za_loop_listen(za_loop_t *loop, const char *address, za_loop_port_t port, char *bound,
+                        size_t bound_bytes, char *problem, size_t problem_bytes)
 {
     char host[ZA_ADDRESS_BYTES_MAX + 1];
-    uint16_t port;
+    uint16_t number;
     struct sockaddr_storage at = { 0 };
-    if (!za_address_split(address, host, sizeof host, &port) || !numeric_address(host, port, &at)) {
+    ZA_ASSERT(loop->udp == NULL);
+    if (!za_address_split(address, host, sizeof host, &number) ||
+        !numeric_address(host, number, &at)) {
         snprintf(problem, problem_bytes,
                  "cannot listen on %s: give a numeric address and a port, as in 127.0.0.1:7464",
                  address);
         return ZA_EINVAL;
     }
-    int fd = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int one = 1;
-    socklen_t size = sizeof at;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        bind(fd, (struct sockaddr *)&at,
-             at.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) !=
-            0 ||
-        listen(fd, BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)&at, &size) != 0) {
-        int error = errno;
-        snprintf(problem, problem_bytes, "cannot listen on %s: %s", address, strerror(error));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return error == EADDRINUSE ? ZA_EEXIST : ZA_EIO;
+    int fd = -1;
+    za_err_t err = ZA_OK;
+    if (port == ZA_LOOP_DATAGRAMS) {
+        err = open_both(loop, &at, number == 0, &fd);
+    } else {
+        fd = open_listener(&at);
+        err = fd >= 0 ? ZA_OK : errno == EADDRINUSE ? ZA_EEXIST : ZA_EIO;
+    }
+    if (err != ZA_OK) {
+        snprintf(problem, problem_bytes, "cannot listen on %s: %s", address, strerror(errno));
+        return err;
     }
     describe_peer(&at, bound, bound_bytes);
     return add_listener(loop, fd, ZA_LISTENER_CLUSTER, NULL, problem, problem_bytes);
@@ -581,6 +640,7 @@ void za_loop_destroy(za_loop_t *loop)
         }
         uv_close((uv_handle_t *)&listener->poll, NULL);
     }
+    za_udp_destroy(loop->udp);
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->limit, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT); // until the last handle has closed and no name is looked up

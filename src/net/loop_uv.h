@@ -15,12 +15,17 @@ za_err_t za_loop_create(const za_transport_events_t *events, za_loop_t **out);
 void za_loop_set_context(za_loop_t *loop, void *context);
 za_transport_t za_loop_transport(za_loop_t *loop);
 
+typedef enum za_loop_port {
+    ZA_LOOP_STREAMS,   // TCP
+    ZA_LOOP_DATAGRAMS, // TCP, and UDP under the same number
+} za_loop_port_t;
+
 /**
- * Listens on "host:port" (numeric host; port 0: any). `bound` gets the address really bound.
+ * Listens on "host:port" (numeric host; port 0: any), once. `bound` gets the address really bound.
  * ZA_EINVAL, ZA_EEXIST (in use), ZA_EIO; `problem` says what to do.
  */
-za_err_t za_loop_listen(za_loop_t *loop, const char *address, char *bound, size_t bound_bytes,
-                        char *problem, size_t problem_bytes);
+za_err_t za_loop_listen(za_loop_t *loop, const char *address, za_loop_port_t port, char *bound,
+                        size_t bound_bytes, char *problem, size_t problem_bytes);
 /** Listens on a unix socket of mode 0600; only the same user and root are served. */
 za_err_t za_loop_listen_unix(za_loop_t *loop, const char *path, char *problem,
                              size_t problem_bytes);

@@ -1,6 +1,6 @@
 /**
- * Transport: byte streams between addresses, and the seam under every link. Host 1 is net/loop_uv.h
- * (sockets on libuv), host 2 src/sim/network.h (simulated).
+ * Transport: byte streams and datagrams between addresses, and the seam under every link. Host 1 is
+ * net/loop_uv.h (sockets on libuv), host 2 src/sim/network.h (simulated).
  *
  * Threads  `write` may be called by any thread that holds the link's flag; everything else, and
  *          every callback, by the owner of the loop.
@@ -22,6 +22,12 @@ typedef enum za_listener {
     ZA_LISTENER_ADMIN,   // the local unix socket
 } za_listener_t;
 
+/** The host and port that a datagram claims to be from. */
+typedef struct za_origin {
+    uint8_t address[16]; // IPv6; IPv4 as ::ffff:a.b.c.d
+    uint16_t port;
+} za_origin_t;
+
 /** What the transport tells the node. `link` is what accepted returned or connect was given. */
 typedef struct za_transport_events {
     /** A connection came in. NULL: refuse it. */
@@ -32,6 +38,8 @@ typedef struct za_transport_events {
     void (*readable)(void *link);
     /** Came after want_write: there is room again. */
     void (*writable)(void *link);
+    /** A datagram came in. */
+    void (*datagram)(void *context, const uint8_t *bytes, size_t size, const za_origin_t *from);
 } za_transport_events_t;
 
 typedef struct za_transport_ops {
@@ -44,6 +52,13 @@ typedef struct za_transport_ops {
     /** Asks for one `writable`. */
     void (*want_write)(za_conn_t *conn);
     void (*close)(za_conn_t *conn);
+    /**
+     * Optional. Sends a datagram to "host:port"; ZA_OK says nothing of its arrival. ZA_ENOENT: the
+     * host's address is not known yet, or there is no such host; ZA_EFULL: no buffer is free;
+     * ZA_ETOOBIG; ZA_EREFUSED; ZA_EIO. Never waits.
+     */
+    za_err_t (*send_datagram)(void *context, const char *address, const uint8_t *bytes,
+                              size_t size);
 } za_transport_ops_t;
 
 typedef struct za_transport {

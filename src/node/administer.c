@@ -57,6 +57,19 @@ typedef struct named_counter {
     uint64_t value;
 } named_counter_t;
 
+static void each_datagram_counter(const za_node_t *node,
+                                  bool (*visit)(const char *name, uint64_t value, void *visitor),
+                                  void *visitor)
+{
+    za_datagram_counters_t counters;
+    za_node_datagram_counters(node, &counters);
+    bool more = visit("datagram_epoch", node->epoch, visitor);
+    for (int i = 0; i < ZA_DATAGRAM_VERDICTS && more; i++) {
+        more = visit(za_datagram_verdict_name((za_datagram_verdict_t)i), counters.verdicts[i],
+                     visitor);
+    }
+}
+
 static void view_each_counter(void *context,
                               bool (*visit)(const char *name, uint64_t value, void *visitor),
                               void *visitor)
@@ -106,6 +119,10 @@ static void view_each_counter(void *context,
         { "downs", cluster.downs },
         { "downs_of_live", cluster.down_of_live },
         { "rebirths", cluster.rebirths },
+        { "datagrams_out", links.datagrams_out },
+        { "datagrams_unsent", links.datagrams_unsent },
+        { "datagrams_over_links", links.datagrams_linked },
+        { "udp_degraded", links.udp_degraded },
         { "datagrams_in", cluster.datagrams_in },
         { "datagrams_bad", cluster.datagrams_bad },
         { "frames_bad", cluster.frames_bad },
@@ -121,6 +138,7 @@ static void view_each_counter(void *context,
             return;
         }
     }
+    each_datagram_counter(node, visit, visitor);
 }
 
 static bool view_worker(void *context, uint32_t index, za_worker_metrics_t *out)

@@ -65,6 +65,8 @@ typedef enum za_config_kind {
       "members to join through, comma-separated; any one is enough")                               \
     X(cluster_timing, "cluster.timing", ZA_CONFIG_CHOICE, "lan", 0, 0, "lan|local",                \
       "times of the failure detector: between hosts, or on one")                                   \
+    X(cluster_transport, "cluster.transport", ZA_CONFIG_CHOICE, "auto", 0, 0, "auto|tls",          \
+      "of its datagrams: by UDP where that works (auto), or never (tls)")                          \
     X(tls_ca, "tls.ca", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                       \
       "PEM file: the certificate authority of the cluster")                                        \
     X(tls_cert, "tls.cert", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                   \
@@ -123,6 +125,7 @@ za_err_t za_config_append(za_config_t *config, const char *key, const char *valu
                           const char *origin, char *problem, size_t problem_bytes);
 
 typedef enum za_timing { ZA_TIMING_LAN, ZA_TIMING_LOCAL } za_timing_t;
+typedef enum za_carrier { ZA_CARRIER_AUTO, ZA_CARRIER_TLS } za_carrier_t;
 typedef enum za_log_format { ZA_LOG_LOGFMT, ZA_LOG_JSON } za_log_format_t;
 
 /** The typed view: every field valid, derived defaults filled in. */
@@ -140,6 +143,7 @@ typedef struct za_settings {
     char cluster_seeds[ZA_SEEDS_MAX][ZA_ADDRESS_BYTES_MAX + 1];
     uint32_t cluster_seed_count;
     za_timing_t cluster_timing;
+    za_carrier_t cluster_transport;
     char tls_ca[ZA_CONFIG_PATH_BYTES_MAX + 1];
     char tls_cert[ZA_CONFIG_PATH_BYTES_MAX + 1];
     char tls_key[ZA_CONFIG_PATH_BYTES_MAX + 1];

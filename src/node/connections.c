@@ -667,7 +667,11 @@ static void on_frame(za_node_t *node, za_link_t *link, const za_frame_t *frame)
                                  .size = (uint32_t)frame->size };
     if (frame->kind == ZA_FRAME_DATAGRAM) {
         event.type = ZA_CLUSTER_DATAGRAM;
-    } else if (frame->kind == ZA_FRAME_CONTROL || frame->kind == ZA_FRAME_SYSTEM) {
+        event.over_link = true;
+        za_node_datagrams_on_linked(node, &event);
+        return;
+    }
+    if (frame->kind == ZA_FRAME_CONTROL || frame->kind == ZA_FRAME_SYSTEM) {
         event.type = ZA_CLUSTER_FRAME;
         event.lane = frame->kind == ZA_FRAME_SYSTEM ? ZA_LANE_SYSTEM : ZA_LANE_CONTROL;
     } else {
@@ -1034,4 +1038,5 @@ const za_transport_events_t za_node_transport_events = {
     .connected = on_connected,
     .readable = on_readable,
     .writable = on_writable,
+    .datagram = za_node_datagrams_on_arrived,
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/secret.h"
 #include "node/state.h"
 
 /** A runtime message to one actor; an actor without a handler for it does not want to know. */
@@ -98,6 +99,7 @@ static void on_member(za_node_t *node, const za_effect_t *effect)
     za_node_log(node, ZA_INFO, "member %s %016llx is %s", effect->name,
                 (unsigned long long)effect->uid, za_member_state_name(effect->state));
     bool again = false;
+    za_node_datagrams_on_member(node, effect->uid, effect->state);
     if (effect->state == ZA_MEMBER_UP) {
         again = announce(node, effect);
     } else if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
@@ -119,6 +121,7 @@ static void on_reborn(za_node_t *node, const za_effect_t *effect)
     za_runtime_add_uid(node->runtime, effect->uid);
     atomic_store_explicit(&node->uid, effect->uid, memory_order_release); // pairs: node-uid
     za_link_close_all(node, ZA_ECLOSED);
+    za_node_datagrams_on_reborn(node, effect->uid);
     za_Reborn news = { .was = effect->was, .node = effect->uid };
     for (uint32_t i = 0; i < node->subscriber_count; i++) {
         notify(node, node->subscribers[i].actor, node->subscribers[i].class_, &za_Reborn_type,
@@ -246,18 +249,20 @@ static void send_frame(za_node_t *node, const za_effect_t *effect)
     if (peer == NULL) {
         return;
     }
-    bool system = effect->type == ZA_EFFECT_SEND_FRAME && effect->lane == ZA_LANE_SYSTEM;
-    int kind = effect->type == ZA_EFFECT_SEND_DATAGRAM ? ZA_OUT_DATAGRAM
-               : system                                ? ZA_OUT_SYSTEM
-                                                       : ZA_OUT_CONTROL;
-    za_peer_frame(node, peer, kind, system ? ZA_LANE_SYSTEM : ZA_LANE_CONTROL, effect->bytes,
-                  effect->size);
+    bool system = effect->lane == ZA_LANE_SYSTEM;
+    za_peer_frame(node, peer, system ? ZA_OUT_SYSTEM : ZA_OUT_CONTROL,
+                  system ? ZA_LANE_SYSTEM : ZA_LANE_CONTROL, effect->bytes, effect->size);
+    if (!system && za_is_key_frame(effect->bytes, effect->size)) {
+        za_secret_zero((void *)effect->bytes, effect->size); // they lie in node->effects
+    }
 }
 
 static void carry_out(za_node_t *node, const za_effect_t *effect)
 {
     switch (effect->type) {
     case ZA_EFFECT_SEND_DATAGRAM:
+        za_node_datagrams_send(node, effect);
+        break;
     case ZA_EFFECT_SEND_FRAME:
         send_frame(node, effect);
         break;
@@ -339,8 +344,11 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
                &(za_SpawnFailed){ .tag = effect->tag, .reason = effect->reason });
         break;
     case ZA_EFFECT_KEYS:
+        za_node_datagrams_on_keys(node, effect);
+        break;
     case ZA_EFFECT_WANT_KEYS:
-        break; // no datagrams over UDP here
+        node->wants_material = node->params.random != NULL;
+        break;
     case ZA_EFFECT_LOG:
         za_node_log(node, effect->level, "%s", effect->name);
         break;

@@ -67,6 +67,7 @@ static za_err_t create_cluster(za_node_t *node, const za_node_params_t *params, 
         .random_seed = params->random_seed,
         .timing = params->timing,
         .downing = params->downing,
+        .datagrams = params->datagrams,
     };
     za_err_t err = za_cluster_create(&config, now_ms, &node->cluster);
     if (err == ZA_OK) {
@@ -104,6 +105,9 @@ za_err_t za_node_init(const za_node_params_t *params, za_node_t **out)
         err = za_links_create(ZA_PEERS_MAX, za_node_uid(node), &node->link_rules);
     }
     if (err == ZA_OK) {
+        err = za_node_datagrams_start(node);
+    }
+    if (err == ZA_OK) {
         err = za_node_create_admin(node);
     }
     if (err == ZA_OK) {
@@ -126,6 +130,7 @@ void za_node_deinit(za_node_t *node)
         node->worker = za_runtime_worker(node->runtime, 0);
         za_links_deinit(node);
     }
+    za_datagrams_destroy(node->datagrams);
     za_admin_destroy(node->admin);
     za_links_destroy(node->link_rules);
     za_cluster_destroy(node->cluster);
@@ -155,6 +160,7 @@ static void step_event(za_node_t *node, za_cluster_event_t event)
     za_step_t step = ZA_STEP_MORE;
     while (step == ZA_STEP_MORE) {
         event.now_ms = node->now_ms;
+        event.now_us = node->now_us;
         za_effects_reset(node->effects);
         step = za_cluster_step(node->cluster, &event, node->effects);
         za_node_carry_out(node);
@@ -180,6 +186,7 @@ void za_node_touch(za_node_t *node)
 {
     uint64_t now_ns = node->params.now_ns(node->params.now_context);
     node->now_ms = now_ns / 1000000;
+    node->now_us = now_ns / 1000;
     za_worker_touch(node->worker, now_ns);
 }
 
@@ -200,6 +207,7 @@ void za_node_service(za_node_t *node)
     za_node_touch(node);
     za_inbox_drain(node);
     za_links_close_pending(node);
+    za_node_datagrams_service(node);
     if (node->now_ms >= za_cluster_deadline_ms(node->cluster)) {
         za_node_step(node, &(za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
     }
@@ -208,6 +216,7 @@ void za_node_service(za_node_t *node)
         za_links_sweep(node);
         za_peers_sweep(node);
         za_greeters_sweep(node);
+        za_node_datagrams_sweep(node);
     }
     za_links_close_pending(node);
     za_peers_flush(node, node->worker);
@@ -272,10 +281,11 @@ void za_node_counters(const za_node_t *node, za_node_counters_t *out)
 #define ZA_READ(counter)                                                                           \
     .counter = atomic_load_explicit(&node->counters.counter, memory_order_relaxed) // a statistic
     *out = (za_node_counters_t){
-        ZA_READ(bytes_out),    ZA_READ(bytes_in),       ZA_READ(writes),
-        ZA_READ(messages_out), ZA_READ(messages_in),    ZA_READ(lost_link),
-        ZA_READ(queue_full),   ZA_READ(links_opened),   ZA_READ(links_refused),
-        ZA_READ(links_closed), ZA_READ(admin_requests),
+        ZA_READ(bytes_out),        ZA_READ(bytes_in),         ZA_READ(writes),
+        ZA_READ(messages_out),     ZA_READ(messages_in),      ZA_READ(lost_link),
+        ZA_READ(queue_full),       ZA_READ(links_opened),     ZA_READ(links_refused),
+        ZA_READ(links_closed),     ZA_READ(admin_requests),   ZA_READ(datagrams_out),
+        ZA_READ(datagrams_unsent), ZA_READ(datagrams_linked), ZA_READ(udp_degraded),
     };
 #undef ZA_READ
 }

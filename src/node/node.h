@@ -11,6 +11,7 @@
 
 #include "cluster/cluster.h"
 #include "core/runtime.h"
+#include "net/datagram.h"
 #include "net/security.h"
 #include "net/transport.h"
 
@@ -35,6 +36,11 @@ typedef struct za_node_params {
 
     za_security_factory_t security;
     za_transport_t transport;
+    /** Datagrams go by UDP, if the transport can, and over links only where that does not work. */
+    bool datagrams;
+    /** Optional: secure random bytes, for keys; false: there are none. */
+    bool (*random)(void *context, void *out, size_t size);
+    void *random_context;
     const za_host_t *host;
     void *host_context;
     /** The time, monotonic. */
@@ -75,6 +81,8 @@ void za_node_leave(za_node_t *node, za_worker_t *worker);
 bool za_node_has_left(const za_node_t *node);
 
 za_runtime_t *za_node_runtime(za_node_t *node);
+/** Of datagrams by UDP: what was sealed, and what came of those that arrived. */
+void za_node_datagram_counters(const za_node_t *node, za_datagram_counters_t *out);
 const za_cluster_t *za_node_cluster(const za_node_t *node);
 const char *za_node_name(const za_node_t *node);
 
@@ -85,6 +93,10 @@ typedef struct za_node_counters {
     uint64_t queue_full; // sends answered ZA_EFULL by a peer's lane
     uint64_t links_opened, links_refused, links_closed;
     uint64_t admin_requests;
+    uint64_t datagrams_out;    // by UDP
+    uint64_t datagrams_unsent; // that the socket did not take
+    uint64_t datagrams_linked; // over links, also beside UDP
+    uint64_t udp_degraded;     // peers at this moment whose datagrams come over the link only
 } za_node_counters_t;
 
 void za_node_counters(const za_node_t *node, za_node_counters_t *out);

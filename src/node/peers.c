@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/secret.h"
 #include "core/ctx.h"
 
 /* ---- index by uid: written by the owner, read by all ----------------------------------------- */
@@ -107,6 +108,9 @@ za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
     atomic_store_explicit(&peer->unreachable, false, memory_order_relaxed);
     atomic_store_explicit(&peer->heard_ms, node->now_ms, memory_order_relaxed);
     peer->since_ms = node->now_ms;
+    peer->udp_heard_ms = peer->udp_since_ms = 0;
+    peer->udp_unanswered = 0;
+    peer->udp_degraded = false;
     strncpy(peer->name, name, sizeof peer->name - 1);
     atomic_store_explicit(&peer->uid, uid, memory_order_release); // pairs: peer-uid
     if (!index_add(node, uid, peer)) {
@@ -403,6 +407,9 @@ static void spend(za_peer_t *peer, za_lane_t lane, za_worker_t *worker)
     za_out_t *out = peer->heads[lane];
     peer->heads[lane] = NULL;
     taken(peer, lane, out);
+    if (out->kind == ZA_OUT_CONTROL && za_is_key_frame(out->bytes, out->size)) {
+        za_secret_zero(out->bytes, out->size);
+    }
     za_message_free(worker, out->block);
 }
 

@@ -142,7 +142,9 @@ static za_err_t create_loop(process_t *process)
     }
     char bound[ZA_ADDRESS_BYTES_MAX + 16];
     bool any_port = strcmp(settings->node_advertise, settings->node_listen) == 0;
-    err = za_loop_listen(process->loop, settings->node_listen, bound, sizeof bound,
+    za_loop_port_t port =
+        settings->cluster_transport == ZA_CARRIER_AUTO ? ZA_LOOP_DATAGRAMS : ZA_LOOP_STREAMS;
+    err = za_loop_listen(process->loop, settings->node_listen, port, bound, sizeof bound,
                          process->problem, PROBLEM_BYTES);
     if (err == ZA_OK && any_port) {
         snprintf(settings->node_advertise, sizeof settings->node_advertise, "%.*s",
@@ -153,6 +155,12 @@ static za_err_t create_loop(process_t *process)
                                   PROBLEM_BYTES);
     }
     return err;
+}
+
+static bool random_bytes(void *context, void *out, size_t size)
+{
+    (void)context;
+    return getrandom(out, size, 0) == (ssize_t)size;
 }
 
 static uint64_t random_seed(void)
@@ -195,6 +203,8 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
         .security = security,
         .secure = !settings->tls_insecure,
         .transport = za_loop_transport(process->loop),
+        .datagrams = settings->cluster_transport == ZA_CARRIER_AUTO,
+        .random = random_bytes,
         .host = za_threads_host(),
         .host_context = process->threads,
         .now_ns = clock_ns,

@@ -111,6 +111,7 @@ static void copy_values(const za_config_t *config, za_settings_t *out)
     out->node_busy_poll = strcmp(value_of(config, ZA_KEY_node_busy_poll), "true") == 0;
     out->cluster_id = number_of(config, ZA_KEY_cluster_id);
     out->cluster_timing = (za_timing_t)choice_of(config, ZA_KEY_cluster_timing);
+    out->cluster_transport = (za_carrier_t)choice_of(config, ZA_KEY_cluster_transport);
     out->tls_insecure = strcmp(value_of(config, ZA_KEY_tls_insecure), "true") == 0;
     out->log_level = (za_level_t)(ZA_DEBUG + choice_of(config, ZA_KEY_log_level));
     out->log_format = (za_log_format_t)choice_of(config, ZA_KEY_log_format);

@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #include "base/queue.h"
+#include "cluster/member_keys.h"
+#include "net/datagram.h"
 #include "net/links.h"
 #include "net/session.h"
 #include "node/admin.h"
@@ -71,9 +73,13 @@ typedef struct za_peer {
     _Atomic bool unreachable;       // so it is said to be
     _Atomic uint64_t heard_ms;      // when something of its cluster layer came
     // The owner.
-    bool ready;         // its queues are initialised
-    uint64_t announced; // the uid that was announced as up
-    uint64_t since_ms;  // terminal, or without a link
+    bool ready;              // its queues are initialised
+    uint64_t announced;      // the uid that was announced as up
+    uint64_t since_ms;       // terminal, or without a link
+    uint64_t udp_heard_ms;   // a datagram of it by UDP; 0: none yet
+    uint64_t udp_since_ms;   // the first that was sent by UDP since then ...
+    uint32_t udp_unanswered; // ... and how many, up to a limit
+    bool udp_degraded;
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
 } za_peer_t;
 
@@ -181,7 +187,7 @@ struct za_node {
     za_cluster_t *cluster;
     za_effects_t *effects;
     za_worker_t *worker; // of the owner, during service and callbacks
-    uint64_t now_ms;
+    uint64_t now_ms, now_us;
     za_peer_t *peers;
     za_link_t *links;
     uint32_t links_top; // of those that were ever in use: nobody looks behind it
@@ -201,12 +207,19 @@ struct za_node {
     uint64_t greeted_ms, tidied_ms; // the last one; 0: never
     za_admin_t *admin;
     uint64_t started_ms;
-    uint8_t *reply;    // ZA_ADMIN_REPLY_BYTES_MAX
-    uint64_t sweep_ms; // next look at idle peers and slow greetings
+    uint8_t *reply;            // ZA_ADMIN_REPLY_BYTES_MAX
+    uint64_t sweep_ms;         // next look at idle peers and slow greetings
+    za_datagrams_t *datagrams; // NULL: they go over links only
+    uint64_t epoch;            // of the key that datagrams are sealed with; 0: none
+    uint64_t answering;        // whose datagram over a link is being stepped; 0: none
+    bool wants_material;
+    bool rotation_due;
+    uint64_t refused_datagrams, refused_ms; // since the last line of the log; the next may come
 
     struct {
         _Atomic uint64_t bytes_out, bytes_in, writes, messages_out, messages_in, lost_link,
-            queue_full, links_opened, links_refused, links_closed, admin_requests;
+            queue_full, links_opened, links_refused, links_closed, admin_requests, datagrams_out,
+            datagrams_unsent, datagrams_linked, udp_degraded;
     } counters;
 };
 
@@ -269,6 +282,26 @@ void za_lanes_discard(za_node_t *node, za_peer_t *peer);
 void za_lanes_discard_service(za_node_t *node, za_peer_t *peer);
 /** Moves queued frames of the link's peer into its session; false if nothing moved. Holder. */
 bool za_lanes_fill(za_link_t *link, za_worker_t *worker);
+
+/** A control frame with secrets: what copies it zeroes the copy. */
+static inline bool za_is_key_frame(const uint8_t *bytes, uint32_t size)
+{
+    return size > 0 && bytes[0] == ZA_KEYS_TAG;
+}
+
+/* datagrams.c; the owner */
+za_err_t za_node_datagrams_start(za_node_t *node);
+void za_node_datagrams_service(za_node_t *node);
+void za_node_datagrams_sweep(za_node_t *node);
+void za_node_datagrams_on_keys(za_node_t *node, const za_effect_t *effect);
+void za_node_datagrams_on_member(za_node_t *node, uint64_t uid, za_member_state_t state);
+void za_node_datagrams_on_reborn(za_node_t *node, uint64_t uid);
+/** By UDP, over the link, or both while it is not known what works. */
+void za_node_datagrams_send(za_node_t *node, const za_effect_t *effect);
+void za_node_datagrams_on_arrived(void *context, const uint8_t *bytes, size_t size,
+                                  const za_origin_t *from);
+/** Steps a datagram that came over a link. */
+void za_node_datagrams_on_linked(za_node_t *node, const za_cluster_event_t *event);
 
 /* greeter.c */
 za_err_t za_greeters_create(za_node_t *node);
