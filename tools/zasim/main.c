@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,12 +11,22 @@ const char *argp_program_version = "zasim " ZA_VERSION_TEXT;
 typedef struct verb {
     const char *name;
     verb_fn *run;
+    const char *help;
 } verb_t;
 
+// clang-format off
 static const verb_t verbs[] = {
-    { "run", verb_run },       { "replay", verb_run }, { "speed", verb_speed },
-    { "detect", verb_detect }, { "join", verb_join },  { "leave", verb_leave },
+    { "run", verb_run, "one trial: --faults draws it from the seed, --plan reads it" },
+    { "replay", verb_run, "the same, for a run that is known: with --trace" },
+    { "plan", verb_plan, "prints the plan that a seed draws" },
+    { "shrink", verb_shrink, "makes a failing plan small, and prints it" },
+    { "soak", verb_soak, "one seed after another, in --jobs processes; goes on after --state" },
+    { "speed", verb_speed, "simulated node-hours for each second of CPU" },
+    { "detect", verb_detect, "a process is killed, a host is gone: until all know" },
+    { "join", verb_join, "all start at once: until all see all" },
+    { "leave", verb_leave, "a graceful end: until all see it" },
 };
+// clang-format on
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 
@@ -145,6 +156,30 @@ static error_t take_flag(int key, char *value, struct argp_state *state)
     return 0;
 }
 
+/** The verbs stand before what argp prints last. */
+static char *list_verbs(int key, const char *text, void *input)
+{
+    (void)input;
+    if (key != ARGP_KEY_HELP_POST_DOC) {
+        return (char *)text;
+    }
+    size_t bytes = strlen(text) + 16;
+    for (int i = 0; i < VERB_COUNT; i++) {
+        bytes += strlen(verbs[i].help) + 16;
+    }
+    char *all = malloc(bytes);
+    if (all == NULL) {
+        return (char *)text;
+    }
+    int used = snprintf(all, bytes, "Verbs:\n");
+    for (int i = 0; i < VERB_COUNT; i++) {
+        used +=
+            snprintf(all + used, bytes - (size_t)used, "  %-8s %s\n", verbs[i].name, verbs[i].help);
+    }
+    snprintf(all + used, bytes - (size_t)used, "\n%s", text);
+    return all;
+}
+
 static const struct argp parser = {
     .options = flags,
     .parser = take_flag,
@@ -152,12 +187,8 @@ static const struct argp parser = {
     .doc =
         "Simulated clusters: the membership, registry and watches of ZActor in virtual time, under "
         "faults, from one seed.\v"
-        "Verbs:\n"
-        "  run     one trial: --faults draws it from the seed, --plan reads it\n"
-        "  replay  the same, for a run that is known: with --trace\n"
-        "  speed   simulated node-hours for each second of CPU\n"
-        "\n"
         "Exit status: 0 all is well, 1 an oracle failed or a figure missed its bound, 2 usage.",
+    .help_filter = list_verbs,
 };
 
 int main(int argc, char **argv)
