@@ -9,7 +9,7 @@ ZA_PACKAGES_BUILD=(gcc libc6-dev cmake ninja-build pkg-config git libuv1-dev nan
 
 # For tests that are skipped without them.
 # shellcheck disable=SC2034
-ZA_PACKAGES_TEST=(valgrind libczmq-dev)
+ZA_PACKAGES_TEST=(valgrind libczmq-dev iproute2 nftables util-linux)
 
 # For the checks that CI adds: second compiler, sanitizers, fuzzers, formatting, scripts, unit files.
 # shellcheck disable=SC2034
