@@ -5,23 +5,32 @@
 #include "base/assert.h"
 #include "base/pages.h"
 
+enum { BUCKETS_MIN = 16 };
+
+/** Of every hash 31 bits are kept, and the highest says that the record is in use. */
+#define USED UINT32_C(0x80000000)
+
 typedef struct za_slot_head {
-    uint64_t hash;
+    uint32_t hash; // 0: not in use
     uint32_t next; // in the bucket, or in the list of freed records
-    uint32_t used;
 } slot_head_t;
 
-za_err_t za_slots_init(za_slots_t *slots, uint32_t capacity, size_t record_bytes)
+static size_t most_buckets(uint32_t capacity)
 {
-    uint32_t buckets = 16;
+    size_t buckets = BUCKETS_MIN;
     while (buckets < capacity) {
         buckets *= 2;
     }
+    return buckets;
+}
+
+za_err_t za_slots_init(za_slots_t *slots, uint32_t capacity, size_t record_bytes)
+{
     *slots =
-        (za_slots_t){ .record_bytes = record_bytes, .mask = buckets - 1, .capacity = capacity };
+        (za_slots_t){ .record_bytes = record_bytes, .mask = BUCKETS_MIN - 1, .capacity = capacity };
     slots->records = za_pages_alloc(capacity * record_bytes);
     slots->heads = za_pages_alloc(capacity * sizeof *slots->heads);
-    slots->buckets = za_pages_alloc(buckets * sizeof *slots->buckets);
+    slots->buckets = za_pages_alloc(most_buckets(capacity) * sizeof *slots->buckets);
     if (slots->records == NULL || slots->heads == NULL || slots->buckets == NULL) {
         za_slots_deinit(slots);
         return ZA_ENOMEM;
@@ -33,7 +42,7 @@ void za_slots_deinit(za_slots_t *slots)
 {
     za_pages_free(slots->records, slots->capacity * slots->record_bytes);
     za_pages_free(slots->heads, slots->capacity * sizeof *slots->heads);
-    za_pages_free(slots->buckets, (slots->mask + (size_t)1) * sizeof *slots->buckets);
+    za_pages_free(slots->buckets, most_buckets(slots->capacity) * sizeof *slots->buckets);
     *slots = (za_slots_t){ 0 };
 }
 
@@ -41,6 +50,49 @@ static slot_head_t *head_at(const za_slots_t *slots, uint32_t id)
 {
     ZA_ASSERT(id != 0 && id <= slots->capacity);
     return &slots->heads[id - 1];
+}
+
+static uint32_t *bucket_of(const za_slots_t *slots, uint32_t hash)
+{
+    uint32_t bucket = hash & slots->mask;
+    if (bucket < slots->split) {
+        bucket = hash & (2 * slots->mask + 1);
+    }
+    return &slots->buckets[bucket];
+}
+
+static void put_in_bucket(za_slots_t *slots, uint32_t id)
+{
+    slot_head_t *head = head_at(slots, id);
+    uint32_t *bucket = bucket_of(slots, head->hash);
+    head->next = *bucket;
+    *bucket = id;
+}
+
+static void take_from_bucket(za_slots_t *slots, uint32_t id)
+{
+    const slot_head_t *head = head_at(slots, id);
+    uint32_t *place = bucket_of(slots, head->hash);
+    while (*place != id) {
+        place = &head_at(slots, *place)->next;
+    }
+    *place = head->next;
+}
+
+/** One bucket's records go to two, so that a chain has one record on average. */
+static void split_bucket(za_slots_t *slots)
+{
+    uint32_t id = slots->buckets[slots->split];
+    slots->buckets[slots->split] = 0;
+    if (++slots->split > slots->mask) {
+        slots->mask = 2 * slots->mask + 1;
+        slots->split = 0;
+    }
+    while (id != 0) {
+        uint32_t next = head_at(slots, id)->next;
+        put_in_bucket(slots, id);
+        id = next;
+    }
 }
 
 uint32_t za_slots_add(za_slots_t *slots, uint64_t hash)
@@ -54,28 +106,33 @@ uint32_t za_slots_add(za_slots_t *slots, uint64_t hash)
     } else {
         return 0;
     }
-    uint32_t *bucket = &slots->buckets[hash & slots->mask];
-    *head_at(slots, id) = (slot_head_t){ .hash = hash, .next = *bucket, .used = 1 };
-    *bucket = id;
+    if (slots->count > slots->mask + slots->split) {
+        split_bucket(slots);
+    }
+    head_at(slots, id)->hash = (uint32_t)hash | USED;
+    put_in_bucket(slots, id);
     slots->count++;
     return id;
 }
 
 void za_slots_remove(za_slots_t *slots, uint32_t id)
 {
-    slot_head_t *head = head_at(slots, id);
-    ZA_ASSERT(head->used);
-    uint32_t *place = &slots->buckets[head->hash & slots->mask];
-    while (*place != id) {
-        place = &head_at(slots, *place)->next;
-    }
-    *place = head->next;
-    *head = (slot_head_t){ .next = slots->free };
+    ZA_ASSERT(head_at(slots, id)->hash & USED);
+    take_from_bucket(slots, id);
+    *head_at(slots, id) = (slot_head_t){ .next = slots->free };
     slots->free = id;
     slots->count--;
 }
 
-static uint32_t search(const za_slots_t *slots, uint32_t id, uint64_t hash)
+void za_slots_rekey(za_slots_t *slots, uint32_t id, uint64_t hash)
+{
+    ZA_ASSERT(head_at(slots, id)->hash & USED);
+    take_from_bucket(slots, id);
+    head_at(slots, id)->hash = (uint32_t)hash | USED;
+    put_in_bucket(slots, id);
+}
+
+static uint32_t search(const za_slots_t *slots, uint32_t id, uint32_t hash)
 {
     while (id != 0 && head_at(slots, id)->hash != hash) {
         id = head_at(slots, id)->next;
@@ -85,7 +142,8 @@ static uint32_t search(const za_slots_t *slots, uint32_t id, uint64_t hash)
 
 uint32_t za_slots_first(const za_slots_t *slots, uint64_t hash)
 {
-    return search(slots, slots->buckets[hash & slots->mask], hash);
+    uint32_t kept = (uint32_t)hash | USED;
+    return search(slots, *bucket_of(slots, kept), kept);
 }
 
 uint32_t za_slots_next(const za_slots_t *slots, uint32_t id)
@@ -98,6 +156,11 @@ void *za_slots_at(const za_slots_t *slots, uint32_t id)
 {
     ZA_ASSERT(id != 0 && id <= slots->capacity);
     return slots->records + (size_t)(id - 1) * slots->record_bytes;
+}
+
+bool za_slots_used(const za_slots_t *slots, uint32_t id)
+{
+    return (head_at(slots, id)->hash & USED) != 0;
 }
 
 static za_link_t *link_at(const za_slots_t *slots, size_t offset, uint32_t id)
@@ -234,4 +297,65 @@ void za_blocks_free(za_blocks_t *blocks, uint32_t first)
         blocks->used--;
         id = next;
     }
+}
+
+/* ---- short texts ------------------------------------------------------------------------------ */
+
+enum { UNIT_BYTES = 16 };
+
+static uint32_t class_of(size_t size)
+{
+    ZA_ASSERT(size > 0 && size <= ZA_TEXT_BYTES_MAX);
+    uint32_t class = 0;
+    while (((size_t)UNIT_BYTES << class) < size) {
+        class ++;
+    }
+    return class;
+}
+
+static uint8_t *cell_at(const za_texts_t *texts, uint32_t id)
+{
+    ZA_ASSERT(id != 0 && id <= texts->fresh);
+    return texts->bytes + (size_t)(id - 1) * UNIT_BYTES;
+}
+
+za_err_t za_texts_init(za_texts_t *texts, size_t capacity_bytes)
+{
+    *texts = (za_texts_t){ .units = (uint32_t)(capacity_bytes / UNIT_BYTES) };
+    texts->bytes = calloc(texts->units, UNIT_BYTES);
+    return texts->bytes != NULL ? ZA_OK : ZA_ENOMEM;
+}
+
+void za_texts_deinit(za_texts_t *texts)
+{
+    free(texts->bytes);
+    *texts = (za_texts_t){ 0 };
+}
+
+uint32_t za_texts_put(za_texts_t *texts, const void *bytes, size_t size)
+{
+    uint32_t class = class_of(size);
+    uint32_t id = texts->free[class];
+    if (id != 0) {
+        memcpy(&texts->free[class], cell_at(texts, id), sizeof texts->free[class]);
+    } else if (texts->units - texts->fresh >= UINT32_C(1) << class) {
+        id = texts->fresh + 1;
+        texts->fresh += UINT32_C(1) << class;
+    } else {
+        return 0;
+    }
+    memcpy(cell_at(texts, id), bytes, size);
+    return id;
+}
+
+void za_texts_free(za_texts_t *texts, uint32_t id, size_t size)
+{
+    uint32_t class = class_of(size);
+    memcpy(cell_at(texts, id), &texts->free[class], sizeof texts->free[class]);
+    texts->free[class] = id;
+}
+
+const void *za_texts_at(const za_texts_t *texts, uint32_t id)
+{
+    return cell_at(texts, id);
 }
