@@ -50,6 +50,7 @@ extern "C" {
     X(ZA_EREFUSED, -28, "connection refused: check that the peer runs and listens there")          \
     X(ZA_ETIMEOUT, -29, "timed out: try again, or allow more time")                                \
     X(ZA_ENOANSWER, -30, "nobody will answer: see why the actor failed or did not reply")          \
+    X(ZA_EUNAVAILABLE, -31, "this side of the cluster has no majority: wait until it is whole")    \
     /* the system */                                                                               \
     X(ZA_ENOBUFS, -40, "a bounded pool is empty: hold less at once, or raise its limit")           \
     X(ZA_ENOMEM, -41, "out of memory: lower the limits, or give the system more")                  \

@@ -108,6 +108,20 @@ static bool visit_up(const za_member_info_t *info, void *context)
     return true;
 }
 
+static uint32_t view_up_count(const void *context)
+{
+    const za_cluster_t *cluster = context;
+    return za_membership_up_count(cluster->membership);
+}
+
+static bool view_reachable(const void *context, uint64_t uid)
+{
+    const za_cluster_t *cluster = context;
+    za_member_info_t info;
+    return za_membership_find(cluster->membership, uid, &info) &&
+           info.state != ZA_MEMBER_UNREACHABLE;
+}
+
 static void view_each_up(const void *context, void (*visit)(uint64_t uid, void *visitor),
                          void *visitor)
 {
@@ -141,8 +155,10 @@ static za_err_t create_services(za_cluster_t *cluster, const za_cluster_config_t
         err = za_children_create(&cluster->view, cluster->lane, children_seed, &cluster->children);
     }
     if (err == ZA_OK) {
-        err = za_registry_create(&cluster->view, sync_ms != 0 ? sync_ms : REGISTRY_SYNC_MS,
-                                 registry_seed, now_ms, &cluster->registry);
+        za_registry_options_t options = { config->registry,
+                                          sync_ms != 0 ? sync_ms : REGISTRY_SYNC_MS,
+                                          registry_seed };
+        err = za_registry_create(&cluster->view, &options, now_ms, &cluster->registry);
     }
     if (err == ZA_OK) {
         err = za_keys_create(&cluster->view, now_ms, &cluster->keys);
@@ -160,6 +176,8 @@ za_err_t za_cluster_create(const za_cluster_config_t *config, uint64_t now_ms, z
                                  .self = view_self,
                                  .known = view_known,
                                  .each_up = view_each_up,
+                                 .up_count = view_up_count,
+                                 .reachable = view_reachable,
                                  .may_claim = view_may_claim };
     cluster->now_ms = now_ms;
     cluster->inner = calloc(1, sizeof *cluster->inner);
@@ -622,6 +640,16 @@ static void take_watch(za_cluster_t *cluster, const za_cluster_event_t *event, z
     }
 }
 
+static void take_register(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    za_claim_t claim = { event->name,  event->kind,  event->prio,
+                         event->actor, event->bytes, event->size };
+    if (event->wall_ms != 0) {
+        za_registry_wall(cluster->registry, event->now_ms, event->wall_ms);
+    }
+    za_registry_register(cluster->registry, &claim, event->now_ms, out);
+}
+
 static void take_local(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
 {
     uint64_t now_ms = cluster->now_ms;
@@ -633,10 +661,10 @@ static void take_local(za_cluster_t *cluster, const za_cluster_event_t *event, z
         za_keys_rotate(cluster->keys);
         break;
     case ZA_CLUSTER_REGISTER:
-        za_registry_register(cluster->registry, event->name, event->actor, now_ms, out);
+        take_register(cluster, event, out);
         break;
     case ZA_CLUSTER_UNREGISTER:
-        za_registry_unregister(cluster->registry, event->name, event->actor, now_ms);
+        za_registry_unregister(cluster->registry, event->kind, event->name, event->actor, now_ms);
         break;
     case ZA_CLUSTER_WATCH:
     case ZA_CLUSTER_LINK:
@@ -790,7 +818,29 @@ uint32_t za_cluster_keys(const za_cluster_t *cluster, za_epoch_key_t out[static 
 
 za_err_t za_cluster_whereis(const za_cluster_t *cluster, const char *name, za_ref_t *out)
 {
-    return za_registry_whereis(cluster->registry, name, out);
+    za_name_answer_t answer;
+    za_err_t err = za_registry_whereis(cluster->registry, name, cluster->now_ms, &answer);
+    if (err == ZA_OK) {
+        *out = answer.ref;
+    }
+    return err;
+}
+
+za_err_t za_cluster_lookup(const za_cluster_t *cluster, const char *name, za_name_answer_t *out)
+{
+    return za_registry_whereis(cluster->registry, name, cluster->now_ms, out);
+}
+
+void za_cluster_each_group_member(const za_cluster_t *cluster, const char *group,
+                                  za_group_visit_t visit, void *context)
+{
+    za_registry_each_member(cluster->registry, group, visit, context);
+}
+
+void za_cluster_each_owner(const za_cluster_t *cluster,
+                           bool (*visit)(const za_owner_info_t *info, void *context), void *context)
+{
+    za_registry_each_owner(cluster->registry, visit, context);
 }
 
 void za_cluster_downing(const za_cluster_t *cluster, za_downing_info_t *out)

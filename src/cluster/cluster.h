@@ -35,6 +35,12 @@ typedef struct za_cluster_timing {
 extern const za_cluster_timing_t za_cluster_timing_lan;
 extern const za_cluster_timing_t za_cluster_timing_local;
 
+/** 0: the largest, ZA_NAMES_PER_NODE_MAX and ZA_REGISTRY_ENTRIES_MAX. */
+typedef struct za_registry_limits {
+    uint32_t names_per_node_max; // names and memberships that this node's actors may have
+    uint32_t entries_max;        // of all nodes
+} za_registry_limits_t;
+
 typedef struct za_cluster_config {
     const char *cluster;      // name; every member's must be equal
     const char *name;         // of this node, unique in the cluster, as in its certificate
@@ -44,6 +50,7 @@ typedef struct za_cluster_config {
     uint64_t random_seed; // also source of our uids
     za_cluster_timing_t timing;
     za_downing_config_t downing; // every member's must be equal; zeroed: availability mode
+    za_registry_limits_t registry;
     // True: datagrams go to any member, linked or not, by UDP (transport = auto). False: only to
     // linked members, over the link (transport = tls).
     bool datagrams;
@@ -146,6 +153,39 @@ uint32_t za_cluster_keys(const za_cluster_t *cluster, za_epoch_key_t out[static 
                          uint32_t *sending);
 /** Looks one name up. ZA_ENOENT. */
 za_err_t za_cluster_whereis(const za_cluster_t *cluster, const char *name, za_ref_t *out);
+
+typedef struct za_name_answer {
+    za_ref_t ref;     // the own uid as 0
+    uint64_t age_ms;  // since a node last confirmed what is known of the holder's node; own: 0
+    bool unreachable; // the holder's node is, and nobody else has the name
+    uint32_t holders; // more than one: a conflict that is being settled
+} za_name_answer_t;
+
+/** The same with what it is worth. ZA_ENOENT. */
+za_err_t za_cluster_lookup(const za_cluster_t *cluster, const char *name, za_name_answer_t *out);
+
+typedef bool (*za_group_visit_t)(const char *group, za_ref_t ref, const uint8_t *meta,
+                                 uint32_t meta_bytes, void *context);
+/**
+ * Members of a group, or, for NULL, of all groups sorted by name; false from `visit` ends it. After
+ * a step that is DONE this is the set that the effects so far add up to: a late subscriber takes it
+ * first, and the effects of later steps after that.
+ */
+void za_cluster_each_group_member(const za_cluster_t *cluster, const char *group,
+                                  za_group_visit_t visit, void *context);
+
+/** What is held of one node's names. */
+typedef struct za_owner_info {
+    uint64_t uid;
+    uint64_t applied; // its changes up to this are in
+    uint64_t hash;    // follows from uid and applied
+    uint32_t entries;
+    bool unreachable;
+} za_owner_info_t;
+
+void za_cluster_each_owner(const za_cluster_t *cluster,
+                           bool (*visit)(const za_owner_info_t *info, void *context),
+                           void *context);
 /** Hash over the member records (views are equal iff hashes are) and over the registry. */
 uint64_t za_cluster_view_hash(const za_cluster_t *cluster);
 uint64_t za_cluster_registry_hash(const za_cluster_t *cluster);

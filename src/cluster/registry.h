@@ -1,50 +1,82 @@
 /**
- * Registry: names of actors, cluster-wide.
+ * Registry: names and groups of actors, cluster-wide.
  *
  * Every node is the only writer of its own map, and numbers its changes; all others copy it. A
  * copy's state is a function of (owner uid, applied), so equal `applied` means an equal hash
- * everywhere: the check that every delta and digest carries. Changes are pushed to linked members at
- * once, and anti-entropy with one random peer repairs whatever a push missed.
+ * everywhere: the check that every delta and digest carries. (The shape of Akka's distributed
+ * publish-subscribe, with uids and counted changes in place of addresses and clocks.)
  *
- * Names    Of several holders the one with the lowest (hlc, uid) is what lookups answer. A loser's
- *          owner takes its entry back after ZA_REGISTRY_SETTLE_MS and tells the actor. No third
- *          party ever removes an entry.
- * Effects  NAME_SET and NAME_CLEARED exactly when the answer of a lookup changes.
- * Bounds   ZA_NAMES_PER_NODE_MAX per owner and ZA_REGISTRY_ENTRIES_MAX in all; more is refused here,
- *          and an owner that does not fit is not copied for a while.
- * Memory   Taken in create.
+ * News     Of up to ZA_REG_DIRECT_MAX members, all linked, the owner pushes changes to each; in
+ *          larger or sparser clusters to six, and who hears first passes it on. A little later each
+ *          node names its versions to its neighbours; once per sync_ms it compares a root hash with
+ *          a random peer. What is missing is pulled, from any node that has it.
+ * Names    Of several holders of a unique name the one with the highest (prio, earliest hlc, lowest
+ *          uid) is what lookups answer; who cannot be reached comes last. A loser's owner takes its
+ *          entry back after ZA_REGISTRY_SETTLE_MS and tells the actor. No third party ever removes
+ *          an entry.
+ * Groups   Any number of members, one entry for each (group, actor).
+ * Effects  NAME_SET and NAME_CLEARED exactly when the answer of a lookup changes; GROUP_ADDED and
+ *          GROUP_REMOVED exactly once for each change of the members (ADDED again: new meta).
+ * Bounds   names_per_node_max per owner and entries_max in all; more is refused here, and an owner
+ *          that does not fit is not copied for a while.
+ * Memory   Address space is taken in create, pages as they are used.
  */
 #pragma once
 
-#include "cluster/effects.h"
+#include "cluster/cluster.h"
 #include "cluster/view.h"
 
 enum {
     ZA_REGISTRY_TAG = 2,
-    ZA_REGISTRY_ENTRIES_MAX = 64 * 1024, // live, removed and staged
-    ZA_REGISTRY_REMOVALS_MAX = 1024,     // remembered per owner; who lacks more gets a snapshot
+    ZA_REGISTRY_REMOVALS_MAX = 4096, // remembered per owner; who lacks more gets a snapshot
     ZA_REGISTRY_SETTLE_MS = 1000,
     ZA_REGISTRY_BATCH_MS = 5,       // changes of this time travel together
+    ZA_REGISTRY_ECHO_MS = 100,      // until versions are named to neighbours
     ZA_REGISTRY_PULL_MS = 5000,     // a pull without an answer is given up
+    ZA_REGISTRY_PARK_MS = 5000,     // a uid that membership does not know is remembered
     ZA_REGISTRY_BLOCKED_MS = 10000, // an owner that did not fit
+    ZA_REGISTRY_SKEW_MS = 5000,     // a clock that is ahead by more is complained of
+    ZA_REGISTRY_SERVE_MS = 5,
+    ZA_REGISTRY_SERVE_BYTES = 64 * 1024, // answered per SERVE_MS: 13 MB/s, room for other frames
 };
 
 typedef struct za_registry za_registry_t;
 
-/** `view` must outlive the registry. */
-za_err_t za_registry_create(const za_view_t *view, uint32_t sync_ms, uint64_t seed, uint64_t now_ms,
-                            za_registry_t **out);
+/** `view` must outlive the registry. ZA_EINVAL: limits out of bounds. ZA_ENOMEM. */
+typedef struct za_registry_options {
+    za_registry_limits_t limits;
+    uint32_t sync_ms;
+    uint64_t seed;
+} za_registry_options_t;
+
+za_err_t za_registry_create(const za_view_t *view, const za_registry_options_t *options,
+                            uint64_t now_ms, za_registry_t **out);
 void za_registry_destroy(za_registry_t *registry);
 
-/** A local actor takes a name. Refusals are counted and logged: two effects at most. */
-void za_registry_register(za_registry_t *registry, const char *name, uint64_t actor,
-                          uint64_t now_ms, za_effects_t *out);
-void za_registry_unregister(za_registry_t *registry, const char *name, uint64_t actor,
-                            uint64_t now_ms);
-/** A local actor ended: its names go. */
-void za_registry_actor_stopped(za_registry_t *registry, uint64_t actor, uint64_t now_ms);
+/** What an actor asks for; the strings are copied. */
+typedef struct za_claim {
+    const char *name;
+    za_name_kind_t kind;
+    uint32_t prio;
+    uint64_t actor;
+    const uint8_t *meta;
+    uint32_t meta_bytes;
+} za_claim_t;
 
-/** Membership knows `uid`, not terminal: its map may be copied. */
+/**
+ * A local actor takes a name or joins a group; again: changes prio and meta. Refusals are counted,
+ * logged and said in a NAME_LOST: two effects at most.
+ */
+void za_registry_register(za_registry_t *registry, const za_claim_t *claim, uint64_t now_ms,
+                          za_effects_t *out);
+void za_registry_unregister(za_registry_t *registry, za_name_kind_t kind, const char *name,
+                            uint64_t actor, uint64_t now_ms);
+/** A local actor ended: its names and memberships go. */
+void za_registry_actor_stopped(za_registry_t *registry, uint64_t actor, uint64_t now_ms);
+/** What the driver's wall clock says: stamps of claims follow it. */
+void za_registry_wall(za_registry_t *registry, uint64_t now_ms, uint64_t wall_ms);
+
+/** Membership knows `uid`, not terminal, or knows another state of it. */
 void za_registry_member(za_registry_t *registry, uint64_t uid, uint64_t now_ms);
 /** `uid` is terminal: its map is gone from now on. */
 void za_registry_gone(za_registry_t *registry, uint64_t uid);
@@ -53,33 +85,44 @@ void za_registry_reborn(za_registry_t *registry, uint64_t now_ms);
 void za_registry_link_up(za_registry_t *registry, uint64_t uid);
 void za_registry_link_down(za_registry_t *registry, uint64_t uid);
 
-/** A frame of `uid`, without the tag. False: no frame of ours, count it. At most 16 effects. */
+/** A frame of `uid`, without the tag. False: no frame of ours, count it. */
 bool za_registry_frame(za_registry_t *registry, uint64_t uid, const uint8_t *bytes, size_t size,
                        uint64_t now_ms, za_effects_t *out);
-/** Name changes first, then deltas, snapshots and anti-entropy. */
+/** Changes of names and groups first, then deltas, snapshots and comparisons. */
 za_step_t za_registry_pump(za_registry_t *registry, uint64_t now_ms, za_effects_t *out);
-/** Name changes alone. */
+/** Changes of names and groups alone. */
 za_step_t za_registry_pump_names(za_registry_t *registry, uint64_t now_ms, za_effects_t *out);
 uint64_t za_registry_deadline_ms(const za_registry_t *registry);
 
 /** ZA_ENOENT. The own uid as 0. */
-za_err_t za_registry_whereis(const za_registry_t *registry, const char *name, za_ref_t *out);
+za_err_t za_registry_whereis(const za_registry_t *registry, const char *name, uint64_t now_ms,
+                             za_name_answer_t *out);
 /** Sorted by name; false from `visit` ends it. */
 void za_registry_each_name(const za_registry_t *registry,
                            bool (*visit)(const char *name, za_ref_t ref, void *context),
                            void *context);
+/** Members of a group, or, for NULL, of all groups sorted by name; false from `visit` ends it. */
+void za_registry_each_member(const za_registry_t *registry, const char *group,
+                             za_group_visit_t visit, void *context);
 /** Equal on two nodes if they hold the same maps. */
 uint64_t za_registry_hash(const za_registry_t *registry);
 /** What is held of `uid`; false if nothing. */
 bool za_registry_version(const za_registry_t *registry, uint64_t uid, uint64_t *applied,
                          uint64_t *hash);
+/** Each map that is held, in the order of their uids' hashes; false from `visit` ends it. */
+void za_registry_each_owner(const za_registry_t *registry,
+                            bool (*visit)(const za_owner_info_t *info, void *context),
+                            void *context);
 
 typedef struct za_registry_stats {
     uint64_t divergence; // a hash was not what `applied` says: must stay 0
     uint64_t conflicts;  // names that our actors lost
-    uint64_t refused;    // a table was full
+    uint64_t refused;    // a table was full, or a claim was no good
+    uint64_t skewed;     // nodes whose clocks run ahead
     uint64_t snapshots;  // sent
-    uint64_t entries;
+    uint64_t frames_out, bytes_out;
+    uint64_t entries, names;
+    uint64_t pulls, parked; // at present
 } za_registry_stats_t;
 
 void za_registry_stats(const za_registry_t *registry, za_registry_stats_t *out);

@@ -20,6 +20,10 @@ typedef struct za_view {
     za_known_t (*known)(const void *context, uint64_t uid);
     /** Calls `visit` for each member that is up, this node too if it is. */
     void (*each_up)(const void *context, void (*visit)(uint64_t uid, void *visitor), void *visitor);
+    /** Members that are up, this node too if it is. */
+    uint32_t (*up_count)(const void *context);
+    /** False for a member that is unreachable. NULL: all can be reached. */
+    bool (*reachable)(const void *context, uint64_t uid);
     /** False on a side of the cluster that may not give unique names away. NULL: it may. */
     bool (*may_claim)(const void *context);
 } za_view_t;
@@ -32,4 +36,9 @@ static inline uint64_t za_view_self(const za_view_t *view)
 static inline za_known_t za_view_known(const za_view_t *view, uint64_t uid)
 {
     return view->known(view->context, uid);
+}
+
+static inline uint32_t za_view_up_count(const za_view_t *view)
+{
+    return view->up_count(view->context);
 }

@@ -42,12 +42,24 @@ static inline void fake_each_up(const void *context, void (*visit)(uint64_t uid,
     }
 }
 
+static inline uint32_t fake_up_count(const void *context)
+{
+    const fake_view_t *fake = context;
+    uint32_t count = 0;
+    for (int i = 0; i < fake->count; i++) {
+        count += fake->members[i].known == ZA_KNOWN_UP;
+    }
+    return count;
+}
+
 static inline void fake_init(fake_view_t *fake, uint64_t self)
 {
     *fake = (fake_view_t){ .self = self };
-    fake->view = (za_view_t){
-        .context = fake, .self = fake_self, .known = fake_known, .each_up = fake_each_up
-    };
+    fake->view = (za_view_t){ .context = fake,
+                              .self = fake_self,
+                              .known = fake_known,
+                              .each_up = fake_each_up,
+                              .up_count = fake_up_count };
 }
 
 static inline void fake_set(fake_view_t *fake, uint64_t uid, za_known_t known)

@@ -3,6 +3,7 @@
 #include "fake_view.h"
 #include "support/za_test.h"
 
+#include <pb_decode.h>
 #include <pb_encode.h>
 
 #include "zactor/registry.pb.h"
@@ -15,7 +16,8 @@ static za_registry_t *registry_new(fake_view_t *fake, uint64_t uid)
 {
     fake_init(fake, uid);
     za_registry_t *registry = NULL;
-    cr_assert(za_registry_create(&fake->view, SYNC_MS, uid, 0, &registry) == ZA_OK);
+    za_registry_options_t options = { .sync_ms = SYNC_MS, .seed = uid };
+    cr_assert(za_registry_create(&fake->view, &options, 0, &registry) == ZA_OK);
     return registry;
 }
 
@@ -39,7 +41,23 @@ static uint32_t pump(za_registry_t *registry, uint64_t now_ms)
 static void take(za_registry_t *registry, const char *name, uint64_t actor, uint64_t now_ms)
 {
     za_effects_reset(&effects);
-    za_registry_register(registry, name, actor, now_ms, &effects);
+    za_claim_t claim = { .name = name, .kind = ZA_NAME_UNIQUE, .actor = actor };
+    za_registry_register(registry, &claim, now_ms, &effects);
+}
+
+static void give_back(za_registry_t *registry, const char *name, uint64_t actor, uint64_t now_ms)
+{
+    za_registry_unregister(registry, ZA_NAME_UNIQUE, name, actor, now_ms);
+}
+
+static za_err_t whereis(const za_registry_t *registry, const char *name, za_ref_t *ref)
+{
+    za_name_answer_t answer;
+    za_err_t err = za_registry_whereis(registry, name, 0, &answer);
+    if (err == ZA_OK) {
+        *ref = answer.ref;
+    }
+    return err;
 }
 
 Test(registry, a_name_is_answered_until_it_is_given_back)
@@ -48,15 +66,14 @@ Test(registry, a_name_is_answered_until_it_is_given_back)
     za_registry_t *registry = registry_new(&fake, SELF);
     take(registry, "db", 7, 0);
     za_ref_t ref;
-    cr_assert(za_registry_whereis(registry, "db", &ref) == ZA_OK && ref.node == 0 &&
-              ref.actor == 7);
+    cr_assert(whereis(registry, "db", &ref) == ZA_OK && ref.node == 0 && ref.actor == 7);
     cr_assert(pump(registry, 0) == 1 && find_effect(ZA_EFFECT_NAME_SET) != NULL);
     cr_expect(strcmp(effects.items[0].name, "db") == 0 && effects.items[0].ref.actor == 7);
-    za_registry_unregister(registry, "db", 8, 1);
+    give_back(registry, "db", 8, 1);
     cr_expect(pump(registry, 1) == 0, "not the holder");
-    za_registry_unregister(registry, "db", 7, 1);
+    give_back(registry, "db", 7, 1);
     cr_assert(pump(registry, 1) == 1 && find_effect(ZA_EFFECT_NAME_CLEARED) != NULL);
-    cr_expect(za_registry_whereis(registry, "db", &ref) == ZA_ENOENT);
+    cr_expect(whereis(registry, "db", &ref) == ZA_ENOENT);
     za_registry_destroy(registry);
 }
 
@@ -65,7 +82,7 @@ Test(registry, no_effect_when_the_answer_stays)
     fake_view_t fake;
     za_registry_t *registry = registry_new(&fake, SELF);
     take(registry, "db", 7, 0);
-    za_registry_unregister(registry, "db", 7, 0);
+    give_back(registry, "db", 7, 0);
     cr_expect(pump(registry, 0) == 0, "nobody saw it");
     za_registry_destroy(registry);
 }
@@ -79,9 +96,9 @@ Test(registry, names_of_an_actor_that_ends_go)
     take(registry, "c", 7, 0);
     za_registry_actor_stopped(registry, 7, 0);
     za_ref_t ref;
-    cr_expect(za_registry_whereis(registry, "a", &ref) == ZA_ENOENT);
-    cr_expect(za_registry_whereis(registry, "b", &ref) == ZA_OK);
-    cr_expect(za_registry_whereis(registry, "c", &ref) == ZA_ENOENT);
+    cr_expect(whereis(registry, "a", &ref) == ZA_ENOENT);
+    cr_expect(whereis(registry, "b", &ref) == ZA_OK);
+    cr_expect(whereis(registry, "c", &ref) == ZA_ENOENT);
     za_registry_destroy(registry);
 }
 
@@ -122,6 +139,110 @@ Test(registry, refuses_what_is_no_name_or_too_many)
     za_registry_destroy(registry);
 }
 
+static void join(za_registry_t *registry, const char *group, uint64_t actor, const char *meta)
+{
+    za_claim_t claim = { group, ZA_NAME_GROUP,         0,
+                         actor, (const uint8_t *)meta, (uint32_t)strlen(meta) };
+    za_effects_reset(&effects);
+    za_registry_register(registry, &claim, 0, &effects);
+    cr_assert(effects.count == 0, "accepted");
+}
+
+static uint32_t count_effects(za_effect_type_t type)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < effects.count; i++) {
+        count += effects.items[i].type == type;
+    }
+    return count;
+}
+
+Test(registry, a_group_has_many_members_and_each_is_told_once)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    join(registry, "workers", 7, "zone=a");
+    join(registry, "workers", 8, "");
+    join(registry, "workers", 7, "zone=a");
+    pump(registry, 0);
+    cr_assert(count_effects(ZA_EFFECT_GROUP_ADDED) == 2 && effects.count == 2);
+    cr_expect(effects.items[0].ref.actor == 7 && effects.items[0].size == 6);
+    cr_expect(memcmp(effects.items[0].bytes, "zone=a", 6) == 0);
+    cr_expect(pump(registry, 1) == 0, "the same again is no news");
+    za_registry_unregister(registry, ZA_NAME_GROUP, "workers", 7, 1);
+    pump(registry, 1);
+    cr_assert(effects.count == 1 && count_effects(ZA_EFFECT_GROUP_REMOVED) == 1);
+    cr_expect(effects.items[0].ref.actor == 7);
+    za_registry_destroy(registry);
+}
+
+Test(registry, new_meta_of_a_member_is_told)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    join(registry, "workers", 7, "free=2");
+    pump(registry, 0);
+    join(registry, "workers", 7, "free=1");
+    pump(registry, 0);
+    cr_assert(effects.count == 1 && count_effects(ZA_EFFECT_GROUP_ADDED) == 1);
+    cr_expect(memcmp(effects.items[0].bytes, "free=1", 6) == 0);
+    za_registry_destroy(registry);
+}
+
+Test(registry, a_group_and_a_name_may_be_called_the_same)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    take(registry, "db", 7, 0);
+    join(registry, "db", 8, "");
+    pump(registry, 0);
+    za_ref_t ref;
+    cr_expect(whereis(registry, "db", &ref) == ZA_OK && ref.actor == 7);
+    za_registry_unregister(registry, ZA_NAME_UNIQUE, "db", 7, 0);
+    pump(registry, 0);
+    cr_expect(effects.count == 1 && count_effects(ZA_EFFECT_NAME_CLEARED) == 1);
+    za_registry_destroy(registry);
+}
+
+Test(registry, an_actor_that_ends_leaves_its_names_and_groups_in_one_step)
+{
+    fake_view_t fake;
+    za_registry_t *registry = registry_new(&fake, SELF);
+    take(registry, "a", 7, 0);
+    join(registry, "g", 7, "");
+    join(registry, "h", 7, "");
+    join(registry, "h", 8, "");
+    pump(registry, 0);
+    za_registry_actor_stopped(registry, 7, 0);
+    pump(registry, 0);
+    cr_expect(count_effects(ZA_EFFECT_NAME_CLEARED) == 1);
+    cr_expect(count_effects(ZA_EFFECT_GROUP_REMOVED) == 2 && effects.count == 3);
+    za_registry_destroy(registry);
+}
+
+/** What a subscriber makes of the effects. */
+typedef struct members {
+    uint32_t count;
+    za_ref_t refs[64];
+} members_t;
+
+static void follow(members_t *members)
+{
+    for (uint32_t i = 0; i < effects.count; i++) {
+        const za_effect_t *effect = &effects.items[i];
+        uint32_t at = 0;
+        while (at < members->count && !za_ref_equal(members->refs[at], effect->ref)) {
+            at++;
+        }
+        if (effect->type == ZA_EFFECT_GROUP_ADDED && at == members->count) {
+            members->refs[members->count++] = effect->ref;
+        } else if (effect->type == ZA_EFFECT_GROUP_REMOVED) {
+            cr_assert(at < members->count, "it was a member");
+            members->refs[at] = members->refs[--members->count];
+        }
+    }
+}
+
 /* ---- several registries ----------------------------------------------------------------------- */
 
 typedef struct net {
@@ -133,6 +254,7 @@ typedef struct net {
     uint64_t now_ms;
     uint64_t lost; // NAME_LOST effects
     int frames;
+    members_t *members; // as side 1 hears of them
 } net_t;
 
 static uint64_t uid_of(int side)
@@ -198,6 +320,9 @@ static int queue_first, queue_count;
 
 static void collect(net_t *net, int from)
 {
+    if (net->members != NULL && from == 1) {
+        follow(net->members);
+    }
     for (uint32_t i = 0; i < effects.count; i++) {
         const za_effect_t *effect = &effects.items[i];
         net->lost += effect->type == ZA_EFFECT_NAME_LOST;
@@ -269,7 +394,7 @@ Test(registry, a_change_is_pushed_to_linked_members_at_once)
     take(net.sides[0], "db", 7, net.now_ms);
     net_run(&net, 15);
     za_ref_t ref;
-    cr_assert(za_registry_whereis(net.sides[1], "db", &ref) == ZA_OK);
+    cr_assert(whereis(net.sides[1], "db", &ref) == ZA_OK);
     cr_expect(ref.node == uid_of(0) && ref.actor == 7);
     net_deinit(&net);
 }
@@ -301,17 +426,17 @@ Test(registry, who_missed_forgotten_removals_gets_a_snapshot)
     take(net.sides[0], "goes", 7, 0);
     net_run(&net, 50);
     set_link(&net, 0, 1, false);
-    za_registry_unregister(net.sides[0], "goes", 7, net.now_ms);
+    give_back(net.sides[0], "goes", 7, net.now_ms);
     for (int i = 0; i < ZA_REGISTRY_REMOVALS_MAX + 5; i++) {
         take(net.sides[0], "churn", 9, net.now_ms);
-        za_registry_unregister(net.sides[0], "churn", 9, net.now_ms);
+        give_back(net.sides[0], "churn", 9, net.now_ms);
     }
     set_link(&net, 0, 1, true);
     net_run(&net, 50);
     za_ref_t ref;
     cr_assert(equal(&net));
-    cr_expect(za_registry_whereis(net.sides[1], "goes", &ref) == ZA_ENOENT);
-    cr_expect(za_registry_whereis(net.sides[1], "stays", &ref) == ZA_OK);
+    cr_expect(whereis(net.sides[1], "goes", &ref) == ZA_ENOENT);
+    cr_expect(whereis(net.sides[1], "stays", &ref) == ZA_OK);
     check_divergence(&net);
     net_deinit(&net);
 }
@@ -325,7 +450,7 @@ Test(registry, any_node_serves_what_it_holds)
     take(net.sides[0], "db", 7, 0);
     net_run(&net, 3000);
     za_ref_t ref;
-    cr_assert(za_registry_whereis(net.sides[2], "db", &ref) == ZA_OK && ref.node == uid_of(0));
+    cr_assert(whereis(net.sides[2], "db", &ref) == ZA_OK && ref.node == uid_of(0));
     cr_expect(equal(&net));
     net_deinit(&net);
 }
@@ -340,8 +465,8 @@ Test(registry, a_conflict_is_settled_by_the_losers_owner)
     set_link(&net, 0, 1, true);
     net_run(&net, 500);
     za_ref_t ref;
-    cr_assert(za_registry_whereis(net.sides[0], "db", &ref) == ZA_OK && ref.actor == 9);
-    cr_assert(za_registry_whereis(net.sides[1], "db", &ref) == ZA_OK && ref.actor == 9);
+    cr_assert(whereis(net.sides[0], "db", &ref) == ZA_OK && ref.actor == 9);
+    cr_assert(whereis(net.sides[1], "db", &ref) == ZA_OK && ref.actor == 9);
     cr_expect(net.lost == 0, "not before it has settled");
     net_run(&net, 1500);
     cr_expect(net.lost == 1);
@@ -357,12 +482,13 @@ Test(registry, a_terminal_owner_is_forgotten_at_once_and_stays_so)
     set_link(&net, 1, 2, true);
     take(net.sides[0], "db", 7, 0);
     net_run(&net, 3000);
+    fake_set(&net.fakes[1], uid_of(0), ZA_KNOWN_DOWN);
     za_registry_gone(net.sides[1], uid_of(0));
     za_ref_t ref;
-    cr_assert(za_registry_whereis(net.sides[1], "db", &ref) == ZA_ENOENT);
+    cr_assert(whereis(net.sides[1], "db", &ref) == ZA_ENOENT);
     set_link(&net, 0, 1, false);
     net_run(&net, 3000); // side 2 still has it, and must not bring it back
-    cr_expect(za_registry_whereis(net.sides[1], "db", &ref) == ZA_ENOENT);
+    cr_expect(whereis(net.sides[1], "db", &ref) == ZA_ENOENT);
     net_deinit(&net);
 }
 
@@ -370,16 +496,17 @@ Test(registry, an_unknown_owner_waits_for_membership)
 {
     net_t net;
     net_init(&net, 3, 1);
-    za_registry_gone(net.sides[2], uid_of(0)); // side 2 does not know side 0 yet
+    fake_set(&net.fakes[2], uid_of(0), ZA_KNOWN_NOT); // side 2 does not know side 0 yet
     set_link(&net, 0, 1, true);
     set_link(&net, 1, 2, true);
     take(net.sides[0], "db", 7, 0);
     net_run(&net, 2500);
     za_ref_t ref;
-    cr_assert(za_registry_whereis(net.sides[2], "db", &ref) == ZA_ENOENT);
+    cr_assert(whereis(net.sides[2], "db", &ref) == ZA_ENOENT);
+    fake_set(&net.fakes[2], uid_of(0), ZA_KNOWN_UP);
     za_registry_member(net.sides[2], uid_of(0), net.now_ms);
     net_run(&net, 50);
-    cr_expect(za_registry_whereis(net.sides[2], "db", &ref) == ZA_OK, "asked for at once");
+    cr_expect(whereis(net.sides[2], "db", &ref) == ZA_OK, "asked for at once");
     net_deinit(&net);
 }
 
@@ -389,7 +516,7 @@ Test(registry, names_survive_a_rebirth_under_the_new_uid)
     za_registry_t *registry = registry_new(&fake, SELF);
     take(registry, "a", 7, 0);
     take(registry, "b", 8, 0);
-    za_registry_unregister(registry, "b", 8, 0);
+    give_back(registry, "b", 8, 0);
     take(registry, "c", 9, 0);
     pump(registry, 0);
     fake.self = 999;
@@ -398,10 +525,10 @@ Test(registry, names_survive_a_rebirth_under_the_new_uid)
     cr_expect(!za_registry_version(registry, SELF, &applied, &hash));
     cr_assert(za_registry_version(registry, 999, &applied, &hash) && applied == 2);
     za_ref_t ref;
-    cr_assert(za_registry_whereis(registry, "c", &ref) == ZA_OK && ref.node == 0);
+    cr_assert(whereis(registry, "c", &ref) == ZA_OK && ref.node == 0);
     cr_expect(pump(registry, 10) == 0, "the answers have not changed");
     za_registry_actor_stopped(registry, 9, 10);
-    cr_expect(za_registry_whereis(registry, "c", &ref) == ZA_ENOENT);
+    cr_expect(whereis(registry, "c", &ref) == ZA_ENOENT);
     za_registry_destroy(registry);
 }
 
@@ -413,6 +540,32 @@ Test(registry, bad_frames_are_refused)
     cr_expect(!za_registry_frame(registry, FAR, garbage, sizeof garbage, 0, &effects));
     cr_expect(!za_registry_frame(registry, FAR, garbage, 0, 0, &effects), "empty");
     za_registry_destroy(registry);
+}
+
+/** A registry with a link to FAR, which has been greeted. */
+static za_registry_t *linked_new(fake_view_t *fake)
+{
+    za_registry_t *registry = registry_new(fake, SELF);
+    fake_set(fake, FAR, ZA_KNOWN_UP);
+    za_registry_link_up(registry, FAR);
+    cr_assert(pump(registry, 0) == 1, "the root");
+    return registry;
+}
+
+static uint32_t pulls_of(za_registry_t *registry, uint64_t now_ms)
+{
+    static za_RegistryFrame frame;
+    uint32_t pulls = 0;
+    pump(registry, now_ms);
+    for (uint32_t i = 0; i < effects.count; i++) {
+        if (effects.items[i].type == ZA_EFFECT_SEND_FRAME) {
+            pb_istream_t stream =
+                pb_istream_from_buffer(effects.items[i].bytes + 1, effects.items[i].size - 1);
+            cr_assert(pb_decode(&stream, za_RegistryFrame_fields, &frame));
+            pulls += frame.which_body == za_RegistryFrame_pull_tag;
+        }
+    }
+    return pulls;
 }
 
 static void data_in(za_registry_t *registry, uint64_t from, uint64_t to, uint64_t hash,
@@ -437,30 +590,28 @@ static void data_in(za_registry_t *registry, uint64_t from, uint64_t to, uint64_
 Test(registry, a_wrong_hash_drops_the_map_and_asks_again)
 {
     fake_view_t fake;
-    za_registry_t *registry = registry_new(&fake, SELF);
-    za_registry_member(registry, FAR, 0);
+    za_registry_t *registry = linked_new(&fake);
     data_in(registry, 0, 1, 12345, 0);
     za_ref_t ref;
-    cr_expect(za_registry_whereis(registry, "db", &ref) == ZA_ENOENT);
-    cr_expect(effects.count == 1 && effects.items[0].type == ZA_EFFECT_SEND_FRAME, "a pull");
+    cr_expect(whereis(registry, "db", &ref) == ZA_ENOENT);
+    cr_expect(pulls_of(registry, 0) == 1);
+    cr_expect(find_effect(ZA_EFFECT_NAME_SET) == NULL, "and nobody saw the name");
     za_registry_stats_t stats;
     za_registry_stats(registry, &stats);
     cr_expect(stats.divergence == 1);
-    cr_expect(pump(registry, 0) == 0, "and nobody saw the name");
     za_registry_destroy(registry);
 }
 
 Test(registry, a_gap_is_never_applied)
 {
     fake_view_t fake;
-    za_registry_t *registry = registry_new(&fake, SELF);
-    za_registry_member(registry, FAR, 0);
+    za_registry_t *registry = linked_new(&fake);
     data_in(registry, 6, 7, 0, 0);
     uint64_t applied, hash;
     cr_assert(za_registry_version(registry, FAR, &applied, &hash) && applied == 0);
-    cr_expect(effects.count == 1 && effects.items[0].type == ZA_EFFECT_SEND_FRAME, "a pull");
+    cr_expect(pulls_of(registry, 0) == 1);
     data_in(registry, 6, 7, 0, 1);
-    cr_expect(effects.count == 0, "one pull at a time");
+    cr_expect(pulls_of(registry, 1) == 0, "one pull at a time");
     za_registry_destroy(registry);
 }
 
@@ -492,6 +643,47 @@ Test(registry, lists_names_sorted)
     za_registry_destroy(registry);
 }
 
+static bool count_member(const char *group, za_ref_t ref, const uint8_t *meta, uint32_t meta_bytes,
+                         void *context)
+{
+    (void)meta;
+    (void)meta_bytes;
+    const members_t *members = context;
+    bool found = false;
+    for (uint32_t i = 0; i < members->count; i++) {
+        found = found || za_ref_equal(members->refs[i], ref);
+    }
+    cr_assert(strcmp(group, "g") == 0 && found, "who is a member was told");
+    return true;
+}
+
+// R7: the effects of adding and removing add up to the present set, also of an owner that goes.
+Test(registry, the_news_of_a_group_add_up_to_its_members)
+{
+    net_t net;
+    net_init(&net, 2, 1);
+    set_link(&net, 0, 1, true);
+    members_t seen = { 0 };
+    for (uint64_t round = 0; round < 200; round++) {
+        uint64_t actor = 1 + za_rng_below(&net.rng, 20);
+        if (za_rng_below(&net.rng, 3) > 0) {
+            join(net.sides[0], "g", actor, "");
+        } else {
+            za_registry_unregister(net.sides[0], ZA_NAME_GROUP, "g", actor, net.now_ms);
+        }
+        net.members = &seen;
+        net_run(&net, 10);
+    }
+    cr_assert(seen.count > 3);
+    za_registry_each_member(net.sides[1], "g", count_member, &seen);
+    fake_set(&net.fakes[1], uid_of(0), ZA_KNOWN_DOWN);
+    za_registry_gone(net.sides[1], uid_of(0));
+    pump(net.sides[1], net.now_ms);
+    follow(&seen);
+    cr_expect(seen.count == 0, "one effect each");
+    net_deinit(&net);
+}
+
 // Random changes and links; afterwards all hold the same, and what was never removed is there.
 static void run_random(uint64_t seed)
 {
@@ -507,7 +699,7 @@ static void run_random(uint64_t seed)
         if (what < 4) {
             take(net.sides[side], name, 100 + which, net.now_ms);
         } else if (what < 7) {
-            za_registry_unregister(net.sides[side], name, 100 + which, net.now_ms);
+            give_back(net.sides[side], name, 100 + which, net.now_ms);
         } else if (what < 8) {
             za_registry_actor_stopped(net.sides[side], 100 + which, net.now_ms);
         } else if (side != other) {

@@ -1,0 +1,150 @@
+#include "cluster/registry_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/** The last word that the owner's copy here is right. */
+static uint64_t confirmed_ms(const za_registry_t *registry, const za_reg_owner_t *owner)
+{
+    uint64_t best = owner->confirmed_ms;
+    for (uint32_t level = 0; level <= ZA_REG_DEPTH; level++) {
+        uint32_t index = za_reg_node_index(level, za_reg_prefix(owner->uid, level));
+        uint64_t agreed = registry->nodes[index].agreed_ms;
+        if (owner->unreachable && agreed > owner->unreachable_ms) {
+            agreed = owner->unreachable_ms;
+        }
+        best = agreed > best ? agreed : best;
+    }
+    return best;
+}
+
+za_err_t za_registry_whereis(const za_registry_t *registry, const char *name, uint64_t now_ms,
+                             za_name_answer_t *out)
+{
+    uint32_t id = name != NULL ? za_reg_find_name(registry, ZA_NAME_UNIQUE, name) : 0;
+    if (id == 0 || za_reg_name_at(registry, id)->holders.first == 0) {
+        return ZA_ENOENT;
+    }
+    const za_reg_name_t *found = za_reg_name_at(registry, id);
+    const za_reg_entry_t *entry = za_reg_entry_at(registry, found->holders.first);
+    const za_reg_owner_t *owner = za_reg_owner_at(registry, entry->owner);
+    uint64_t word_ms = entry->owner == registry->self ? now_ms : confirmed_ms(registry, owner);
+    *out = (za_name_answer_t){ .ref = za_reg_ref_of(registry, entry),
+                               .age_ms = now_ms > word_ms ? now_ms - word_ms : 0,
+                               .unreachable = owner->unreachable,
+                               .holders = found->holders.count };
+    return ZA_OK;
+}
+
+static int compare_names(const void *a, const void *b, void *context)
+{
+    const za_registry_t *registry = context;
+    const za_reg_name_t *one = za_reg_name_at(registry, *(const uint32_t *)a);
+    const za_reg_name_t *other = za_reg_name_at(registry, *(const uint32_t *)b);
+    return strcmp(za_reg_text(registry, one), za_reg_text(registry, other));
+}
+
+/** The names of a kind that are held, sorted, in `visit`. */
+static uint32_t sort_names(const za_registry_t *registry, za_name_kind_t kind)
+{
+    uint32_t count = 0;
+    for (uint32_t id = 1; id <= registry->names.fresh; id++) {
+        if (za_slots_used(&registry->names, id) && za_reg_name_at(registry, id)->kind == kind &&
+            za_reg_name_at(registry, id)->holders.first != 0) {
+            registry->visit[count++] = id;
+        }
+    }
+    qsort_r(registry->visit, count, sizeof *registry->visit, compare_names, (void *)registry);
+    return count;
+}
+
+void za_registry_each_name(const za_registry_t *registry,
+                           bool (*visit)(const char *name, za_ref_t ref, void *context),
+                           void *context)
+{
+    uint32_t count = sort_names(registry, ZA_NAME_UNIQUE);
+    for (uint32_t i = 0; i < count; i++) {
+        const za_reg_name_t *name = za_reg_name_at(registry, registry->visit[i]);
+        if (!visit(za_reg_text(registry, name), za_reg_winner(registry, name), context)) {
+            return;
+        }
+    }
+}
+
+static bool visit_members(const za_registry_t *registry, const za_reg_name_t *name,
+                          za_group_visit_t visit, void *context)
+{
+    for (uint32_t id = name->holders.first; id != 0;
+         id = za_chain_next(&registry->entries, ZA_REG_HOLDER, id)) {
+        const za_reg_entry_t *entry = za_reg_entry_at(registry, id);
+        const void *meta =
+            entry->meta_bytes > 0 ? za_texts_at(&registry->texts, entry->meta) : NULL;
+        if (!visit(za_reg_text(registry, name), za_reg_ref_of(registry, entry), meta,
+                   entry->meta_bytes, context)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void za_registry_each_member(const za_registry_t *registry, const char *group,
+                             za_group_visit_t visit, void *context)
+{
+    if (group != NULL) {
+        uint32_t id = za_reg_find_name(registry, ZA_NAME_GROUP, group);
+        if (id != 0) {
+            visit_members(registry, za_reg_name_at(registry, id), visit, context);
+        }
+        return;
+    }
+    uint32_t count = sort_names(registry, ZA_NAME_GROUP);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!visit_members(registry, za_reg_name_at(registry, registry->visit[i]), visit,
+                           context)) {
+            return;
+        }
+    }
+}
+
+uint64_t za_registry_hash(const za_registry_t *registry)
+{
+    return registry->nodes[0].hash;
+}
+
+bool za_registry_version(const za_registry_t *registry, uint64_t uid, uint64_t *applied,
+                         uint64_t *hash)
+{
+    uint32_t id = za_reg_find_owner(registry, uid);
+    if (id == 0) {
+        return false;
+    }
+    *applied = za_reg_owner_at(registry, id)->applied;
+    *hash = za_reg_owner_at(registry, id)->hash;
+    return true;
+}
+
+void za_registry_each_owner(const za_registry_t *registry,
+                            bool (*visit)(const za_owner_info_t *info, void *context),
+                            void *context)
+{
+    for (uint32_t leaf = 0; leaf < ZA_REG_LEAVES; leaf++) {
+        for (uint32_t id = registry->leaves[leaf].first; id != 0;
+             id = za_chain_next(&registry->owners, ZA_REG_LEAF, id)) {
+            const za_reg_owner_t *owner = za_reg_owner_at(registry, id);
+            za_owner_info_t info = { owner->uid, owner->applied, owner->hash, owner->live.count,
+                                     owner->unreachable };
+            if (!visit(&info, context)) {
+                return;
+            }
+        }
+    }
+}
+
+void za_registry_stats(const za_registry_t *registry, za_registry_stats_t *out)
+{
+    *out = registry->stats;
+    out->entries = registry->entries.count;
+    out->names = registry->names.count;
+    out->pulls = registry->pull_count;
+    out->parked = registry->parked_count;
+}
