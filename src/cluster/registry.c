@@ -1,8 +1,8 @@
 #include "cluster/registry_internal.h"
 
-#include <stdlib.h>
-
 #include <pb_decode.h>
+
+#include "base/pages.h"
 
 za_err_t za_registry_create(const za_view_t *view, const za_registry_options_t *options,
                             uint64_t now_ms, za_registry_t **out)
@@ -16,7 +16,7 @@ za_err_t za_registry_create(const za_view_t *view, const za_registry_options_t *
         limits.names_per_node_max > limits.entries_max) {
         return ZA_EINVAL;
     }
-    za_registry_t *registry = calloc(1, sizeof *registry);
+    za_registry_t *registry = za_pages_alloc(sizeof *registry);
     if (registry == NULL) {
         return ZA_ENOMEM;
     }
@@ -27,7 +27,7 @@ za_err_t za_registry_create(const za_view_t *view, const za_registry_options_t *
     za_rng_init(&registry->rng, options->seed);
     uint32_t entries = limits.entries_max;
     uint32_t own = limits.names_per_node_max;
-    registry->visit = calloc(entries, sizeof *registry->visit);
+    registry->visit = za_pages_alloc(entries * sizeof *registry->visit);
     if (registry->visit == NULL ||
         za_texts_init(&registry->texts, (size_t)entries * ZA_REG_TEXT_BYTES_MEAN) != ZA_OK ||
         za_slots_init(&registry->names, entries, sizeof(za_reg_name_t)) != ZA_OK ||
@@ -61,8 +61,8 @@ void za_registry_destroy(za_registry_t *registry)
     za_slots_deinit(&registry->entries);
     za_slots_deinit(&registry->names);
     za_texts_deinit(&registry->texts);
-    free(registry->visit);
-    free(registry);
+    za_pages_free(registry->visit, registry->limits.entries_max * sizeof *registry->visit);
+    za_pages_free(registry, sizeof *registry);
 }
 
 bool za_registry_frame(za_registry_t *registry, uint64_t uid, const uint8_t *bytes, size_t size,

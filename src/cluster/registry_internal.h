@@ -141,7 +141,7 @@ typedef struct za_reg_stage {
     uint32_t owner;
     uint32_t parts; // received so far
     uint64_t peer, from, to, hash, until_ms;
-    bool rumour;
+    bool rumour, answer;
 } za_reg_stage_t;
 
 typedef struct za_reg_want {
@@ -225,7 +225,7 @@ struct za_registry {
     struct {              // the frame in `bytes`, for the next peer that gets the same
         uint64_t owner, from, to;
         uint32_t size; // 0: none
-        bool rumour;
+        bool rumour, asked;
     } cached;
     // registry_pull.c
     za_chain_t sources; // peers to pull from

@@ -340,7 +340,7 @@ static void apply_entry(za_registry_t *registry, uint32_t id, za_effects_t *out)
 
 typedef struct transfer {
     uint64_t from, to, hash;
-    bool rumour;
+    bool rumour, answer;
 } transfer_t;
 
 /** Takes a whole transfer as one step. False: the map is not what it must be then. */
@@ -403,7 +403,9 @@ static void finish(za_registry_t *registry, uint64_t uid, uint32_t owner_id, za_
         block(registry, owner_id);
         return;
     }
-    answered(registry, owner_id, uid, right);
+    if (transfer.answer) {
+        answered(registry, owner_id, uid, right);
+    }
     if (!right) {
         za_reg_diverged(registry, owner_id);
         za_reg_want(registry, owner_id, transfer.to, uid);
@@ -428,7 +430,7 @@ static bool take_whole(za_registry_t *registry, uint64_t uid, uint32_t owner_id,
         block(registry, owner_id);
         return staged == STAGED_FULL;
     }
-    transfer_t transfer = { data->from, data->to, data->hash, data->rumour };
+    transfer_t transfer = { data->from, data->to, data->hash, data->rumour, data->answer };
     finish(registry, uid, owner_id, &chain, transfer, out);
     return true;
 }
@@ -460,6 +462,7 @@ static uint32_t open_stage(za_registry_t *registry, uint64_t uid, uint32_t owner
     stage->to = data->to;
     stage->hash = data->hash;
     stage->rumour = data->rumour;
+    stage->answer = data->answer;
     return owner->stage;
 }
 
@@ -483,7 +486,7 @@ static bool take_part(za_registry_t *registry, uint64_t uid, uint32_t owner_id,
         registry->pulls[owner->pull - 1].until_ms = stage->until_ms;
     }
     if (data->last) {
-        transfer_t transfer = { stage->from, stage->to, stage->hash, stage->rumour };
+        transfer_t transfer = { stage->from, stage->to, stage->hash, stage->rumour, stage->answer };
         za_chain_t chain = stage->entries;
         stage->entries = (za_chain_t){ 0 };
         drop_stage(registry, owner);
@@ -509,7 +512,9 @@ bool za_reg_take_data(za_registry_t *registry, uint64_t uid, const za_RegData *d
     }
     if (data->to <= owner->applied) { // old news: somebody else was faster
         bool same = data->to == owner->applied && data->from < data->to;
-        answered(registry, id, uid, false);
+        if (data->answer) {
+            answered(registry, id, uid, false);
+        }
         if (same && data->hash != owner->hash) {
             za_reg_diverged(registry, id);
             za_reg_want(registry, id, data->to, uid);
@@ -518,8 +523,10 @@ bool za_reg_take_data(za_registry_t *registry, uint64_t uid, const za_RegData *d
         }
         return true;
     }
-    if (data->from >
-        owner->applied) { // a gap: something before it was missed. No answer begins so.
+    if (data->from > owner->applied) { // a gap: something before it was missed
+        if (data->answer) {            // our map was dropped meanwhile
+            answered(registry, id, uid, false);
+        }
         za_reg_want(registry, id, data->to, uid);
         return true;
     }

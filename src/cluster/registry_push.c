@@ -87,8 +87,8 @@ void za_registry_link_up(za_registry_t *registry, uint64_t uid)
     }
     za_reg_peer_t *peer = za_reg_peer_at(registry, id);
     peer->uid = uid;
-    peer->greet =
-        true; // by digests it learns what it lacks up to now; pushes bring what comes later
+    // The lower uid compares what both hold up to now, for both; pushes bring what comes later.
+    peer->greet = za_reg_self(registry)->uid < uid;
     uint32_t place = za_reg_linked_place(registry, uid);
     memmove(&registry->linked[place + 1], &registry->linked[place],
             (registry->linked_count - place) * sizeof *registry->linked);
@@ -270,6 +270,7 @@ static bool answer_nothing(za_registry_t *registry, const za_reg_peer_t *peer, z
     data->part = 0;
     data->last = true;
     data->rumour = false;
+    data->answer = true;
     data->entries_count = 0;
     return za_reg_emit(registry, peer->uid, out);
 }
@@ -350,6 +351,7 @@ static void write_part(za_registry_t *registry, za_reg_peer_t *peer, const za_re
     data->hash = owner->hash;
     data->part = peer->job.part++;
     data->rumour = peer->job.rumour;
+    data->answer = peer->job.asked;
     data->entries_count = 0;
     while (data->entries_count < ZA_REG_PART_ENTRIES) {
         uint32_t id = pick_entry(registry, peer);
@@ -366,7 +368,8 @@ static bool is_cached(const za_registry_t *registry, const za_reg_peer_t *peer)
 {
     return registry->cached.size > 0 && peer->job.part == 0 &&
            registry->cached.owner == peer->job.owner && registry->cached.from == peer->job.from &&
-           registry->cached.to == peer->job.to && registry->cached.rumour == peer->job.rumour;
+           registry->cached.to == peer->job.to && registry->cached.rumour == peer->job.rumour &&
+           registry->cached.asked == peer->job.asked;
 }
 
 /** Sends one part. False: `out` has no room. A push to many peers is encoded once. */
@@ -388,6 +391,7 @@ static bool send_part(za_registry_t *registry, za_reg_peer_t *peer, const za_reg
             registry->cached.from = peer->job.from;
             registry->cached.to = peer->job.to;
             registry->cached.rumour = peer->job.rumour;
+            registry->cached.asked = peer->job.asked;
             registry->cached.size = size;
         }
     }

@@ -322,13 +322,13 @@ static uint8_t *cell_at(const za_texts_t *texts, uint32_t id)
 za_err_t za_texts_init(za_texts_t *texts, size_t capacity_bytes)
 {
     *texts = (za_texts_t){ .units = (uint32_t)(capacity_bytes / UNIT_BYTES) };
-    texts->bytes = calloc(texts->units, UNIT_BYTES);
+    texts->bytes = za_pages_alloc((size_t)texts->units * UNIT_BYTES);
     return texts->bytes != NULL ? ZA_OK : ZA_ENOMEM;
 }
 
 void za_texts_deinit(za_texts_t *texts)
 {
-    free(texts->bytes);
+    za_pages_free(texts->bytes, (size_t)texts->units * UNIT_BYTES);
     *texts = (za_texts_t){ 0 };
 }
 
