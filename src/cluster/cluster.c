@@ -1,6 +1,5 @@
 #include "cluster/cluster.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -419,51 +418,14 @@ static bool member_gone(za_cluster_t *cluster, const za_effect_t *effect, za_eff
     return pass_on(effect, out);
 }
 
-enum { NAMES_AT_ONCE = 32 };
-
-typedef struct own_names {
-    const char *after;
-    uint32_t count;
-    uint64_t actors[NAMES_AT_ONCE];
-    char names[NAMES_AT_ONCE][ZA_NAME_BYTES_MAX + 1];
-} own_names_t;
-
-static bool collect_own(const char *name, za_ref_t ref, void *context)
-{
-    own_names_t *own = context;
-    if (ref.node == 0) {
-        own->actors[own->count] = ref.actor;
-        snprintf(own->names[own->count], sizeof own->names[0], "%s", name);
-        own->count++;
-    }
-    return own->count < NAMES_AT_ONCE;
-}
-
 /**
  * We lost a split: whoever holds a name here loses it before another can have it. Nobody is the
  * winner yet. False: `out` is full.
  */
 static bool lose_names(za_cluster_t *cluster, za_effects_t *out)
 {
-    for (;;) {
-        own_names_t own = { .count = 0 };
-        za_registry_each_name(cluster->registry, collect_own, &own);
-        for (uint32_t i = 0; i < own.count; i++) {
-            if (!za_effects_have_room(out, 4, 2 * (ZA_NAME_BYTES_MAX + 1))) {
-                return false;
-            }
-            za_effect_t *effect = za_effects_add(out, ZA_EFFECT_NAME_LOST);
-            effect->name = za_effects_text(out, "%s", own.names[i]);
-            effect->actor = own.actors[i];
-            za_registry_unregister(cluster->registry, own.names[i], own.actors[i], cluster->now_ms);
-        }
-        if (za_registry_pump_names(cluster->registry, cluster->now_ms, out) == ZA_STEP_MORE) {
-            return false;
-        }
-        if (own.count == 0) {
-            return true;
-        }
-    }
+    return za_registry_lose_names(cluster->registry, cluster->now_ms, out) == ZA_STEP_DONE &&
+           za_registry_pump_names(cluster->registry, cluster->now_ms, out) == ZA_STEP_DONE;
 }
 
 /** This node lost a split. False: as in member_gone. */

@@ -73,6 +73,8 @@ void za_registry_unregister(za_registry_t *registry, za_name_kind_t kind, const 
                             uint64_t actor, uint64_t now_ms);
 /** A local actor ended: its names and memberships go. */
 void za_registry_actor_stopped(za_registry_t *registry, uint64_t actor, uint64_t now_ms);
+/** All unique names of ours are lost, with no winner: this node is on the losing side of a split. */
+za_step_t za_registry_lose_names(za_registry_t *registry, uint64_t now_ms, za_effects_t *out);
 /** What the driver's wall clock says: stamps of claims follow it. */
 void za_registry_wall(za_registry_t *registry, uint64_t now_ms, uint64_t wall_ms);
 

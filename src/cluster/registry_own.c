@@ -296,6 +296,29 @@ za_step_t za_reg_give_up_lost(za_registry_t *registry, za_effects_t *out)
     return ZA_STEP_DONE;
 }
 
+za_step_t za_registry_lose_names(za_registry_t *registry, uint64_t now_ms, za_effects_t *out)
+{
+    registry->now_ms = now_ms;
+    uint32_t id = za_reg_self(registry)->live.first;
+    while (id != 0) {
+        uint32_t next = za_chain_next(&registry->entries, ZA_REG_PLACE, id);
+        const za_reg_entry_t *entry = za_reg_entry_at(registry, id);
+        const za_reg_name_t *name = za_reg_name_at(registry, entry->name);
+        if (name->kind == ZA_NAME_UNIQUE) {
+            if (!za_effects_have_room(out, 4, 2 * (ZA_NAME_BYTES_MAX + 1))) {
+                return ZA_STEP_MORE;
+            }
+            za_effect_t *effect = za_effects_add(out, ZA_EFFECT_NAME_LOST);
+            effect->name = za_effects_text(out, "%s", za_reg_text(registry, name));
+            effect->actor = entry->actor;
+            effect->err = ZA_EUNAVAILABLE;
+            remove_own(registry, id);
+        }
+        id = next;
+    }
+    return ZA_STEP_DONE;
+}
+
 void za_registry_reborn(za_registry_t *registry, uint64_t now_ms)
 {
     registry->now_ms = now_ms;
