@@ -77,6 +77,7 @@ za_err_t za_become_with(za_ctx_t *ctx, const za_class_t *class_)
         return ZA_ENOBUFS;
     }
     extra->spawned = spawned;
+    ctx->after |= ZA_AFTER_CHANGE;
     cell->hears |= ZA_HEARS_LIFE; // maybe: it is looked up then
     // release: inspectors on other threads read the class that was made
     atomic_store_explicit(&cell->class_, made, memory_order_release); // pairs: class

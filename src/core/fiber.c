@@ -93,7 +93,7 @@ static void show(za_worker_t *worker, const za_fiber_t *fiber)
     ctx->message = fiber->message;
     za_ctx_set(ctx, za_ctx_type(&fiber->ctx), za_ctx_body(&fiber->ctx));
     ctx->tag = fiber->ctx.tag;
-    ctx->stop = false;
+    ctx->after = 0;
     ctx->kept_copy = fiber->ctx.kept_copy;
 }
 
@@ -111,7 +111,7 @@ static void finish_call(za_worker_t *worker, za_cell_t *cell, za_fiber_t *fiber)
     za_ctx_t *ctx = &worker->ctx;
     za_message_t *message = fiber->message;
     show(worker, fiber);
-    ctx->stop = fiber->ctx.stop;
+    ctx->after = fiber->ctx.after;
     ctx->news = fiber->ctx.news;
     fiber->ctx.news = NULL;
     fiber->message = NULL;
@@ -206,7 +206,7 @@ static void begin(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
     ctx->tag = tag;
     ctx->told_twice = 0;
     ctx->kept_copy = false;
-    ctx->stop = false;
+    ctx->after = 0;
     ctx->stopping = false;
     ctx->signal = worker->ctx.signal;
     fiber->message = message;

@@ -86,7 +86,7 @@ static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
     if (verdict == ZA_STASH) {
         verdict = stash(worker, cell, message);
     }
-    if (verdict == ZA_STOP || (verdict == ZA_DONE && worker->ctx.stop)) {
+    if (verdict == ZA_STOP || (verdict == ZA_DONE && worker->ctx.after & ZA_AFTER_STOP)) {
         za_cell_quit(worker, cell);
         return;
     }
@@ -124,7 +124,7 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     ctx->message = message;
     za_ctx_set(ctx, type, body);
     ctx->tag = tag;
-    ctx->stop = false;
+    ctx->after = 0;
     ctx->told = 0;
     ctx->kept_copy = false;
     za_verdict_t verdict = handler->call(ctx, cell->state != NULL ? cell->state + 1 : NULL, body);
@@ -133,7 +133,7 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     if (__builtin_expect(ctx->news != NULL, 0)) {
         discard_news(worker);
     }
-    if (__builtin_expect(verdict != ZA_DONE || ctx->stop, 0)) {
+    if (__builtin_expect(verdict != ZA_DONE || ctx->after & ZA_AFTER_STOP, 0)) {
         obey_verdict(worker, cell, message, verdict);
     }
 }
@@ -363,8 +363,10 @@ typedef struct run {
     uint32_t left;      // messages
     uint32_t forget;    // handled user messages that still count
     uint32_t forget_max;
-    uint32_t step;    // messages until it looks around
-    uint32_t handled; // of this step
+    uint32_t step;         // messages until it looks around
+    uint32_t handled;      // of this step
+    const za_type_t *type; // of the last message, as the next one mostly has the same
+    za_handler_fn *call;   // its handler
 } run_t;
 
 static void forget(za_cell_t *cell, run_t *run)
@@ -450,23 +452,26 @@ static inline bool is_simple(const za_message_t *message, uint64_t actor)
            (message->ask | message->deadline_ms) == 0 && message->actor == actor;
 }
 
-/** The handler of the last message, as the next one mostly has the same type. */
-typedef struct last {
-    const za_class_t *class_;
-    const za_type_t *type;
-    const za_handler_t *handler;
-} last_t;
-
 /**
- * Looks the handler up anew; NULL: the long way finds out. A batch goes on only as long as the same
- * short handler is called: what is in it waits for no more than a few like that.
+ * Notes the handler for messages of `type`, the next ones. False: the long way finds out. A batch goes on
+ * only as long as the same short handler is called: what is in it waits for no more than a few like that.
  */
-static __attribute__((noinline)) void find_next(za_worker_t *worker, const za_class_t *class_,
-                                                const za_type_t *type, last_t *last)
+static __attribute__((noinline)) bool find_next(za_worker_t *worker, run_t *run,
+                                                const za_type_t *type)
 {
     za_batch_close(worker);
     worker->ctx.told = 0;
-    *last = (last_t){ class_, type, find_by_address(class_, type) };
+    // relaxed: the owner's
+    const za_class_t *class_ =
+        atomic_load_explicit(&worker->ctx.cell->class_, memory_order_relaxed);
+    const za_handler_t *handler = find_by_address(class_, type);
+    if (handler == NULL) {
+        return false;
+    }
+    run->type = type;
+    run->call = handler->call;
+    za_ctx_set(&worker->ctx, type, NULL);
+    return true;
 }
 
 void za_handled(za_worker_t *worker, za_cell_t *cell, za_message_t *message, za_verdict_t verdict)
@@ -474,60 +479,68 @@ void za_handled(za_worker_t *worker, za_cell_t *cell, za_message_t *message, za_
     if (worker->ctx.news != NULL) {
         discard_news(worker);
     }
-    if (verdict != ZA_DONE || worker->ctx.stop) {
+    if (verdict != ZA_DONE || worker->ctx.after & ZA_AFTER_STOP) {
         obey_verdict(worker, cell, message, verdict);
     }
+}
+
+/** A handler in a row of them asked for more than the next message. */
+static __attribute__((noinline)) void handled_oddly(za_worker_t *worker, run_t *run,
+                                                    za_message_t *message, za_verdict_t verdict)
+{
+    za_cell_t *cell = worker->ctx.cell;
+    za_handled(worker, cell, message, verdict);
+    if (worker->ctx.after & ZA_AFTER_CHANGE || cell->status != ZA_STATUS_RUNNING) {
+        run->step = 0; // that was the last of the row, and of its handler
+        run->type = NULL;
+    }
+    worker->ctx.after = 0;
+}
+
+static inline za_message_t *next_of(const za_message_t *message)
+{
+    // relaxed: it was acquired before, or is only fetched
+    return (za_message_t *)atomic_load_explicit(&message->block.next, memory_order_relaxed);
 }
 
 /**
  * Handles up to run->step simple messages whose successor is there, before the last of the run.
  * Meanwhile it leaves the line of the mailbox alone, which producers on other cores write to.
- * Returns the first that is not handled.
+ * Returns the first that is not handled. What it needs after a handler fits the registers that calls
+ * keep.
  */
-static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker, za_cell_t *cell,
+static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker, void *state,
                                                              za_message_t *head, run_t *run)
 {
-    za_ctx_t *ctx = &worker->ctx;
-    void *state = cell->state != NULL ? cell->state + 1 : NULL;
-    last_t last = { 0 };
-    while (head != run->last && is_simple(head, ctx->id)) {
-        za_message_t *next = (za_message_t *)atomic_load_explicit(
+    while (run->handled < run->step && head != run->last && is_simple(head, worker->ctx.id)) {
+        const za_message_t *next = (za_message_t *)atomic_load_explicit(
             &head->block.next, memory_order_acquire); // pairs: mailbox-link
-        // relaxed: the owner's
-        const za_class_t *class_ = atomic_load_explicit(&cell->class_, memory_order_relaxed);
-        if (__builtin_expect(head->type != last.type || class_ != last.class_, 0)) {
-            find_next(worker, class_, head->type, &last);
-        }
-        if (__builtin_expect(next == NULL || last.handler == NULL, 0)) {
+        if (__builtin_expect(next == NULL, 0) ||
+            (__builtin_expect(head->type != run->type, 0) && !find_next(worker, run, head->type))) {
             break;
         }
         // Two ahead: a line that another core wrote takes longer than one handler.
-        za_message_t *ahead = (za_message_t *)atomic_load_explicit(
-            &next->block.next, memory_order_relaxed); // relaxed: not looked at, only fetched
+        const char *ahead = (const char *)next_of(next);
         __builtin_prefetch(ahead);
-        __builtin_prefetch((char *)ahead + sizeof *ahead);
+        __builtin_prefetch(ahead + sizeof(za_message_t));
         za_moved_end(head); // nothing but in debug builds
-        ctx->message = head;
-        za_ctx_set(ctx, last.type, za_body(head));
-        za_verdict_t verdict = last.handler->call(ctx, state, za_body(head));
-        bool usual = ctx->news == NULL && verdict == ZA_DONE && !ctx->stop;
-        if (__builtin_expect(!usual, 0)) {
-            za_handled(worker, cell, head, verdict);
+        worker->ctx.message = head;
+        // relaxed: as in za_ctx_set; the type is there already
+        atomic_store_explicit(&worker->ctx.body, za_body(head), memory_order_relaxed);
+        za_verdict_t verdict = run->call(&worker->ctx, state, za_body(head));
+        if (__builtin_expect(worker->ctx.news != NULL, 0) ||
+            __builtin_expect(verdict != ZA_DONE, 0) ||
+            __builtin_expect(worker->ctx.after != 0, 0)) {
+            handled_oddly(worker, run, head, verdict);
         }
-        if (__builtin_expect(head->block.flags == 0, 1)) {
-            za_message_drop(worker, head);
+        za_message_t *handled = head;
+        head = next_of(head); // still there: nobody but the owner lets go of a head
+        if (__builtin_expect(handled->block.flags == 0, 1)) {
+            za_message_drop(worker, handled);
         } else {
-            za_message_settle_rare(worker, cell, head);
-        }
-        head = next;
-        if (__builtin_expect(!worker->brisk, 0)) {
-            za_batch_close(worker);
-            ctx->told = 0;
+            za_message_settle_rare(worker, worker->ctx.cell, handled);
         }
         run->handled++;
-        if (__builtin_expect(--run->step == 0 || cell->status != ZA_STATUS_RUNNING, 0)) {
-            break;
-        }
     }
     za_batch_close(worker);
     return head;
@@ -538,16 +551,23 @@ static za_message_t *run_linked(za_worker_t *worker, za_cell_t *cell, za_message
                                 run_t *run)
 {
     za_message_t *first = head;
+    void *state = cell->state != NULL ? cell->state + 1 : NULL;
     za_ctx_t *ctx = &worker->ctx;
     ctx->tag = 0;
-    ctx->stop = false;
+    ctx->after = 0;
     ctx->kept_copy = false;
     ctx->told = 0;
+    run->type = NULL;
     while (run->left > 1 && run->forget_max > 1 && is_plain(cell)) {
-        run->step = run->forget_max - run->forget;
-        run->step = run->step < run->left ? run->step : run->left - 1;
+        uint32_t step = run->forget_max - run->forget;
+        step = step < run->left ? step : run->left - 1;
+        if (__builtin_expect(!worker->brisk, 0)) { // each takes long: so may what is in the batch
+            step = 1;
+            ctx->told = 0;
+        }
+        run->step = step;
         run->handled = 0;
-        head = handle_linked(worker, cell, head, run);
+        head = handle_linked(worker, state, head, run);
         if (run->handled == 0) {
             break;
         }

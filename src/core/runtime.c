@@ -552,7 +552,7 @@ za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor)
     }
     bool here = za_node_is_here(runtime, actor.node);
     if (here && actor.actor == ctx->id) {
-        ctx->stop = true;
+        ctx->after |= ZA_AFTER_STOP;
         return ZA_OK;
     }
     za_cell_t *cell = here ? za_cell_find(runtime, actor.actor) : NULL;

@@ -74,5 +74,6 @@ void za_unstash_all(za_ctx_t *ctx)
 {
     if (ctx != NULL && !ctx->stopping && ctx->cell->extra != NULL) {
         za_cell_replay(ctx->cell, &ctx->cell->extra->stash);
+        ctx->after |= ZA_AFTER_CHANGE;
     }
 }

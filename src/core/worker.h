@@ -45,10 +45,17 @@ typedef struct za_batch {
     uint64_t actor;  // 0: none is open
     uint32_t credit; // admitted to the mailbox and not used yet
     uint32_t admitted;
-    za_message_t *last; // NULL: empty
+    za_message_t *last;    // NULL: empty
+    const za_type_t *type; // of a message that was told: one that can be told so again
     za_cell_t *cell;
     _Atomic(za_block_t *) first;
 } za_batch_t;
+
+/** za_ctx_t.after */
+enum {
+    ZA_AFTER_STOP = 1,   // za_stop of itself
+    ZA_AFTER_CHANGE = 2, // other handlers, or messages ahead of the mailbox
+};
 
 /** What a handler call knows of itself. */
 struct za_ctx {
@@ -63,7 +70,7 @@ struct za_ctx {
     uint64_t told;       // whom the last za_tell was for
     uint64_t told_twice; // whom two in a row were for
     bool kept_copy;      // of a notification that has no block
-    bool stop;           // za_stop of itself
+    uint8_t after;       // ZA_AFTER_ bits: what the handler asked for beside its verdict
     bool stopping;       // za_Stopping is handled
     bool signal;         // what is handled comes from the runtime
 };

@@ -1,4 +1,5 @@
 #include "base/limits.h"
+#include "core/worker.h"
 #include "world.h"
 
 static world_t world;
@@ -81,6 +82,32 @@ Test(become, the_next_message_meets_the_other_handlers)
     world_run(&world);
     cr_assert(answer == ZA_OK, "%s", za_err_name(answer));
     cr_assert(world_count('N', 0) == 1 && world_count('c', 0) == 1, "one each");
+    za_runtime_destroy(world.runtime);
+}
+
+/** As behave; the third Num becomes closed. */
+static za_verdict_t close_in_the_middle(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind == 'N' && event->n == 3) {
+        answer = za_become(ctx, closed);
+    }
+    return ZA_DONE;
+}
+
+// Short messages of one type are handled in a row, with a handler that is looked up once.
+Test(become, the_next_message_of_a_row_meets_the_other_handlers)
+{
+    setup();
+    world_behave = close_in_the_middle;
+    za_runtime_worker(world.runtime, 0)->brisk = true;
+    for (uint64_t i = 1; i <= 6; i++) {
+        num(i);
+    }
+    world_run(&world);
+    cr_assert(answer == ZA_OK, "%s", za_err_name(answer));
+    cr_assert(world_count('N', 0) == 3, "%zu", world_count('N', 0));
+    cr_assert(world_count('c', 0) == 3, "%zu", world_count('c', 0));
     za_runtime_destroy(world.runtime);
 }
 

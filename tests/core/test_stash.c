@@ -1,3 +1,4 @@
+#include "core/worker.h"
 #include "world.h"
 
 static world_t world;
@@ -103,6 +104,35 @@ Test(stash, what_is_stashed_again_stays_in_its_order)
     world_go(&world, a, UNSTASH, ZA_REF_NONE);
     world_run(&world);
     expect_nums(0, (const uint64_t[]){ 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3 }, 12);
+    za_runtime_destroy(world.runtime);
+}
+
+/** Nums below `stashes` are put aside; 10 lets them in. */
+static za_verdict_t open_with_ten(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind == 'N' && event->n == 10) {
+        stashes = 0;
+        za_unstash_all(ctx);
+    }
+    return event->kind == 'N' && event->n < stashes ? ZA_STASH : ZA_DONE;
+}
+
+// Short messages of one type are handled in a row, without a look at the actor between them.
+Test(stash, what_is_unstashed_comes_before_the_rest_of_a_row)
+{
+    setup((za_spawn_opts_t){ 0 });
+    world_behave = open_with_ten;
+    stashes = 5;
+    za_runtime_worker(world.runtime, 0)->brisk = true;
+    num(1);
+    num(2);
+    num(10);
+    num(20);
+    num(21);
+    num(22);
+    world_run(&world);
+    expect_nums(2, (const uint64_t[]){ 10, 1, 2, 20, 21, 22 }, 6);
     za_runtime_destroy(world.runtime);
 }
 
