@@ -62,6 +62,7 @@ typedef struct za_block {
 
 enum {
     ZA_POOL_CLASSES = 57, // 48, then steps of 64 up to 512, then four to each doubling up to 2 MiB
+    ZA_POOL_FINE_BYTES_MAX = 512, // in steps of 64
     ZA_POOL_BLOCK_BYTES_MAX = 2 * 1024 * 1024,
     ZA_POOL_BATCH = 60,      // blocks of a magazine: it fills a block of 512 bytes
     ZA_POOL_MAGAZINE = 0xff, // za_block_t.kind of a magazine on its way
@@ -154,7 +155,7 @@ size_t za_pool_class_bytes(unsigned size_class);
 
 static inline unsigned za_pool_class(size_t bytes)
 {
-    if (bytes <= 512) {
+    if (bytes <= ZA_POOL_FINE_BYTES_MAX) {
         return bytes <= 48 ? 0 : (unsigned)((bytes + 63) / 64);
     }
     unsigned exponent = 63u - (unsigned)__builtin_clzll(bytes - 1);

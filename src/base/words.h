@@ -1,23 +1,31 @@
 /**
- * Words: copies and zeroes of a few words, without a call. Most messages and states are that small.
+ * Words: zeroes for the few words that most messages and states are, without a call. Blocks of a pool
+ * have room for whole steps of 16 bytes behind their head.
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-enum { ZA_WORD = 8, ZA_WORDS_MAX = 8 };
+enum {
+    ZA_WORDS_STEP = 16,
+    ZA_WORDS_BYTES_MAX = 64, // from there on a call is as quick
+};
 
-/** As memset with 0. Rounds up to a word: there must be room for whole words. */
+/** As memset with 0, for at most ZA_WORDS_BYTES_MAX. Rounds up to a step. */
+static inline void za_words_zero_few(void *to, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += ZA_WORDS_STEP) {
+        memset((char *)to + at, 0, ZA_WORDS_STEP);
+    }
+}
+
+/** As memset with 0. Rounds up to a step. */
 static inline void za_words_zero(void *to, size_t bytes)
 {
-    if (bytes > ZA_WORDS_MAX * ZA_WORD) {
+    if (bytes <= ZA_WORDS_BYTES_MAX) {
+        za_words_zero_few(to, bytes);
+    } else {
         memset(to, 0, bytes);
-        return;
-    }
-    for (size_t at = 0; at < bytes; at += ZA_WORD) {
-        memset((char *)to + at, 0, ZA_WORD);
     }
 }

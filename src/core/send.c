@@ -262,6 +262,7 @@ void za_batch_push(za_worker_t *worker)
     }
     if (batch->credit > 0) {
         za_mailbox_unadmit(&cell->mailbox, batch->credit);
+        batch->credit = 0;
     }
 }
 
@@ -321,12 +322,20 @@ static inline za_err_t batch_add(za_batch_t *batch, za_message_t *told)
     return ZA_OK;
 }
 
+/** True if there is a block for a message of a few words. */
+static inline bool has_block(const za_worker_t *worker, size_t size)
+{
+    if (!is_words(size)) {
+        __builtin_unreachable(); // so that the size class is a constant
+    }
+    return za_pool_has(&worker->pool, sizeof(za_message_t) + size);
+}
+
 /** True for a message that can be copied word by word, into a block that is there. */
 static inline bool is_usual(const za_worker_t *worker, za_ref_t to, const za_type_t *type,
                             size_t size)
 {
-    return to.node == 0 && type->extent == NULL && is_words(size) &&
-           za_pool_has(&worker->pool, sizeof(za_message_t) + size);
+    return to.node == 0 && type->extent == NULL && is_words(size) && has_block(worker, size);
 }
 
 /**
@@ -364,30 +373,35 @@ static inline za_err_t tell_single(za_ctx_t *ctx, za_ref_t to, const za_type_t *
 static __attribute__((noinline)) za_err_t tell_again(za_ctx_t *ctx, za_ref_t to,
                                                      const za_type_t *type, const void *message)
 {
+    za_batch_t *batch = &ctx->worker->batch;
     size_t size = type->size;
+    if (!is_usual(ctx->worker, to, type, size)) {
+        return tell_slowly(ctx, to, type, message);
+    }
     if (ctx->told_twice != to.actor) { // a batch begins to pay with the third
         ctx->told_twice = to.actor;
         return tell_single(ctx, to, type, message, size);
     }
-    if (!batch_open(ctx->worker, to.actor)) {
+    bool open = batch->actor == to.actor && batch->credit > 0;
+    if (!open && !batch_open(ctx->worker, to.actor)) {
         return tell_slowly(ctx, to, type, message);
     }
-    return batch_add(&ctx->worker->batch, make_told(ctx, to.actor, type, message, size));
+    batch->type = type;
+    return batch_add(batch, make_told(ctx, to.actor, type, message, size));
 }
 
 /** As za_tell, after a look at the arguments, for the actor that the last message was for. */
 static __attribute__((noinline)) za_err_t tell_more(za_ctx_t *ctx, za_ref_t to,
                                                     const za_type_t *type, const void *message)
 {
-    za_worker_t *worker = ctx->worker;
+    za_batch_t *batch = &ctx->worker->batch;
     size_t size = type->size;
-    if (__builtin_expect(!is_usual(worker, to, type, size), 0)) {
-        return tell_slowly(ctx, to, type, message);
-    }
-    if (__builtin_expect(worker->batch.actor != to.actor || worker->batch.credit == 0, 0)) {
+    if (__builtin_expect(batch->actor != to.actor, 0) || __builtin_expect(batch->type != type, 0) ||
+        __builtin_expect(batch->credit == 0, 0) || __builtin_expect(to.node != 0, 0) ||
+        __builtin_expect(!has_block(ctx->worker, size), 0)) {
         return tell_again(ctx, to, type, message);
     }
-    return batch_add(&worker->batch, make_told(ctx, to.actor, type, message, size));
+    return batch_add(batch, make_told(ctx, to.actor, type, message, size));
 }
 
 /**
@@ -412,26 +426,56 @@ za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *
 
 /* ---- messages made by za_new -------------------------------------------------------------- */
 
-void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes)
+/** The handler's message of `type` in a block with `bytes` of body, of which `size` are zeroed. */
+static inline void *begin_new(za_ctx_t *ctx, za_block_t *block, const za_type_t *type, size_t size,
+                              size_t bytes)
 {
-    if (ctx == NULL || type == NULL || type->size > ZA_MESSAGE_BYTES_MAX ||
-        extra_bytes > ZA_MESSAGE_BYTES_MAX - type->size) {
-        return NULL;
-    }
-    size_t bytes = type->size + extra_bytes;
-    za_message_t *message =
-        za_message_make(ctx->worker, ZA_KIND_NEW, bytes + ZA_MOVED_EXTRA_BYTES, ZA_POOL_BOUNDED);
-    if (message == NULL) {
-        return NULL;
-    }
-    message->block.bytes = (uint32_t)bytes;
-    za_words_zero(za_body(message), type->size); // the room behind it is written before it is read
+    za_message_t *message = za_message_begin(block, ZA_KIND_NEW, bytes);
     message->type = type;
-    message->used = type->size;
+    message->used = size;
     // relaxed: the list is the handler's
     atomic_store_explicit(&message->block.next, (za_block_t *)ctx->news, memory_order_relaxed);
     ctx->news = message;
     return za_body(message);
+}
+
+/** As za_new, for a message that is large, or from a pool that is to grow. */
+static __attribute__((noinline)) void *new_slowly(za_ctx_t *ctx, const za_type_t *type,
+                                                  size_t extra_bytes)
+{
+    size_t size = type->size;
+    if (size > ZA_MESSAGE_BYTES_MAX || extra_bytes > ZA_MESSAGE_BYTES_MAX - size) {
+        return NULL;
+    }
+    size_t bytes = size + extra_bytes;
+    za_block_t *block = za_pool_alloc(
+        &ctx->worker->pool, sizeof(za_message_t) + bytes + ZA_MOVED_EXTRA_BYTES, ZA_POOL_BOUNDED);
+    if (block == NULL) {
+        return NULL;
+    }
+    memset((char *)block + sizeof(za_message_t), 0, size); // the rest is written before it is read
+    return begin_new(ctx, block, type, size, bytes);
+}
+
+/** The usual case calls nothing, as in za_tell. */
+void *za_new(za_ctx_t *ctx, const za_type_t *type, size_t extra_bytes)
+{
+    if (ctx == NULL || type == NULL) {
+        return NULL;
+    }
+    enum { HEAD_BYTES = sizeof(za_message_t) + ZA_MOVED_EXTRA_BYTES };
+    za_pool_t *pool = &ctx->worker->pool;
+    size_t size = type->size;
+    size_t bytes = size + extra_bytes;
+    if (__builtin_expect(size > ZA_WORDS_BYTES_MAX, 0) ||
+        __builtin_expect(extra_bytes > ZA_POOL_FINE_BYTES_MAX - HEAD_BYTES - ZA_WORDS_BYTES_MAX,
+                         0) ||
+        __builtin_expect(!za_pool_has(pool, HEAD_BYTES + bytes), 0)) {
+        return new_slowly(ctx, type, extra_bytes);
+    }
+    za_block_t *block = za_pool_take(pool, HEAD_BYTES + bytes);
+    za_words_zero_few((char *)block + sizeof(za_message_t), size);
+    return begin_new(ctx, block, type, size, bytes);
 }
 
 za_message_t *za_new_take(za_ctx_t *ctx, void *body)
@@ -484,15 +528,16 @@ za_err_t za_bytes_put(void *message, za_bytes_t *field, const void *data, size_t
         field->offset & ZA_BYTES_BLOB) {
         return ZA_EINVAL;
     }
-    if (size > mine->block.bytes - mine->used) {
+    size_t used = mine->used;
+    if (size > mine->block.bytes - used) {
         return ZA_ETOOBIG;
     }
     field->size = (uint32_t)size;
-    field->offset = size == 0 ? 0 : (uint32_t)(mine->used - at);
+    field->offset = size == 0 ? 0 : (uint32_t)(used - at);
+    mine->used = used + size;
     if (size > 0) {
-        memcpy((char *)message + mine->used, data, size);
+        memcpy((char *)message + used, data, size); // the last: nothing is to be kept over the call
     }
-    mine->used += size;
     return ZA_OK;
 }
 
@@ -553,23 +598,9 @@ static za_err_t move_any(za_ctx_t *ctx, za_outgoing_t *out, void **body)
     return ZA_OK;
 }
 
-/** Adds the message made last to a batch, if it goes to the same actor as the two before it. */
-static bool send_in_batch(za_ctx_t *ctx, za_ref_t to, const void *body)
+/** Adds the message made last to the batch, which is open for its actor and has credit. */
+static inline void add_new(za_ctx_t *ctx, za_ref_t to, za_batch_t *batch, za_message_t *message)
 {
-    za_batch_t *batch = &ctx->worker->batch;
-    za_message_t *message = ctx->news;
-    if (to.node != 0 || message == NULL || za_body(message) != body) {
-        return false;
-    }
-    if (to.actor != ctx->told || to.actor != ctx->told_twice) {
-        ctx->told_twice = to.actor == ctx->told ? to.actor : 0;
-        ctx->told = to.actor;
-        return false;
-    }
-    bool open = batch->actor == to.actor && batch->credit > 0;
-    if (!open && !batch_open(ctx->worker, to.actor)) {
-        return false;
-    }
     // relaxed: the list is the handler's
     ctx->news = (za_message_t *)atomic_load_explicit(&message->block.next, memory_order_relaxed);
     za_moved_begin(message);
@@ -579,20 +610,52 @@ static bool send_in_batch(za_ctx_t *ctx, za_ref_t to, const void *body)
     message->ask = 0;
     message->deadline_ms = 0;
     batch_add(batch, message);
-    return true;
 }
 
-za_err_t za_send(za_ctx_t *ctx, za_ref_t to, void **message)
+/** Opens a batch for the message made last, if it goes to the same actor as the two before it. */
+static bool open_for_new(za_ctx_t *ctx, za_ref_t to, const void *body)
 {
-    if (ctx == NULL || message == NULL || *message == NULL || za_ref_is_none(to)) {
+    const za_message_t *message = ctx->news;
+    if (to.node != 0 || message == NULL || message + 1 != body) {
+        return false;
+    }
+    if (to.actor != ctx->told || to.actor != ctx->told_twice) {
+        ctx->told_twice = to.actor == ctx->told ? to.actor : 0;
+        ctx->told = to.actor;
+        return false;
+    }
+    return batch_open(ctx->worker, to.actor);
+}
+
+/** As za_send, if no batch is open for it. */
+static __attribute__((noinline)) za_err_t send_slowly(za_ctx_t *ctx, za_ref_t to, void **message)
+{
+    if (za_ref_is_none(to)) {
         return ZA_EINVAL;
     }
-    if (send_in_batch(ctx, to, *message)) {
+    if (open_for_new(ctx, to, *message)) {
+        add_new(ctx, to, &ctx->worker->batch, ctx->news);
         *message = NULL;
         return ZA_OK;
     }
     za_outgoing_t out = { .to = to, .sender = { 0, ctx->id } };
     return move_any(ctx, &out, message);
+}
+
+za_err_t za_send(za_ctx_t *ctx, za_ref_t to, void **message)
+{
+    if (ctx == NULL || message == NULL || *message == NULL) {
+        return ZA_EINVAL;
+    }
+    za_batch_t *batch = &ctx->worker->batch;
+    za_message_t *last = za_message_of(*message);
+    if (__builtin_expect(batch->actor != to.actor, 0) || __builtin_expect(batch->credit == 0, 0) ||
+        __builtin_expect(to.node != 0, 0) || __builtin_expect(ctx->news != last, 0)) {
+        return send_slowly(ctx, to, message);
+    }
+    add_new(ctx, to, batch, last);
+    *message = NULL;
+    return ZA_OK;
 }
 
 /* ---- answering ---------------------------------------------------------------------------- */
