@@ -671,6 +671,7 @@ static void take_event(za_cluster_t *cluster, const za_cluster_event_t *event, z
     case ZA_CLUSTER_TICK:
     case ZA_CLUSTER_DATAGRAM:
     case ZA_CLUSTER_CONNECT_FAILED:
+    case ZA_CLUSTER_SEEDS:
     case ZA_CLUSTER_LEAVE:
     case ZA_CLUSTER_DOWN_NODE:
     case ZA_CLUSTER_LEASE:

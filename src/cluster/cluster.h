@@ -41,12 +41,16 @@ typedef struct za_registry_limits {
     uint32_t entries_max;        // of all nodes
 } za_registry_limits_t;
 
+enum { ZA_CLUSTER_SEEDS_MAX = 32 };
+
 typedef struct za_cluster_config {
     const char *cluster;      // name; every member's must be equal
     const char *name;         // of this node, unique in the cluster, as in its certificate
     const char *address;      // "host:port" at which others reach this node
     const char *const *seeds; // addresses; our own is skipped
     uint32_t seed_count;
+    bool
+        discovers; // other seeds come later, by ZA_CLUSTER_SEEDS: to have none yet is not to be alone
     uint64_t random_seed; // also source of our uids
     za_cluster_timing_t timing;
     za_downing_config_t downing; // every member's must be equal; zeroed: availability mode
@@ -68,6 +72,9 @@ typedef enum za_cluster_event_type {
     // From this node.
     ZA_CLUSTER_KEYS,        // bytes: ZA_EPOCH_SECRET_BYTES of secure chance; the first unasked
     ZA_CLUSTER_ROTATE_KEYS, // datagrams are to get another key
+    // In place of the seeds before. bytes: addresses, a newline behind each; ours is skipped, and what
+    // is more than ZA_CLUSTER_SEEDS_MAX. id: 1 if this node may be the first of all.
+    ZA_CLUSTER_SEEDS,
     ZA_CLUSTER_LEAVE,
     ZA_CLUSTER_DOWN_NODE, // name: an operator declares an unreachable (or any) member down
     // The answer to ZA_EFFECT_LEASE: uid, who holds the lease now (the asker, if it was free). err: the

@@ -18,6 +18,11 @@ static uint64_t tick_clock(za_membership_t *m)
     return m->clock;
 }
 
+uint64_t za_member_alone_wait_ms(const za_membership_t *m)
+{
+    return interval(m, 6);
+}
+
 /* ---- the joiner ---------------------------------------------------------------------------- */
 
 void za_member_join_start(za_membership_t *m)
@@ -32,7 +37,7 @@ void za_member_join_start(za_membership_t *m)
     m->alone_ms = ZA_MEMBER_NEVER;
     if (za_member_downing_may_found(m)) {
         bool nobody = m->seed_count == 0 && m->count == 1;
-        m->alone_ms = m->now_ms + (nobody ? 0 : interval(m, 6));
+        m->alone_ms = m->now_ms + (nobody ? 0 : za_member_alone_wait_ms(m));
     }
 }
 
@@ -130,6 +135,7 @@ static void become_up(za_membership_t *m, uint64_t joined, za_effects_t *out)
     za_member_t *self = za_member_self(m);
     m->phase = ZA_PHASE_UP;
     m->may_found = true; // whoever was a member may go on alone after a rebirth
+    m->told_to_found = false;
     m->clock = joined > m->clock ? joined : m->clock;
     self->record.joined = joined;
     m->join_target = 0;

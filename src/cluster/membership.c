@@ -109,7 +109,7 @@ static void copy_config(za_membership_t *m, const za_cluster_config_t *config)
             memcpy(m->seeds[m->seed_count++], config->seeds[i], strlen(config->seeds[i]) + 1);
         }
     }
-    m->may_found = m->may_found || m->seed_count == 0;
+    m->may_found = m->may_found || (m->seed_count == 0 && !config->discovers);
 }
 
 static void insert_self(za_membership_t *m)
@@ -251,6 +251,9 @@ static void handle(za_membership_t *m, const za_cluster_event_t *event, za_effec
         break;
     case ZA_CLUSTER_CONNECT_FAILED:
         za_member_connect_failed(m, event, out);
+        break;
+    case ZA_CLUSTER_SEEDS:
+        za_member_on_seeds(m, event);
         break;
     case ZA_CLUSTER_LEAVE:
         za_member_leave(m, out);

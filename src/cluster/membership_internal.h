@@ -27,7 +27,7 @@ enum {
     ZA_MEMBER_RELAYS_MAX = 64, // probes we make for others; more are not answered
     ZA_MEMBER_HEALTH_MAX = 8,
     ZA_MEMBER_CLAIMANTS_MAX = 8, // joiners that wait for a name; more must ask again
-    ZA_MEMBER_SEEDS_MAX = 32,
+    ZA_MEMBER_SEEDS_MAX = ZA_CLUSTER_SEEDS_MAX,
     ZA_MEMBER_PAGE = 64, // records of a frame, as in membership.options
     ZA_MEMBER_DIGEST_PAGE = 256,
     ZA_MEMBER_PIGGYBACK_BYTES = 400, // news on a ping or an ack: keeps an idle round small
@@ -193,6 +193,7 @@ struct za_membership {
     uint32_t join_cursor;
     uint64_t alone_ms; // found a cluster of our own
     bool may_found;
+    bool told_to_found; // by ZA_CLUSTER_SEEDS, which may take it back
     uint64_t leave_end_ms;
     bool rebirth_due;
     uint64_t rebirth_by;
@@ -322,6 +323,13 @@ void za_member_claim(za_membership_t *m, za_member_t *member, za_effects_t *out)
 void za_member_rebirth(za_membership_t *m, za_effects_t *out);
 /** We are the first member of a new cluster. */
 void za_member_found(za_membership_t *m, za_effects_t *out);
+
+/** How long a node that may be the first of all listens for others before it is. */
+uint64_t za_member_alone_wait_ms(const za_membership_t *m);
+
+/* ---- member_seeds.c ------------------------------------------------------------------------ */
+
+void za_member_on_seeds(za_membership_t *m, const za_cluster_event_t *event);
 
 /* ---- member_downing.c: nothing happens here in availability mode ----------------------------- */
 

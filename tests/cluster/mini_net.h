@@ -84,6 +84,7 @@ typedef struct mini_net {
     uint64_t bytes_sent, datagrams_sent;
     const char *seeds[3];
     uint32_t seed_count;
+    bool discovers;
     mini_node_t nodes[MINI_NODES_MAX];
     bool cut[MINI_NODES_MAX][MINI_NODES_MAX];
     bool pending[MINI_NODES_MAX][MINI_NODES_MAX];
@@ -592,6 +593,7 @@ static inline void mini_start(mini_net_t *net, uint32_t at)
                                    .address = node->address,
                                    .seeds = net->seeds,
                                    .seed_count = net->seed_count,
+                                   .discovers = net->discovers,
                                    .random_seed = seed,
                                    .timing = net->timing };
     za_err_t err = za_membership_create(&config, net->now_ms, &node->membership);
