@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "sim/realm_internal.h"
+#include "wire/epoch_key.h"
 
 #define NEVER UINT64_MAX
 #define OFFSET_MAX_US UINT64_C(3600000000) // clocks of up to an hour apart
@@ -147,6 +148,20 @@ static void take_uid(za_realm_t *realm, uint32_t index)
     tell_started(realm, index);
 }
 
+/** As a driver does from its secure source. */
+static void give_material(za_realm_t *realm, uint32_t index)
+{
+    uint8_t material[ZA_EPOCH_SECRET_BYTES];
+    for (uint32_t i = 0; i < sizeof material; i++) {
+        uint64_t draw = za_chance(realm->config.seed, ZA_CHANCE_PROCESS, index, realm->now_us + i);
+        material[i] = (uint8_t)draw;
+    }
+    za_host_post(realm, index,
+                 &(za_cluster_event_t){
+                     .type = ZA_CLUSTER_KEYS, .bytes = material, .size = sizeof material },
+                 0);
+}
+
 static void carry_out(za_realm_t *realm, uint32_t index, const za_effect_t *effect)
 {
     za_host_t *host = &realm->hosts[index];
@@ -173,6 +188,9 @@ static void carry_out(za_realm_t *realm, uint32_t index, const za_effect_t *effe
         break;
     case ZA_EFFECT_LEFT:
         host->left = true;
+        break;
+    case ZA_EFFECT_WANT_KEYS:
+        give_material(realm, index);
         break;
     case ZA_EFFECT_MARK:
         if (effect->mark < ZA_MARK_COUNT) {
@@ -217,7 +235,8 @@ static void end_process(za_realm_t *realm, uint32_t index, za_host_state_t state
 static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
 {
     za_host_t *host = &realm->hosts[index];
-    event->now_ms = local_ms(realm, host);
+    event->now_us = local_us(host, realm->now_us);
+    event->now_ms = event->now_us / ZA_US_PER_MS;
     if (realm->trace.line != NULL) {
         za_trace_event(realm, index, event);
     }
@@ -229,7 +248,9 @@ static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
     za_step_t more = node_step(realm, host, event);
     carry_out_all(realm, index);
     while (more == ZA_STEP_MORE) {
-        za_cluster_event_t go_on = { .type = ZA_CLUSTER_CONTINUE, .now_ms = event->now_ms };
+        za_cluster_event_t go_on = { .type = ZA_CLUSTER_CONTINUE,
+                                     .now_ms = event->now_ms,
+                                     .now_us = event->now_us };
         more = node_step(realm, host, &go_on);
         carry_out_all(realm, index);
     }
@@ -308,6 +329,11 @@ static void deliver(za_realm_t *realm, za_parcel_t *parcel)
                                         .bytes = parcel->bytes,
                                         .size = parcel->size });
         }
+    } else if (parcel->kind == ZA_PARCEL_LOCAL) {
+        if (runs && parcel->process == host->process) {
+            step(realm, parcel->host, &parcel->local->event);
+        }
+        free(parcel->local);
     } else {
         if (runs && parcel->process == host->process && !cut_off(parcel)) {
             step_news(realm, parcel);
@@ -333,7 +359,7 @@ static void hold(za_realm_t *realm, za_host_t *host, za_parcel_t *parcel)
             return;
         }
         host->held_bytes += cost;
-    } else if (parcel->news.frame != NULL) {
+    } else if (parcel->kind == ZA_PARCEL_EVENT && parcel->news.frame != NULL) {
         host->held_frame_bytes += parcel->news.frame->size;
     }
     if (host->held == NULL) {
@@ -356,7 +382,7 @@ static za_parcel_t *take_held(za_host_t *host)
     za_parcel_t *parcel = (za_parcel_t *)first;
     if (parcel->kind == ZA_PARCEL_DATAGRAM) {
         host->held_bytes -= parcel->size + ZA_SOCKET_COST;
-    } else if (parcel->news.frame != NULL) {
+    } else if (parcel->kind == ZA_PARCEL_EVENT && parcel->news.frame != NULL) {
         host->held_frame_bytes -= parcel->news.frame->size;
     }
     return parcel;
@@ -429,6 +455,8 @@ static void drop_held(za_realm_t *realm, za_host_t *host)
         za_parcel_t *parcel = take_held(host);
         if (parcel->kind == ZA_PARCEL_EVENT) {
             za_stream_release_frame(realm, parcel);
+        } else if (parcel->kind == ZA_PARCEL_LOCAL) {
+            free(parcel->local);
         }
         za_parcel_free(realm, parcel);
     }
@@ -510,6 +538,9 @@ void za_host_start(za_realm_t *realm, uint32_t index)
     host->deadline_ms = 0;
     take_uid(realm, index);
     plan_tick(realm, index);
+    if (realm->config.services) {
+        give_material(realm, index);
+    }
 }
 
 void za_host_crash(za_realm_t *realm, uint32_t index)
@@ -591,6 +622,37 @@ void za_host_input(za_realm_t *realm, uint32_t index, const za_cluster_event_t *
     }
 }
 
+void za_host_post(za_realm_t *realm, uint32_t index, const za_cluster_event_t *event,
+                  uint64_t delay_us)
+{
+    if (realm->hosts[index].state != ZA_HOST_ON) {
+        return;
+    }
+    uint32_t args_bytes = event->spawn != NULL ? event->spawn->args_bytes : 0;
+    za_local_event_t *local = malloc(sizeof *local + event->size + args_bytes);
+    ZA_ASSERT(local != NULL); // a simulator without memory cannot go on
+    local->event = *event;
+    if (event->name != NULL) {
+        snprintf(local->name, sizeof local->name, "%s", event->name);
+        local->event.name = local->name;
+    }
+    if (event->bytes != NULL) {
+        memcpy(local->bytes, event->bytes, event->size);
+        local->event.bytes = local->bytes;
+    }
+    if (event->spawn != NULL) {
+        local->spawn = *event->spawn;
+        local->event.spawn = &local->spawn;
+        if (args_bytes > 0) {
+            memcpy(local->bytes + event->size, event->spawn->args, args_bytes);
+            local->spawn.args = local->bytes + event->size;
+        }
+    }
+    za_parcel_t *parcel = za_parcel_create(realm, ZA_PARCEL_LOCAL, index);
+    parcel->local = local;
+    za_parcel_post(realm, parcel, realm->now_us + delay_us);
+}
+
 /* ---- looking ---------------------------------------------------------------------------------- */
 
 za_host_state_t za_host_state(const za_realm_t *realm, uint32_t host)
@@ -611,6 +673,11 @@ bool za_host_has_left(const za_realm_t *realm, uint32_t host)
 uint64_t za_host_uid(const za_realm_t *realm, uint32_t host)
 {
     return realm->hosts[host].state == ZA_HOST_ON ? realm->hosts[host].uid : 0;
+}
+
+uint32_t za_host_process(const za_realm_t *realm, uint32_t host)
+{
+    return realm->hosts[host].process;
 }
 
 uint32_t za_host_of_uid(const za_realm_t *realm, uint64_t uid)

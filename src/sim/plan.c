@@ -7,6 +7,9 @@
 #include "base/rng.h"
 
 enum {
+    TCP_MS = 15000, // until a connection of which nothing is heard is given up
+    HANDSHAKE_MS = 9,
+    MESH_NODES = 64, // up to which everybody links to everybody
     BENIGN_LOSS_PPM = 50000,
     BENIGN_DELAY_US = 20000, // well below the least probe time-out
 };
@@ -58,7 +61,8 @@ const za_cluster_timing_t *za_plan_timing_of(const za_plan_t *plan)
 
 /**
  * How long views may differ after the last fault: 30 probe intervals and a sync, and before these the
- * time until a member that was called down is met again, at its address or through a seed.
+ * time until a member that was called down is met again, at its address or through a seed. TCP's own
+ * times come on top, and the handshakes of all with all, on both sides, if everybody starts anew.
  */
 uint32_t za_plan_settle_ms(const za_plan_t *plan)
 {
@@ -66,8 +70,10 @@ uint32_t za_plan_settle_ms(const za_plan_t *plan)
         return plan->settle_ms;
     }
     const za_cluster_timing_t *timing = za_plan_timing_of(plan);
+    uint32_t mesh = plan->nodes < MESH_NODES ? plan->nodes : (uint32_t)MESH_NODES;
     return 30 * timing->probe_interval_ms + timing->sync_interval_ms + timing->auto_down_ms +
-           2 * timing->reconnect_interval_ms + timing->seed_interval_ms;
+           2 * timing->reconnect_interval_ms + timing->seed_interval_ms + TCP_MS +
+           2 * mesh * HANDSHAKE_MS;
 }
 
 void za_plan_init(za_plan_t *plan, uint64_t seed, uint32_t nodes)

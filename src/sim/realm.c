@@ -163,6 +163,8 @@ void za_realm_destroy(za_realm_t *realm)
         za_parcel_t *parcel = (za_parcel_t *)entry;
         if (parcel->kind == ZA_PARCEL_EVENT) {
             free(parcel->news.frame);
+        } else if (parcel->kind == ZA_PARCEL_LOCAL) {
+            free(parcel->local);
         }
     }
     for (uint32_t i = 0; i < realm->oracle_count; i++) {
@@ -174,6 +176,7 @@ void za_realm_destroy(za_realm_t *realm)
     za_streams_destroy(realm);
     za_pairs_deinit(&realm->by_uid);
     za_pairs_deinit(&realm->by_pair);
+    za_pairs_deinit(&realm->by_connect);
     for (uint32_t i = 0; i < realm->chunk_count; i++) {
         free(realm->chunks[i]);
     }
@@ -211,6 +214,7 @@ static void handle(za_realm_t *realm, za_parcel_t *parcel)
         return;
     case ZA_PARCEL_DATAGRAM:
     case ZA_PARCEL_EVENT:
+    case ZA_PARCEL_LOCAL:
         za_realm_mix(realm, parcel);
         za_host_take(realm, parcel);
         return;

@@ -30,8 +30,8 @@ enum {
 typedef struct za_realm_config {
     uint64_t seed;
     uint32_t hosts;
-    bool services;  // registry, watches and children as well: za_cluster_t
-    bool datagrams; // transport = auto: UDP to any known address; otherwise over links alone
+    bool services;   // registry, watches and children as well: za_cluster_t
+    bool datagrams;  // transport = auto: UDP to any known address; otherwise over links alone
     za_cluster_timing_t timing;
     uint32_t latency_us_min, latency_us_max; // one way; drawn with a tail to the longer side
     uint32_t loss_ppm;                       // of datagrams, and of stream segments
@@ -103,6 +103,8 @@ za_host_state_t za_host_state(const za_realm_t *realm, uint32_t host);
 bool za_host_running(const za_realm_t *realm, uint32_t host); // on, and not paused
 bool za_host_has_left(const za_realm_t *realm, uint32_t host);
 uint64_t za_host_uid(const za_realm_t *realm, uint32_t host); // of its process; 0: none
+/** Counts the starts of the host: two processes of it never have the same number. */
+uint32_t za_host_process(const za_realm_t *realm, uint32_t host);
 /** The host whose present or former process had that uid; UINT32_MAX if none had. */
 uint32_t za_host_of_uid(const za_realm_t *realm, uint64_t uid);
 /** The host that has the address; UINT32_MAX if none has. */
@@ -133,6 +135,12 @@ void za_host_slow(za_realm_t *realm, uint32_t host, uint32_t service_us);
 void za_host_distrust(za_realm_t *realm, uint32_t host, bool distrusted);
 /** Steps `event` at once; now_ms is set here. Nothing happens without a running process. */
 void za_host_input(za_realm_t *realm, uint32_t host, const za_cluster_event_t *event);
+/**
+ * The same after `delay_us`, if the process still runs then; an oracle may do this at any time. Name,
+ * bytes and spawn are copied.
+ */
+void za_host_post(za_realm_t *realm, uint32_t host, const za_cluster_event_t *event,
+                  uint64_t delay_us);
 
 /* ---- network ------------------------------------------------------------------------------ */
 

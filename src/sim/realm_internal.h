@@ -30,6 +30,7 @@ typedef enum za_parcel_kind {
     ZA_PARCEL_TICK,
     ZA_PARCEL_DATAGRAM,
     ZA_PARCEL_EVENT,  // for the process: a frame, or news of a link
+    ZA_PARCEL_LOCAL,  // from the process itself
     ZA_PARCEL_STREAM, // the first frame of a direction is due
     ZA_PARCEL_SHAKE,  // a connection goes on
     ZA_PARCEL_DRAIN,  // a slow host takes its next input
@@ -37,6 +38,14 @@ typedef enum za_parcel_kind {
 
 typedef struct za_stream za_stream_t;
 typedef struct za_frame za_frame_t;
+
+/** An event of the process itself, with copies of what it points to. */
+typedef struct za_local_event {
+    za_cluster_event_t event;
+    za_spawn_spec_t spawn;
+    char name[ZA_NAME_BYTES_MAX + 1];
+    uint8_t bytes[];
+} za_local_event_t;
 
 /** What is on its way: an entry of the calendar, or of a host's input that waits. */
 typedef struct za_parcel {
@@ -51,6 +60,7 @@ typedef struct za_parcel {
     union {
         uint8_t *bytes; // a block, or `inline_bytes`
         za_stream_t *stream;
+        za_local_event_t *local; // its own allocation
     };
     union {
         uint8_t inline_bytes[ZA_PARCEL_INLINE];
@@ -168,8 +178,9 @@ struct za_realm {
     za_host_t *hosts;
     uint32_t *addresses; // number to host; ADDRESS_NOBODY, ADDRESS_STRANGER
     uint32_t address_count, address_capacity;
-    za_pairs_t by_uid;  // host, of all uids ever
-    za_pairs_t by_pair; // the connection that is the link of two hosts
+    za_pairs_t by_uid;     // host, of all uids ever
+    za_pairs_t by_pair;    // the connection that is the link of two hosts
+    za_pairs_t by_connect; // the one that a host makes to an address
     za_stream_t *streams;
     za_parcel_t *free_parcels;
     za_datagram_block_t *free_blocks;

@@ -28,6 +28,11 @@ static uint64_t pair_key(uint32_t a, uint32_t b)
     return ((uint64_t)high << 32 | low) + 1;
 }
 
+static uint64_t connect_key(uint32_t host, uint32_t address)
+{
+    return ((uint64_t)host << 32 | address) + 1;
+}
+
 /* ---- life ------------------------------------------------------------------------------------- */
 
 static void link_to_host(za_realm_t *realm, za_stream_t *stream, int side)
@@ -91,6 +96,15 @@ void za_streams_destroy(za_realm_t *realm)
     }
 }
 
+/** It is being made no more. */
+static void end_connecting(za_realm_t *realm, const za_stream_t *stream)
+{
+    uint64_t key = connect_key(stream->ends[0].host, stream->ends[1].address);
+    if (za_pairs_get(&realm->by_connect, key) == stream) {
+        za_pairs_set(&realm->by_connect, key, NULL);
+    }
+}
+
 /** Frees what neither a process nor a parcel needs any more. */
 static void settle(za_realm_t *realm, za_stream_t *stream)
 {
@@ -103,6 +117,7 @@ static void settle(za_realm_t *realm, za_stream_t *stream)
             za_pairs_set(&realm->by_pair, key, NULL);
         }
         stream->state = ZA_STREAM_DEAD;
+        end_connecting(realm, stream);
         unlink_from_host(realm, stream, 0);
         unlink_from_host(realm, stream, 1);
         drop_frames(&stream->ways[0]);
@@ -479,16 +494,8 @@ static bool linked(const za_realm_t *realm, uint32_t a, uint32_t b)
 
 static bool connecting(const za_realm_t *realm, uint32_t host, uint32_t address)
 {
-    const za_stream_t *stream = realm->hosts[host].streams;
-    while (stream != NULL) {
-        bool ours = stream->ends[0].host == host;
-        if (ours && stream->state < ZA_STREAM_OPEN && stream->ends[0].open &&
-            stream->ends[1].address == address) {
-            return true;
-        }
-        stream = stream->host_next[ours ? 0 : 1];
-    }
-    return false;
+    const za_stream_t *stream = za_pairs_get(&realm->by_connect, connect_key(host, address));
+    return stream != NULL && stream->ends[0].open;
 }
 
 static uint64_t latency_us(za_realm_t *realm, uint32_t from, uint32_t to)
@@ -519,6 +526,7 @@ void za_stream_connect(za_realm_t *realm, uint32_t host, const char *address)
         stream->next->link_to = &stream->next;
     }
     realm->streams = stream;
+    za_pairs_set(&realm->by_connect, connect_key(host, number), stream);
     stream->ways[0].last = &stream->ways[0].first;
     stream->ways[1].last = &stream->ways[1].first;
     stream->since_us = realm->now_us;
@@ -622,6 +630,7 @@ static void establish(za_realm_t *realm, za_stream_t *stream)
     client->uid = realm->hosts[client->host].uid;
     server->uid = realm->hosts[server->host].uid;
     stream->state = ZA_STREAM_OPEN;
+    end_connecting(realm, stream);
     server->up = true;
     post_news(realm, server, client, ZA_CLUSTER_LINK_UP, ZA_OK, realm->now_us);
     push(realm, stream, 1, FRAME_UP, 0, NULL, 0);

@@ -6,8 +6,13 @@
 #include "base/assert.h"
 #include "sim/chance.h"
 #include "sim/oracle_member.h"
+#include "sim/work.h"
 
-enum { SETTLE_STEP_US = 50000 };
+enum {
+    SETTLE_STEP_US = 50000,
+    // A watch on a node that is not known waits for syncs, what strangers left goes after a minute.
+    SERVICES_SETTLE_US = 75000000,
+};
 
 /** A fault begins, or ends. */
 typedef struct action {
@@ -20,6 +25,7 @@ typedef struct action {
 typedef struct trial {
     const za_plan_t *plan;
     za_realm_t *realm;
+    za_work_t *work;                     // NULL: none
     uint32_t active[ZA_PLAN_FAULTS_MAX]; // of paths: what za_realm_fault answered
     uint32_t action_count;
     action_t actions[2 * ZA_PLAN_FAULTS_MAX];
@@ -283,16 +289,28 @@ static void start_nodes(trial_t *trial)
     }
 }
 
+/** Runs to `until_us`, with the work that falls due on the way. */
+static bool run_work(trial_t *trial, uint64_t until_us)
+{
+    while (trial->work != NULL && za_work_due_us(trial->work) < until_us) {
+        if (!za_realm_run(trial->realm, za_work_due_us(trial->work))) {
+            return false;
+        }
+        za_work_act(trial->work);
+    }
+    return za_realm_run(trial->realm, until_us);
+}
+
 static void run_faults(trial_t *trial)
 {
     for (uint32_t i = 0; i < trial->action_count; i++) {
         uint64_t at_us = trial->actions[i].at_us;
-        if (at_us > za_realm_now_us(trial->realm) && !za_realm_run(trial->realm, at_us)) {
+        if (at_us > za_realm_now_us(trial->realm) && !run_work(trial, at_us)) {
             return;
         }
         act(trial, &trial->actions[i]);
     }
-    za_realm_run(trial->realm, trial->plan->duration_ms * ZA_US_PER_MS);
+    run_work(trial, trial->plan->duration_ms * ZA_US_PER_MS);
 }
 
 /** Everybody who does not run starts again, and views must become one. */
@@ -316,8 +334,12 @@ static void settle(trial_t *trial, za_trial_result_t *out)
         za_realm_fail(realm, "M9", "views differ %u ms after the last fault",
                       za_plan_settle_ms(trial->plan));
     }
+    uint64_t settled_us = za_realm_now_us(realm);
+    if (trial->work != NULL) {
+        za_realm_run(realm, settled_us + SERVICES_SETTLE_US);
+    }
     za_realm_settled(realm);
-    out->settled_ms = (uint32_t)((za_realm_now_us(realm) - healed_us) / ZA_US_PER_MS);
+    out->settled_ms = (uint32_t)((settled_us - healed_us) / ZA_US_PER_MS);
 }
 
 static za_err_t create_realm(const za_plan_t *plan, za_realm_t **out)
@@ -357,6 +379,9 @@ za_err_t za_trial_run(const za_plan_t *plan, const za_trial_options_t *options,
     }
     if (options == NULL || !options->no_oracles) {
         err = za_oracle_member_add(trial->realm, plan);
+        if (err == ZA_OK && plan->services != 0 && plan->work != 0) {
+            err = za_work_add(trial->realm, plan, &trial->work);
+        }
         if (err != ZA_OK) {
             za_realm_destroy(trial->realm);
             free(trial);

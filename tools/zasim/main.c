@@ -25,6 +25,8 @@ static const verb_t verbs[] = {
     { "detect", verb_detect, "a process is killed, a host is gone: until all know" },
     { "join", verb_join, "all start at once: until all see all" },
     { "leave", verb_leave, "a graceful end: until all see it" },
+    { "spread", verb_spread, "one update: until all have it, and whom it misses" },
+    { "loss", verb_loss, "hours of --loss percent: false failures" },
 };
 // clang-format on
 

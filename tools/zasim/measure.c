@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 static void *grow(void *array, uint32_t *capacity, size_t item_bytes)
 {
     *capacity = *capacity == 0 ? 64 : *capacity * 2;
@@ -54,11 +56,12 @@ void samples_free(samples_t *samples)
 
 /* ---- observer ---------------------------------------------------------------------------------- */
 
-static void note_false(observer_t *observer, uint64_t uid)
+/** A failure is one incarnation of one uid, however many say so. */
+static void note_false(observer_t *observer, uint64_t failure)
 {
     observer->false_verdicts++;
     for (uint32_t i = 0; i < observer->victim_count; i++) {
-        if (observer->victims[i] == uid) {
+        if (observer->victims[i] == failure) {
             return;
         }
     }
@@ -67,18 +70,12 @@ static void note_false(observer_t *observer, uint64_t uid)
         observer->victims =
             grow(observer->victims, &observer->victim_capacity, sizeof *observer->victims);
     }
-    observer->victims[observer->victim_count++] = uid;
+    observer->victims[observer->victim_count++] = failure;
 }
 
-/** A verdict that was taken back: the next about the same one is a failure of its own. */
-static void forget_false(observer_t *observer, uint64_t uid)
+static bool is_excused(const observer_t *observer, uint32_t host)
 {
-    for (uint32_t i = 0; i < observer->victim_count; i++) {
-        if (observer->victims[i] == uid) {
-            observer->victims[i] = observer->victims[--observer->victim_count];
-            return;
-        }
-    }
+    return host >= OBSERVER_EXCUSED_FIRST && host - OBSERVER_EXCUSED_FIRST < observer->excused;
 }
 
 static void note_known(observer_t *observer, const za_realm_t *realm, uint32_t host)
@@ -100,10 +97,10 @@ static void on_effect(void *context, za_realm_t *realm, uint32_t host, const za_
     bool failure = effect->state == ZA_MEMBER_UNREACHABLE || effect->state == ZA_MEMBER_DOWN;
     uint32_t there = za_host_of_uid(realm, effect->uid);
     bool lives = there != UINT32_MAX && za_host_uid(realm, there) == effect->uid;
-    if (failure && lives) {
-        note_false(observer, effect->uid);
-    } else if (effect->state == ZA_MEMBER_UP && host == there) {
-        forget_false(observer, effect->uid);
+    za_member_info_t info = { 0 };
+    if (failure && lives && !is_excused(observer, there) &&
+        za_host_find(realm, host, effect->uid, &info)) {
+        note_false(observer, za_mix64(effect->uid + info.incarnation));
     }
     if (effect->uid != observer->uid) {
         return;

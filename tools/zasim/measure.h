@@ -14,6 +14,8 @@ void samples_add(samples_t *samples, uint64_t us);
 uint64_t samples_quantile(samples_t *samples, uint32_t permille);
 void samples_free(samples_t *samples);
 
+enum { OBSERVER_EXCUSED_FIRST = 10 };
+
 /** Follows what each host says of one uid, and counts verdicts about all that live. */
 typedef struct observer {
     uint64_t uid;
@@ -24,9 +26,10 @@ typedef struct observer {
     uint64_t
         false_verdicts; // a healthy process called unreachable or down: by each host that says so
     uint64_t false_failures; // ... and each failure once
+    uint32_t excused;        // hosts from OBSERVER_EXCUSED_FIRST that are not healthy
     uint8_t *told;           // of each host
     uint32_t hosts;
-    uint64_t *victims; // uids of false failures, so that each counts once
+    uint64_t *victims; // uid and incarnation of each false failure, so that it counts once
     uint32_t victim_count, victim_capacity;
 } observer_t;
 
