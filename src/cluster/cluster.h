@@ -77,8 +77,8 @@ typedef enum za_cluster_event_type {
     ZA_CLUSTER_SEEDS,
     ZA_CLUSTER_LEAVE,
     ZA_CLUSTER_DOWN_NODE, // name: an operator declares an unreachable (or any) member down
-    // The answer to ZA_EFFECT_LEASE: uid, who holds the lease now (the asker, if it was free). err: the
-    // provider cannot say.
+    // The answer to ZA_EFFECT_LEASE: uid, who has the lease now (0: nobody), and tag, its revision, not
+    // 0. err: the provider cannot say.
     ZA_CLUSTER_LEASE,
     ZA_CLUSTER_REGISTER,      // name, kind, actor, prio, bytes (meta), wall_ms
     ZA_CLUSTER_UNREGISTER,    // name, kind, actor

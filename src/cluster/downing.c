@@ -193,7 +193,8 @@ za_downing_verdict_t za_downing_decide(const za_downing_config_t *config,
     if (now_ms >= settled_ms && !view->open && view->self_stable) {
         verdict = decide_side(config, view, settled_ms, now_ms);
     }
-    if (verdict == ZA_DOWNING_WAIT && now_ms >= end_ms) {
+    bool open = verdict == ZA_DOWNING_WAIT || verdict == ZA_DOWNING_ASK;
+    if (open && now_ms >= end_ms) {
         return ZA_DOWNING_DOWN_SELF;
     }
     return verdict;

@@ -54,8 +54,9 @@ typedef enum za_effect_type {
     ZA_EFFECT_MEMBER, // uid, name, address, state: a member's state changed
     // name (the strategy): this node lost a split. What may exist only once stops, then REBORN comes.
     ZA_EFFECT_DOWN_SELF,
-    // uid (ours), id (time to live, ms): take the lease of the cluster if it is free or ours; answer
-    // with ZA_CLUSTER_LEASE in any case.
+    // uid (ours), id (time to live, ms; 0: only look), tag: take the lease of the cluster if nobody
+    // has it, or if its revision is `tag`. Each taking makes a new revision. Answer with
+    // ZA_CLUSTER_LEASE in any case.
     ZA_EFFECT_LEASE,
     ZA_EFFECT_REBORN,  // uid: our new uid (was = the old one); every link must be made anew
     ZA_EFFECT_LEFT,    // our own leave is complete

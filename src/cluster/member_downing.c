@@ -10,13 +10,13 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "cluster/membership_internal.h"
 
 enum {
     CENSUS_PINGS = 64,     // per interval, or a quarter of the members
     SILENT_INTERVALS = 4,  // without any word, although asked each time
     FENCED_INTERVALS = 60, // for which a fenced node's word holds: it asks everyone in less
-    LEASE_RENEWALS = 6,    // stable_after for which the winner keeps the lease
 };
 
 /* ---- what is read of a member -------------------------------------------------------------- */
@@ -101,7 +101,6 @@ void za_member_downing_init(za_membership_t *m, const za_downing_config_t *confi
     downing->cut_ms = ZA_MEMBER_NEVER;
     downing->tick_ms = ZA_MEMBER_NEVER;
     downing->lost_ms = ZA_MEMBER_NEVER;
-    downing->renew_ms = ZA_MEMBER_NEVER;
     downing->verdict_ms = m->now_ms;
 }
 
@@ -130,6 +129,7 @@ static void set_cut(za_membership_t *m, za_member_t *member, bool cut)
         downing->cut_ms = ZA_MEMBER_NEVER;
         downing->lease = ZA_LEASE_FREE; // the next split is another question
         downing->holder = 0;
+        downing->first = 0;
     }
 }
 
@@ -160,6 +160,7 @@ void za_member_downing_up(za_membership_t *m, bool founder)
     za_member_downing_t *downing = &m->downing;
     downing->fenced = false;
     downing->was = 0;
+    downing->fence_hash = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         za_member_t *member = nth(m, i);
         member->fenced = ZA_FENCED_NOT;
@@ -219,7 +220,9 @@ static bool ranked_reachable(za_membership_t *m, const za_member_t *member)
 /** Whether that process said lately that it is no member: it gave up, or it was started anew. */
 static bool is_fenced(za_membership_t *m, const za_member_t *member)
 {
-    return member == za_member_self(m) || uid_of(member) == m->downing.was ||
+    bool ours = strcmp(name_of(member), m->name) == 0 &&
+                strcmp(address_of(member), m->address) == 0; // whatever uid we had
+    return ours || uid_of(member) == m->downing.was ||
            (member->fenced != ZA_FENCED_NOT &&
             m->now_ms - member->heard_ms < FENCED_INTERVALS * interval(m));
 }
@@ -327,16 +330,17 @@ static za_lease_state_t lease_now(za_membership_t *m)
     return ours ? ZA_LEASE_OURS : ZA_LEASE_THEIRS;
 }
 
-static void ask_for_lease(za_membership_t *m, za_effects_t *out)
+/** Asks the provider; with a time to live of 0 only whose the lease is. */
+static void ask_provider(za_membership_t *m, uint32_t ttl_ms, za_effects_t *out)
 {
     if (!za_membership_room(m, out, 0)) {
         return;
     }
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_LEASE);
     effect->uid = za_membership_self_uid(m);
-    effect->id = ZA_DOWNING_LEASE_TTL_MS;
-    m->downing.asked_ms = m->now_ms;
-    if (m->downing.lease == ZA_LEASE_FREE) {
+    effect->id = ttl_ms;
+    effect->tag = m->downing.won;
+    if (ttl_ms != 0) {
         m->downing.lease = ZA_LEASE_ASKED;
     }
 }
@@ -344,25 +348,39 @@ static void ask_for_lease(za_membership_t *m, za_effects_t *out)
 void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event)
 {
     za_member_downing_t *downing = &m->downing;
-    if (downing->lease != ZA_LEASE_ASKED) {
-        return; // a renewal, or the split is over
+    bool split = downing->cut_count > 0 || downing->lost_ms != ZA_MEMBER_NEVER;
+    if (!split || m->phase != ZA_PHASE_UP || downing->holder != 0) {
+        return; // late
     }
-    if (event->err != ZA_OK || event->uid == 0) {
+    if (downing->lease == ZA_LEASE_ASKED) {
         downing->lease = ZA_LEASE_FREE; // asked again at the next look, until the time is over
+    }
+    if (event->err != ZA_OK) {
+        return;
+    }
+    if (downing->first == 0) {
+        downing->first = event->uid != 0 ? event->tag : UINT64_MAX;
+    }
+    if (event->uid == 0) {
         return;
     }
     downing->holder = event->uid;
-    downing->lease = lease_now(m);
-    if (event->uid == za_membership_self_uid(m)) {
-        // Until long after every other side has decided, or asked and heard whose it is.
-        downing->renew_ms = m->now_ms + ZA_DOWNING_LEASE_TTL_MS / 3;
-        downing->renew_end_ms = m->now_ms + (uint64_t)LEASE_RENEWALS * stable_after_ms(m);
+    // One that our side has since before this split says nothing: who took it may take it again.
+    bool old = event->tag == downing->won ||
+               (event->tag == downing->first && event->uid != za_membership_self_uid(m) &&
+                lease_now(m) == ZA_LEASE_OURS);
+    if (old) {
+        downing->holder = 0;
+        return;
     }
+    downing->revision = event->tag;
     downing->tick_ms = za_ms_min(downing->tick_ms, m->now_ms);
 }
 
 static void down_others(za_membership_t *m, za_effects_t *out)
 {
+    za_member_downing_t *downing = &m->downing;
+    downing->won = downing->holder != 0 ? downing->revision : downing->won;
     m->counters.downing_kept++;
     za_membership_mark(m, out, ZA_MARK_DOWNING_KEPT);
     for (uint32_t i = 0; i < m->count; i++) {
@@ -385,31 +403,44 @@ static void down_self(za_membership_t *m, za_mark_t mark, za_effects_t *out)
 }
 
 /**
- * Gives up, or asks for the lease, if a winning side has been out of reach for too long. True: that
- * is this step's verdict.
+ * The lease, in a split: whose it is is looked up at each look, so that a side which does not have it
+ * stops soon. True: the verdict of this look is made.
  */
-static bool give_up(za_membership_t *m, za_effects_t *out)
+static bool look_at_lease(za_membership_t *m, uint64_t since_ms, za_effects_t *out)
 {
     za_member_downing_t *downing = &m->downing;
     downing->lease = lease_now(m);
-    uint64_t since_ms = lost_since_ms(m);
-    uint64_t limit_ms = stable_after_ms(m);
-    if (since_ms == ZA_MEMBER_NEVER) {
+    if (downing->lease == ZA_LEASE_THEIRS) {
+        down_self(m, ZA_MARK_DOWNING_FENCED, out);
+        return true;
+    }
+    if (since_ms == ZA_MEMBER_NEVER || downing->lease == ZA_LEASE_OURS) {
+        bool free = downing->cut_count > 0 && downing->lease == ZA_LEASE_FREE;
+        if (free) {
+            ask_provider(m, 0, out);
+        }
         return false;
     }
-    if (downing->config.strategy == ZA_DOWNING_LEASE) {
-        limit_ms += za_downing_margin_ms(stable_after_ms(m)); // the others ask first
-        if (downing->lease == ZA_LEASE_OURS || m->now_ms - since_ms < limit_ms) {
-            return false;
-        }
-        bool late = m->now_ms - since_ms >= limit_ms + SILENT_INTERVALS * interval(m);
-        if (downing->lease != ZA_LEASE_THEIRS && !late) {
-            if (downing->lease == ZA_LEASE_FREE) {
-                ask_for_lease(m, out);
-            }
-            return true;
-        }
-    } else if (m->now_ms - since_ms < limit_ms) {
+    uint64_t limit_ms = stable_after_ms(m) + za_downing_margin_ms(stable_after_ms(m));
+    uint64_t lost_ms = m->now_ms - since_ms;
+    if (lost_ms >= limit_ms + SILENT_INTERVALS * interval(m)) {
+        down_self(m, ZA_MARK_DOWNING_FENCED, out);
+        return true;
+    }
+    if (downing->lease == ZA_LEASE_FREE) {
+        ask_provider(m, lost_ms >= limit_ms ? ZA_DOWNING_LEASE_TTL_MS : 0, out);
+    }
+    return lost_ms >= limit_ms;
+}
+
+/** Gives up if a winning side has been out of reach for too long. True: so it is. */
+static bool give_up(za_membership_t *m, za_effects_t *out)
+{
+    uint64_t since_ms = lost_since_ms(m);
+    if (m->downing.config.strategy == ZA_DOWNING_LEASE) {
+        return look_at_lease(m, since_ms, out);
+    }
+    if (since_ms == ZA_MEMBER_NEVER || m->now_ms - since_ms < stable_after_ms(m)) {
         return false;
     }
     down_self(m, ZA_MARK_DOWNING_FENCED, out);
@@ -439,7 +470,7 @@ static void decide(za_membership_t *m, za_effects_t *out)
     case ZA_DOWNING_WAIT:
         break;
     case ZA_DOWNING_ASK:
-        ask_for_lease(m, out);
+        ask_provider(m, ZA_DOWNING_LEASE_TTL_MS, out);
         break;
     case ZA_DOWNING_DOWN_OTHERS:
         down_others(m, out);
@@ -475,26 +506,12 @@ void za_member_downing_follow(za_membership_t *m)
     }
 }
 
-static void tick_lease(za_membership_t *m, za_effects_t *out)
-{
-    za_member_downing_t *downing = &m->downing;
-    if (m->now_ms < downing->renew_ms) {
-        return;
-    }
-    bool ends = m->now_ms >= downing->renew_end_ms;
-    downing->renew_ms = ends ? ZA_MEMBER_NEVER : m->now_ms + ZA_DOWNING_LEASE_TTL_MS / 3;
-    if (!ends) {
-        ask_for_lease(m, out);
-    }
-}
-
 void za_member_downing_tick(za_membership_t *m, za_effects_t *out)
 {
     za_member_downing_t *downing = &m->downing;
     if (!enabled(m) || m->phase != ZA_PHASE_UP) {
         return;
     }
-    tick_lease(m, out);
     if (!doubted(m)) {
         if (m->now_ms >= downing->settle_ms) {
             settle(m);
@@ -517,8 +534,7 @@ uint64_t za_member_downing_deadline(const za_membership_t *m)
     if (!enabled(m) || m->phase != ZA_PHASE_UP) {
         return ZA_MEMBER_NEVER;
     }
-    uint64_t at_ms = doubted(m) ? m->downing.tick_ms : m->downing.settle_ms;
-    return za_ms_min(at_ms, m->downing.renew_ms);
+    return doubted(m) ? m->downing.tick_ms : m->downing.settle_ms;
 }
 
 void za_member_downing_lag(za_membership_t *m)
@@ -532,6 +548,13 @@ void za_member_downing_lag(za_membership_t *m)
 
 /* ---- joins --------------------------------------------------------------------------------- */
 
+/** Whether it is no member, and takes part if we begin anew with those of our last stable view. */
+static bool is_alike(za_membership_t *m, const za_member_t *member)
+{
+    // Sides of different views could both find enough of theirs.
+    return is_fenced(m, member) && member->fenced != ZA_FENCED_GAVE_UP;
+}
+
 /** Whether those who are no members any more could go on if they were one side of a split. */
 static bool enough_gave_up(za_membership_t *m)
 {
@@ -542,7 +565,7 @@ static bool enough_gave_up(za_membership_t *m)
     if (config.strategy == ZA_DOWNING_DOWN_ALL) {
         config.strategy = ZA_DOWNING_KEEP_MAJORITY; // nobody went on
     }
-    za_downing_tally_t together = tally(m, is_fenced);
+    za_downing_tally_t together = tally(m, is_alike);
     return za_downing_side_wins(&config, &together);
 }
 
@@ -551,7 +574,8 @@ static bool all_gave_up(za_membership_t *m)
 {
     for (uint32_t i = 0; i < m->count; i++) {
         const za_member_t *member = nth(m, i);
-        if ((member->in_view || member->stable) && !is_fenced(m, member)) {
+        bool lived = !za_member_terminal(member) && member != za_member_self(m);
+        if ((lived || member->stable) && !is_fenced(m, member)) {
             return false;
         }
     }
@@ -563,7 +587,7 @@ static bool may_begin(za_membership_t *m)
 {
     for (uint32_t i = 0; i < m->count; i++) {
         const za_member_t *member = nth(m, i);
-        bool rival = is_fenced(m, member) && member->fenced == ZA_FENCED_GAVE_UP;
+        bool rival = is_fenced(m, member) && member->fenced >= ZA_FENCED_GAVE_UP;
         if (rival && strcmp(name_of(member), m->name) < 0) {
             return false;
         }
@@ -572,13 +596,18 @@ static bool may_begin(za_membership_t *m)
 }
 
 /** A joiner speaks: whatever process had its name at its address is no member any more. */
-static void note_joiner(za_membership_t *m, const char *name, const char *address, uint64_t was)
+static void note_joiner(za_membership_t *m, const za_MembershipJoin *join)
 {
+    bool alike = join->stable == m->downing.fence_hash;
+    za_fenced_t fenced = join->was == 0 ? ZA_FENCED_STARTED
+                         : alike        ? ZA_FENCED_ALIKE
+                                        : ZA_FENCED_GAVE_UP;
     for (uint32_t i = 0; i < m->count; i++) {
         za_member_t *member = nth(m, i);
-        bool same = strcmp(name_of(member), name) == 0 && strcmp(address_of(member), address) == 0;
-        if (member != za_member_self(m) && (same || (was != 0 && uid_of(member) == was))) {
-            member->fenced = was != 0 ? ZA_FENCED_GAVE_UP : ZA_FENCED_STARTED;
+        bool same = strcmp(name_of(member), join->me.name) == 0 &&
+                    strcmp(address_of(member), join->me.address) == 0;
+        if (member != za_member_self(m) && (same || uid_of(member) == join->was)) {
+            member->fenced = (uint8_t)fenced;
             member->heard_ms = m->now_ms; // its old uid says nothing else any more
         }
     }
@@ -616,11 +645,15 @@ za_JoinCode za_member_downing_admit(za_membership_t *m, const za_MembershipJoin 
         return za_JoinCode_JOIN_CODE_OK;
     }
     if (m->phase == ZA_PHASE_JOINING && downing->fenced) {
-        note_joiner(m, join->me.name, join->me.address, join->was);
+        note_joiner(m, join);
         if (!may_begin(m)) {
             return za_JoinCode_JOIN_CODE_WAIT;
         }
         begin_anew(m, out);
+    }
+    // One that gave up comes back to those who went on, not to one that will give up a moment later.
+    if (m->phase != ZA_PHASE_JOINING && join->was != 0 && doubted(m)) {
+        return za_JoinCode_JOIN_CODE_WAIT;
     }
     // Two that wait to join must not make a cluster of their own: one may be the other half of a split.
     if (m->phase == ZA_PHASE_JOINING && !m->may_found) {
@@ -641,6 +674,16 @@ bool za_member_downing_may_found(const za_membership_t *m)
 
 /* ---- rebirth ------------------------------------------------------------------------------- */
 
+/** Equal on two nodes if the same members counted. */
+static uint64_t stable_hash(za_membership_t *m)
+{
+    uint64_t hash = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        hash += nth(m, i)->stable ? za_mix64(uid_of(nth(m, i))) : 0;
+    }
+    return hash;
+}
+
 void za_member_downing_reborn(za_membership_t *m, uint64_t was)
 {
     za_member_downing_t *downing = &m->downing;
@@ -648,9 +691,9 @@ void za_member_downing_reborn(za_membership_t *m, uint64_t was)
         return;
     }
     // Those who counted are remembered: enough of them together may begin anew.
-    za_member_t *old = za_member_find(m, was);
-    if (old != NULL && !downing->fenced) {
+    if (!downing->fenced) {
         downing->was = was;
+        downing->fence_hash = stable_hash(m);
     }
     downing->fenced = true;
     downing->cut_count = 0;
@@ -659,9 +702,9 @@ void za_member_downing_reborn(za_membership_t *m, uint64_t was)
     downing->calm_ms = ZA_MEMBER_NEVER;
     downing->tick_ms = ZA_MEMBER_NEVER;
     downing->settle_ms = ZA_MEMBER_NEVER;
-    downing->renew_ms = ZA_MEMBER_NEVER;
     downing->lease = ZA_LEASE_FREE;
     downing->holder = 0;
+    downing->first = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         za_member_t *member = nth(m, i);
         member->cut = false;

@@ -99,6 +99,7 @@ void za_member_ask_to_join(za_membership_t *m, za_effects_t *out)
     m->frame_out.body.join.me = za_member_self(m)->record;
     m->frame_out.body.join.me.joined = m->clock;
     m->frame_out.body.join.was = m->downing.was;
+    m->frame_out.body.join.stable = m->downing.fence_hash;
     memcpy(m->frame_out.body.join.downing, m->downing.text, sizeof m->downing.text);
     za_member_send_frame(m, chosen, out);
 }

@@ -425,6 +425,10 @@ void za_member_table_reborn(za_membership_t *m, uint64_t uid)
             !member->was_self) {
             member->voided = true;
         }
+        if (za_member_downing_waits(m) && !za_member_terminal(member) &&
+            member->record.rank != za_MemberRank_MEMBER_RANK_ALIVE) {
+            member->voided = true; // the winning side knows better who can be reached
+        }
         recount(m, member);
     }
     if (!make_room(m)) {

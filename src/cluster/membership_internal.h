@@ -45,6 +45,7 @@ typedef enum za_fenced {
     ZA_FENCED_NOT,     // nothing: it may be a member
     ZA_FENCED_STARTED, // it was started anew, and is joining
     ZA_FENCED_GAVE_UP, // it gave up as we did, and is joining
+    ZA_FENCED_ALIKE,   // and its last stable view was ours
 } za_fenced_t;
 
 typedef struct za_member {
@@ -119,12 +120,15 @@ typedef struct za_member_downing {
     uint32_t census_cursor;
     uint64_t lost_ms; // since when too few answer
     za_lease_state_t lease;
-    uint64_t holder; // of the lease; 0: not known
-    uint64_t asked_ms, renew_ms, renew_end_ms;
+    uint64_t holder;              // of the lease; 0: not known
+    uint64_t revision;            // of the lease, as it is held
+    uint64_t first;               // that we heard of in this split
+    uint64_t won;                 // with which we won the last split
     za_downing_verdict_t verdict; // the last
     uint64_t verdict_ms;
-    bool fenced;  // we gave up, and are no member until others take us in
-    uint64_t was; // our uid then
+    bool fenced;         // we gave up, and are no member until others take us in
+    uint64_t was;        // our uid then
+    uint64_t fence_hash; // of the last stable view then
 } za_member_downing_t;
 
 typedef enum za_member_phase {

@@ -125,10 +125,11 @@ typedef struct world {
     int sample_count;
     uint64_t reborn, marks[ZA_MARK_COUNT], names_lost;
     za_downing_config_t downing;
+    bool twice_allowed;          // faults come faster than verdicts
     int seed_count;              // of each node; 0: two
     uint64_t gave_up[NODES_MAX]; // ZA_EFFECT_DOWN_SELF of each node
     struct {
-        uint64_t holder, until_ms;
+        uint64_t holder, until_ms, revision;
         bool away; // nobody can ask it
         bool cut[NODES_MAX];
     } lease;
@@ -493,11 +494,15 @@ static inline void on_lease(world_t *w, int node, const za_effect_t *effect)
         post_event(w, node, 500, answer);
         return;
     }
-    if (w->lease.holder == effect->uid || w->now_ms >= w->lease.until_ms) {
+    bool held = w->lease.holder != 0 && w->now_ms < w->lease.until_ms;
+    if (effect->id != 0 && (!held || w->lease.revision == effect->tag)) {
         w->lease.holder = effect->uid;
         w->lease.until_ms = w->now_ms + effect->id;
+        w->lease.revision++;
+        held = true;
     }
-    answer.uid = w->lease.holder;
+    answer.uid = held ? w->lease.holder : 0;
+    answer.tag = w->lease.revision;
     post_event(w, node, 5, answer);
 }
 
@@ -505,7 +510,7 @@ static inline void on_spawn_local(world_t *w, int node, const za_effect_t *effec
 {
     cr_assert(strcmp(effect->spawn->class_name, "worker") == 0, "class %s",
               effect->spawn->class_name);
-    if (w->downing.strategy != ZA_DOWNING_NONE) {
+    if (w->downing.strategy != ZA_DOWNING_NONE && !w->twice_allowed) {
         check_single(w, effect->id, effect->epoch);
     }
     cr_assert(effect->spawn->args_bytes == 300 && effect->spawn->args[299] == 7, "arguments");

@@ -329,6 +329,9 @@ Test(downing, a_view_that_never_settles_is_given_up)
     view.lease = ZA_LEASE_ASKED; // and nobody answers
     cr_expect(za_downing_decide(&config, &view, 15999) == ZA_DOWNING_WAIT);
     cr_expect(za_downing_decide(&config, &view, 16000) == ZA_DOWNING_DOWN_SELF);
+    view.lease = ZA_LEASE_FREE; // or the answer is an error, again and again
+    cr_expect(za_downing_decide(&config, &view, 15999) == ZA_DOWNING_ASK);
+    cr_expect(za_downing_decide(&config, &view, 16000) == ZA_DOWNING_DOWN_SELF);
 }
 
 Test(downing, without_a_strategy_nothing_is_decided)
