@@ -58,7 +58,8 @@ struct za_loop {
     uint32_t listener_count;
     za_udp_t *udp; // NULL: none
     za_conn_t *failed;
-    int spare_fd; // given up for a moment to refuse a connection when no descriptor is left
+    uint32_t attempts; // to connect to names
+    int spare_fd;      // given up for a moment to refuse a connection when no descriptor is left
 };
 
 /* ---- connections ------------------------------------------------------------------------------ */
@@ -182,6 +183,19 @@ static void release_conn(za_conn_t *conn)
     }
 }
 
+/** Of a name with several addresses each attempt takes another one: the next, if this one is dead. */
+static const struct addrinfo *choose(za_loop_t *loop, const struct addrinfo *found)
+{
+    uint32_t count = 0;
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next) {
+        count++;
+    }
+    for (uint32_t skip = loop->attempts++ % count; skip > 0; skip--) {
+        found = found->ai_next;
+    }
+    return found;
+}
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
     za_conn_t *conn = request->data;
@@ -192,7 +206,8 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         fail_later(conn, ZA_EIO);
     } else {
         struct sockaddr_storage address = { 0 };
-        memcpy(&address, found->ai_addr, found->ai_addrlen);
+        const struct addrinfo *chosen = choose(conn->loop, found);
+        memcpy(&address, chosen->ai_addr, chosen->ai_addrlen);
         if (address.ss_family == AF_INET6) {
             ((struct sockaddr_in6 *)&address)->sin6_port = htons(conn->port);
         } else {
@@ -582,6 +597,11 @@ za_err_t za_loop_create(const za_transport_events_t *events, za_loop_t **out)
     loop->spare_fd = open_spare(); // without it connections wait until a descriptor is free
     *out = loop;
     return ZA_OK;
+}
+
+uv_loop_t *za_loop_uv(za_loop_t *loop)
+{
+    return &loop->uv;
 }
 
 void za_loop_set_context(za_loop_t *loop, void *context)

@@ -32,6 +32,9 @@ za_err_t za_loop_listen_unix(za_loop_t *loop, const char *path, char *problem,
 
 /** Handles what is ready, waiting up to `timeout_ns` for something. */
 void za_loop_poll(za_loop_t *loop, uint64_t timeout_ns);
+struct uv_loop_s;
+/** For the other parts of this folder that are built on libuv. */
+struct uv_loop_s *za_loop_uv(za_loop_t *loop);
 /** Makes a waiting poll return. */
 void za_loop_interrupt(za_loop_t *loop);
 

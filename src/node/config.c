@@ -13,7 +13,7 @@ extern char **environ;
 
 enum {
     NAME_BYTES_MAX = 64,     // of a key in any spelling
-    ACCEPTED_BYTES_MAX = 96, // of the description of a value
+    ACCEPTED_BYTES_MAX = 128, // of the description of a value
     TYPO_DISTANCE_MAX = 3,   // further away, the nearest key is no help
 };
 
@@ -156,6 +156,12 @@ void za_config_accepted(const za_config_info_t *info, char *out, size_t out_byte
     case ZA_CONFIG_LIST:
         snprintf(out, out_bytes, "at most %" PRIu32 " host:port, comma-separated", info->high);
         break;
+    case ZA_CONFIG_SEEDS:
+        snprintf(out, out_bytes,
+                 "at most %" PRIu32 " of host:port, dns://name:port, srv://_service._tcp.name and "
+                 "file:///path, comma-separated",
+                 info->high);
+        break;
     case ZA_CONFIG_NUMBER:
         snprintf(out, out_bytes, "a number from %" PRIu32 " to %" PRIu32, info->low, info->high);
         break;
@@ -215,7 +221,8 @@ static bool list_is_valid(const za_config_info_t *info, const char *value)
     uint32_t count = 0;
     while (*value != '\0') {
         size_t size = strcspn(value, ",");
-        char item[ZA_ADDRESS_BYTES_MAX + 1];
+        char item[ZA_SEED_BYTES_MAX + 1];
+        za_seed_t seed;
         while (size > 0 && isspace((unsigned char)*value)) {
             value++;
             size--;
@@ -229,7 +236,9 @@ static bool list_is_valid(const za_config_info_t *info, const char *value)
         }
         memcpy(item, value, trimmed);
         item[trimmed] = '\0';
-        if (!address_is_valid(item)) {
+        bool valid =
+            info->kind == ZA_CONFIG_SEEDS ? za_seed_parse(item, &seed) : address_is_valid(item);
+        if (!valid) {
             return false;
         }
         value += size;
@@ -273,6 +282,7 @@ static bool value_is_valid(const za_config_info_t *info, const char *value)
     case ZA_CONFIG_ADDRESS:
         return address_is_valid(value);
     case ZA_CONFIG_LIST:
+    case ZA_CONFIG_SEEDS:
         return list_is_valid(info, value);
     case ZA_CONFIG_NUMBER:
     case ZA_CONFIG_ID:
@@ -346,7 +356,8 @@ za_err_t za_config_append(za_config_t *config, const char *key, const char *valu
         return unknown_key(key, origin, problem, problem_bytes);
     }
     const entry_t *entry = &config->entries[found];
-    if (za_config_infos[found].kind != ZA_CONFIG_LIST) {
+    if (za_config_infos[found].kind != ZA_CONFIG_LIST &&
+        za_config_infos[found].kind != ZA_CONFIG_SEEDS) {
         say(problem, problem_bytes, "%s: %s: set already at %s", origin, key, entry->origin);
         return ZA_ECONFIG;
     }

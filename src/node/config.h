@@ -18,6 +18,7 @@
 #include "base/address.h"
 #include "base/limits.h"
 #include "core/pin.h"
+#include "node/discovery.h"
 
 enum {
     ZA_CONFIG_VALUE_BYTES_MAX = 1280, // the seeds: ZA_SEEDS_MAX addresses and commas
@@ -32,6 +33,7 @@ typedef enum za_config_kind {
     ZA_CONFIG_PATH,    // high bytes
     ZA_CONFIG_ADDRESS, // host:port, [v6]:port
     ZA_CONFIG_LIST,    // addresses and commas
+    ZA_CONFIG_SEEDS,   // addresses, dns:// srv:// file://, and commas
     ZA_CONFIG_NUMBER,  // low..high
     ZA_CONFIG_ID,      // 64 bits, decimal or 0x
     ZA_CONFIG_BOOL,    // true or false
@@ -61,8 +63,10 @@ typedef enum za_config_kind {
       "the same on every member, as in the certificates")                                          \
     X(cluster_id, "cluster.id", ZA_CONFIG_ID, "0", 0, 0, "",                                       \
       "a number that tells two clusters of one name apart")                                        \
-    X(cluster_seeds, "cluster.seeds", ZA_CONFIG_LIST, "", 0, ZA_SEEDS_MAX, "",                     \
-      "members to join through, comma-separated; any one is enough")                               \
+    X(cluster_seeds, "cluster.seeds", ZA_CONFIG_SEEDS, "", 0, ZA_SEEDS_MAX, "",                    \
+      "members to join through, comma-separated, or where they are found; any one is enough")      \
+    X(cluster_dns, "cluster.dns", ZA_CONFIG_LIST, "", 0, 4, "",                                    \
+      "name servers for dns:// and srv:// seeds; default: the system's")                           \
     X(cluster_timing, "cluster.timing", ZA_CONFIG_CHOICE, "lan", 0, 0, "lan|local",                \
       "times of the failure detector: between hosts, or on one")                                   \
     X(cluster_transport, "cluster.transport", ZA_CONFIG_CHOICE, "auto", 0, 0, "auto|tls",          \
@@ -140,8 +144,10 @@ typedef struct za_settings {
     za_cores_t node_pin; // empty: no worker is pinned; else a core for each
     char cluster_name[ZA_CLUSTER_NAME_BYTES_MAX + 1];
     uint64_t cluster_id;
-    char cluster_seeds[ZA_SEEDS_MAX][ZA_ADDRESS_BYTES_MAX + 1];
+    char cluster_seeds[ZA_SEEDS_MAX][ZA_SEED_BYTES_MAX + 1];
     uint32_t cluster_seed_count;
+    bool cluster_discovers; // some of them are no addresses
+    char cluster_dns[ZA_CONFIG_VALUE_BYTES_MAX + 1];
     za_timing_t cluster_timing;
     za_carrier_t cluster_transport;
     char tls_ca[ZA_CONFIG_PATH_BYTES_MAX + 1];

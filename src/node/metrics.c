@@ -96,7 +96,8 @@ static bool match_counter(const char *name, uint64_t value, void *context)
 
 static bool is_gauge(const char *name)
 {
-    return strcmp(name, "pool_bytes") == 0 || strcmp(name, "blob_bytes") == 0;
+    return strcmp(name, "pool_bytes") == 0 || strcmp(name, "blob_bytes") == 0 ||
+           strcmp(name, "discovery_addresses") == 0;
 }
 
 static bool write_counter(const item_t *item, text_t *text)

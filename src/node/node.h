@@ -23,6 +23,7 @@ typedef struct za_node_params {
     const char *address; // where others reach us
     const char *const *seeds;
     uint32_t seed_count;
+    bool discovers; // other seeds come later, by ZA_CLUSTER_SEEDS
     za_cluster_timing_t timing;
     za_downing_config_t downing;
     uint32_t workers;
@@ -97,6 +98,9 @@ typedef struct za_node_counters {
     uint64_t datagrams_unsent; // that the socket did not take
     uint64_t datagrams_linked; // over links, also beside UDP
     uint64_t udp_degraded;     // peers at this moment whose datagrams come over the link only
+    uint64_t discovery_lookups, discovery_failures; // of names and files
+    uint64_t discovery_lines_bad;                   // of files
+    uint64_t discovery_addresses;                   // known at this moment
 } za_node_counters_t;
 
 void za_node_counters(const za_node_t *node, za_node_counters_t *out);

@@ -18,6 +18,7 @@
 #include "net/tls_mbedtls.h"
 #include "node/callers.h"
 #include "node/config.h"
+#include "node/discovery_host.h"
 #include "node/log.h"
 #include "node/state.h"
 
@@ -35,6 +36,7 @@ typedef struct process {
     za_loop_t *loop;
     za_tls_t *tls;
     za_node_t *node;
+    za_discovery_host_t *discovery; // NULL: all seeds are addresses
     const char *seeds[ZA_SEEDS_MAX];
     int stack_signal; // 0: none
     bool started;
@@ -59,13 +61,21 @@ static uint64_t clock_ns(void *context)
 
 /* ---- the poller of the worker threads ------------------------------------------------------------ */
 
+static uint64_t deadline_ns(const process_t *process)
+{
+    uint64_t due = za_node_deadline_ns(process->node);
+    uint64_t look_ms =
+        process->discovery != NULL ? za_discovery_host_deadline_ms(process->discovery) : UINT64_MAX;
+    return look_ms < due / 1000000 ? look_ms * 1000000 : due;
+}
+
 static void poll_network(void *context, za_worker_t *worker, uint64_t timeout_ns)
 {
     process_t *process = context;
     za_node_t *node = process->node;
     za_node_own(node, worker);
     if (timeout_ns > 0) {
-        uint64_t due = za_node_deadline_ns(node);
+        uint64_t due = deadline_ns(process);
         uint64_t now = clock_ns(NULL);
         uint64_t left = due == UINT64_MAX ? UINT64_MAX : due > now ? due - now : 0;
         timeout_ns = left < timeout_ns ? left : timeout_ns;
@@ -75,6 +85,9 @@ static void poll_network(void *context, za_worker_t *worker, uint64_t timeout_ns
     }
     za_loop_poll(process->loop, timeout_ns);
     za_node_service(node);
+    if (process->discovery != NULL) {
+        za_discovery_host_turn(process->discovery);
+    }
 }
 
 static void interrupt_network(void *context)
@@ -180,8 +193,26 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
     if (err != ZA_OK) {
         return err;
     }
+    // A file may give more seeds, or others; those that are addresses stand from the beginning.
+    uint32_t seed_count = 0;
     for (uint32_t i = 0; i < settings->cluster_seed_count; i++) {
-        process->seeds[i] = settings->cluster_seeds[i];
+        za_seed_t seed;
+        if (za_seed_parse(settings->cluster_seeds[i], &seed) && seed.kind == ZA_SEED_ADDRESS) {
+            process->seeds[seed_count++] = settings->cluster_seeds[i];
+        }
+    }
+    za_cluster_timing_t timing = settings->cluster_timing == ZA_TIMING_LOCAL
+                                     ? za_cluster_timing_local
+                                     : za_cluster_timing_lan;
+    err = za_discovery_host_create(process->loop, settings, timing.seed_interval_ms,
+                                   &process->discovery);
+    if (err == ZA_EINVAL) {
+        snprintf(process->problem, PROBLEM_BYTES, "cluster.dns: no name servers: %.200s",
+                 settings->cluster_dns);
+        return ZA_ECONFIG;
+    }
+    if (err != ZA_OK) {
+        return err;
     }
     za_node_params_t params = {
         .name = settings->node_name,
@@ -189,9 +220,9 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
         .cluster_id = settings->cluster_id,
         .address = settings->node_advertise,
         .seeds = process->seeds,
-        .seed_count = settings->cluster_seed_count,
-        .timing = settings->cluster_timing == ZA_TIMING_LOCAL ? za_cluster_timing_local
-                                                              : za_cluster_timing_lan,
+        .seed_count = seed_count,
+        .discovers = process->discovery != NULL,
+        .timing = timing,
         .workers = settings->node_workers,
         .numa = &process->numa,
         .actors_max = settings->limits_actors,
@@ -221,6 +252,12 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
     }
     process->node->process = process;
     za_loop_set_context(process->loop, process->node);
+    if (process->discovery != NULL) {
+        err = za_discovery_host_attach(process->discovery, process->node);
+        if (err != ZA_OK) {
+            return err;
+        }
+    }
     process->foreign = za_runtime_guest(process->node->runtime);
     return process->foreign == NULL ? ZA_ENOMEM : ZA_OK;
 }
@@ -243,6 +280,7 @@ static void leave_foreign(void *context)
 static void destroy_process(process_t *process)
 {
     za_callers_close(process->callers);
+    za_discovery_host_destroy(process->discovery);
     if (process->node != NULL) {
         process->node->worker = za_runtime_worker(process->node->runtime, 0);
         za_node_deinit(process->node);

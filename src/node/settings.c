@@ -69,8 +69,11 @@ static void copy_seeds(const za_config_t *config, za_settings_t *out)
         if (size == 0) {
             break;
         }
-        ZA_ASSERT(out->cluster_seed_count < ZA_SEEDS_MAX && size <= ZA_ADDRESS_BYTES_MAX);
-        memcpy(out->cluster_seeds[out->cluster_seed_count++], value, size);
+        ZA_ASSERT(out->cluster_seed_count < ZA_SEEDS_MAX && size <= ZA_SEED_BYTES_MAX);
+        za_seed_t seed;
+        char *text = out->cluster_seeds[out->cluster_seed_count++];
+        memcpy(text, value, size);
+        out->cluster_discovers |= za_seed_parse(text, &seed) && seed.kind != ZA_SEED_ADDRESS;
         value += size;
     }
 }
@@ -102,6 +105,7 @@ static void copy_values(const za_config_t *config, za_settings_t *out)
     COPY(node_advertise);
     COPY(node_socket);
     COPY(cluster_name);
+    COPY(cluster_dns);
     COPY(tls_ca);
     COPY(tls_cert);
     COPY(tls_key);

@@ -219,7 +219,8 @@ struct za_node {
     struct {
         _Atomic uint64_t bytes_out, bytes_in, writes, messages_out, messages_in, lost_link,
             queue_full, links_opened, links_refused, links_closed, admin_requests, datagrams_out,
-            datagrams_unsent, datagrams_linked, udp_degraded;
+            datagrams_unsent, datagrams_linked, udp_degraded, discovery_lookups, discovery_failures,
+            discovery_lines_bad, discovery_addresses;
     } counters;
 };
 

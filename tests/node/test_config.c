@@ -99,6 +99,25 @@ Test(config, a_list_goes_on_in_indented_lines)
     cr_expect_str_eq(settings.cluster_seeds[3], "d:4");
 }
 
+Test(config, knows_seeds_that_are_to_be_found)
+{
+    cr_assert(set("cluster.seeds", "a:1, dns://nodes:7464, srv://_zactor._tcp.nodes, "
+                                   "file:///etc/seeds") == ZA_OK,
+              "%s", problem);
+    set_insecure();
+    za_settings_t settings;
+    cr_assert(za_settings_from_config(config, &settings, problem, sizeof(problem)) == ZA_OK, "%s",
+              problem);
+    cr_assert(settings.cluster_seed_count == 4 && settings.cluster_discovers, "%u",
+              settings.cluster_seed_count);
+    cr_expect_str_eq(settings.cluster_seeds[3], "file:///etc/seeds");
+    cr_assert(set("cluster.seeds", "a:1") == ZA_OK);
+    cr_assert(za_settings_from_config(config, &settings, problem, sizeof(problem)) == ZA_OK);
+    cr_expect(!settings.cluster_discovers, "addresses are not discovered");
+    cr_expect(set("cluster.seeds", "dns://nodes") == ZA_ECONFIG && problem_says("dns://name:port"),
+              "%s", problem);
+}
+
 Test(config, refuses_a_key_set_twice)
 {
     cr_assert(read_text("[node]\nname = a\nname = b\n") == ZA_ECONFIG);

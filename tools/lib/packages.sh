@@ -4,7 +4,7 @@
 # To build the library, the tools and the tests.
 # shellcheck disable=SC2034 # used by the scripts that source this
 ZA_PACKAGES_BUILD=(gcc libc6-dev cmake ninja-build pkg-config git libuv1-dev nanopb libnanopb-dev
-    protobuf-compiler python3-protobuf libmbedtls-dev libinih-dev libjansson-dev libxxhash-dev
+    protobuf-compiler python3-protobuf libmbedtls-dev libinih-dev libjansson-dev libc-ares-dev libxxhash-dev
     libcriterion-dev)
 
 # For tests that are skipped without them.
@@ -13,7 +13,8 @@ ZA_PACKAGES_TEST=(valgrind libczmq-dev iproute2 nftables util-linux)
 
 # For the checks that CI adds: second compiler, sanitizers, fuzzers, formatting, scripts, unit files.
 # shellcheck disable=SC2034
-ZA_PACKAGES_CI=(clang libclang-rt-14-dev clang-format shellcheck binutils systemd docker-compose)
+ZA_PACKAGES_CI=(clang libclang-rt-14-dev clang-format shellcheck binutils systemd docker-compose
+    python3-yaml)
 
 # za_packages_missing NAME...: prints those that are not installed.
 za_packages_missing()
