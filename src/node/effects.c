@@ -1,5 +1,7 @@
 // Carries out what the cluster asks for. Runs in the owner, between two steps.
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +27,7 @@ static void notify(za_node_t *node, uint64_t actor, const za_class_t *class_, co
     }
 }
 
-/** All membership messages have the layout of za_MemberUp: uid and name. */
+/** All membership messages have the layout of za_MemberUp: uid, name and address. */
 static const za_type_t *member_type(za_member_state_t state, bool again)
 {
     switch (state) {
@@ -42,16 +44,32 @@ static const za_type_t *member_type(za_member_state_t state, bool again)
     case ZA_MEMBER_DOWN:
         return &za_MemberDown_type;
     case ZA_MEMBER_JOINING:
-        break;
+        return &za_MemberJoining_type;
     }
     return NULL;
 }
 
+#define SAME_LAYOUT(T)                                                                             \
+    static_assert(sizeof(T) == sizeof(za_MemberUp) &&                                              \
+                      offsetof(T, node) == offsetof(za_MemberUp, node) &&                          \
+                      offsetof(T, name) == offsetof(za_MemberUp, name) &&                          \
+                      offsetof(T, address) == offsetof(za_MemberUp, address),                      \
+                  #T " is told as a za_MemberUp")
+SAME_LAYOUT(za_MemberJoining);
+SAME_LAYOUT(za_MemberSuspect);
+SAME_LAYOUT(za_MemberUnreachable);
+SAME_LAYOUT(za_MemberReachable);
+SAME_LAYOUT(za_MemberLeaving);
+SAME_LAYOUT(za_MemberLeft);
+SAME_LAYOUT(za_MemberDown);
+#undef SAME_LAYOUT
+
 static void tell_member(za_node_t *node, const za_subscriber_t *to, const za_type_t *type,
-                        uint64_t uid, const char *name)
+                        uint64_t uid, const char *name, const char *address)
 {
     za_MemberUp news = { .node = uid };
     snprintf(news.name, sizeof news.name, "%s", name);
+    snprintf(news.address, sizeof news.address, "%s", address);
     notify(node, to->actor, to->class_, type, &news);
 }
 
@@ -60,12 +78,29 @@ typedef struct replay {
     za_subscriber_t to;
 } replay_t;
 
+/** True if others heard that it is up, so that they will not hear it again. */
+static bool was_announced(za_node_t *node, uint64_t uid)
+{
+    if (uid == za_node_uid(node)) {
+        return node->announced == uid;
+    }
+    za_peer_t *peer = za_peer_find(node, uid);
+    return peer != NULL && peer->announced == uid;
+}
+
+/** The shortest story that ends with its present state. */
 static bool replay_member(const za_member_info_t *info, void *context)
 {
     replay_t *replay = context;
-    if (info->state == ZA_MEMBER_UP || info->state == ZA_MEMBER_SUSPECT) {
-        tell_member(replay->node, &replay->to, &za_MemberUp_type, info->uid, info->name);
+    if (info->state == ZA_MEMBER_LEFT || info->state == ZA_MEMBER_DOWN) {
+        return true; // no member any more
     }
+    if (info->state != ZA_MEMBER_UP && was_announced(replay->node, info->uid)) {
+        tell_member(replay->node, &replay->to, &za_MemberUp_type, info->uid, info->name,
+                    info->address);
+    }
+    tell_member(replay->node, &replay->to, member_type(info->state, false), info->uid, info->name,
+                info->address);
     return true;
 }
 
@@ -110,7 +145,7 @@ static void on_member(za_node_t *node, const za_effect_t *effect)
     za_peer_unreachable(node, effect->uid, effect->state == ZA_MEMBER_UNREACHABLE);
     const za_type_t *type = member_type(effect->state, again);
     for (uint32_t i = 0; i < node->subscriber_count && type != NULL; i++) {
-        tell_member(node, &node->subscribers[i], type, effect->uid, effect->name);
+        tell_member(node, &node->subscribers[i], type, effect->uid, effect->name, effect->address);
     }
 }
 

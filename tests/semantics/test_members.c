@@ -1,0 +1,276 @@
+// What actors hear of members: how things are when they start, and then each change once and in order.
+#include "stage.h"
+
+#include <string.h>
+
+typedef enum said {
+    SAID_NOTHING,
+    SAID_JOINING,
+    SAID_UP,
+    SAID_SUSPECT,
+    SAID_UNREACHABLE,
+    SAID_REACHABLE,
+    SAID_LEAVING,
+    SAID_LEFT,
+    SAID_DOWN,
+    SAID_REBORN,
+    SAID_COUNT,
+} said_t;
+
+typedef struct listener {
+    uint32_t heard;
+} listener_t;
+
+static za_verdict_t hear(za_ctx_t *ctx, listener_t *self, said_t said, uint64_t uid)
+{
+    self->heard++;
+    stage_note(MEMBER, stage_node(ctx), said, (za_ref_t){ uid, 1 });
+    return ZA_DONE;
+}
+
+#define HEARS(what, said)                                                                          \
+    static za_verdict_t on_##what(za_ctx_t *ctx, listener_t *self, const za_Member##what *m)       \
+    {                                                                                              \
+        cr_assert(m->name[0] == 'n' && m->address[0] != '\0', "a name and an address");            \
+        return hear(ctx, self, said, m->node);                                                     \
+    }
+
+HEARS(Joining, SAID_JOINING)
+HEARS(Up, SAID_UP)
+HEARS(Suspect, SAID_SUSPECT)
+HEARS(Unreachable, SAID_UNREACHABLE)
+HEARS(Reachable, SAID_REACHABLE)
+HEARS(Leaving, SAID_LEAVING)
+HEARS(Left, SAID_LEFT)
+HEARS(Down, SAID_DOWN)
+
+static za_verdict_t on_reborn(za_ctx_t *ctx, listener_t *self, const za_Reborn *reborn)
+{
+    cr_assert(reborn->was != reborn->node, "a new uid");
+    return hear(ctx, self, SAID_REBORN, reborn->node);
+}
+
+ZA_ACTOR(listener, listener_t, (za_MemberJoining, on_Joining), (za_MemberUp, on_Up),
+         (za_MemberSuspect, on_Suspect), (za_MemberUnreachable, on_Unreachable),
+         (za_MemberReachable, on_Reachable), (za_MemberLeaving, on_Leaving),
+         (za_MemberLeft, on_Left), (za_MemberDown, on_Down), (za_Reborn, on_reborn));
+
+static za_verdict_t on_reachable_only(za_ctx_t *ctx, listener_t *self, const za_MemberReachable *m)
+{
+    return hear(ctx, self, SAID_REACHABLE, m->node);
+}
+ZA_ACTOR(patient, listener_t, (za_MemberReachable, on_reachable_only));
+
+static void listen(uint32_t node)
+{
+    za_ref_t ref;
+    cr_assert(za_sim_spawn(stage_sim, node, listener, &ref) == ZA_OK, "a listener");
+    stage_settle();
+}
+
+/** What the listener of `node` heard of that uid since `from`, as a string of digits. */
+static const char *story(uint32_t node, uint64_t uid)
+{
+    static char text[STAGE_EVENTS_MAX + 1];
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < stage_event_count; i++) {
+        const stage_event_t *event = &stage_events[i];
+        if (event->kind == MEMBER && event->a == node && event->ref.node == uid) {
+            text[length++] = (char)('0' + event->b);
+        }
+    }
+    text[length] = '\0';
+    return text;
+}
+
+#define IS(text, ...) (strcmp(text, (const char[]){ __VA_ARGS__, '\0' }) == 0)
+#define D(said) ('0' + (said))
+
+static bool may_follow(said_t before, said_t now)
+{
+    static const said_t next[SAID_COUNT][8] = {
+        [SAID_NOTHING] = { SAID_JOINING, SAID_UP, SAID_SUSPECT, SAID_UNREACHABLE, SAID_LEAVING },
+        [SAID_JOINING] = { SAID_UP, SAID_SUSPECT, SAID_UNREACHABLE, SAID_LEAVING, SAID_LEFT,
+                           SAID_DOWN, SAID_REBORN },
+        [SAID_UP] = { SAID_SUSPECT, SAID_UNREACHABLE, SAID_LEAVING, SAID_LEFT, SAID_DOWN },
+        [SAID_SUSPECT] = { SAID_REACHABLE, SAID_UNREACHABLE, SAID_LEAVING, SAID_LEFT, SAID_DOWN },
+        [SAID_UNREACHABLE] = { SAID_REACHABLE, SAID_LEAVING, SAID_LEFT, SAID_DOWN },
+        [SAID_REACHABLE] = { SAID_SUSPECT, SAID_UNREACHABLE, SAID_LEAVING, SAID_LEFT, SAID_DOWN },
+        [SAID_LEAVING] = { SAID_LEFT, SAID_DOWN },
+        [SAID_DOWN] = { SAID_UP }, // a reborn node takes its own verdicts back
+        [SAID_REBORN] = { SAID_JOINING, SAID_UP },
+    };
+    for (uint32_t i = 0; i < 8; i++) {
+        if (next[before][i] == now && now != SAID_NOTHING) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** All that was heard anywhere makes sense, for each listener and member by itself. */
+static void check_stories(void)
+{
+    for (uint32_t i = 0; i < stage_event_count; i++) {
+        const stage_event_t *now = &stage_events[i];
+        said_t before = SAID_NOTHING;
+        for (uint32_t k = 0; k < i && now->kind == MEMBER; k++) {
+            const stage_event_t *older = &stage_events[k];
+            bool same =
+                older->kind == MEMBER && older->a == now->a && older->ref.node == now->ref.node;
+            before = same ? (said_t)older->b : before;
+        }
+        bool fits =
+            now->kind != MEMBER || now->b == SAID_REBORN || may_follow(before, (said_t)now->b);
+        cr_assert(fits, "node %u hears %u after %u", (unsigned)now->a, (unsigned)now->b,
+                  (unsigned)before);
+    }
+}
+
+static void open_with_listeners(uint64_t seed)
+{
+    stage_open(seed, NULL);
+    for (uint32_t i = 0; i < STAGE_NODES; i++) {
+        listen(i);
+    }
+}
+
+Test(members, are_all_told_to_a_new_listener_once)
+{
+    open_with_listeners(41);
+    for (uint32_t at = 0; at < STAGE_NODES; at++) {
+        for (uint32_t of = 0; of < STAGE_NODES; of++) {
+            cr_assert(IS(story(at, stage_uid(of)), D(SAID_UP)), "%u of %u: %s", at, of,
+                      story(at, stage_uid(of)));
+        }
+    }
+    check_stories();
+    stage_close();
+}
+
+Test(members, that_crash_go_down)
+{
+    open_with_listeners(42);
+    uint64_t uid = stage_uid(2);
+    za_sim_crash(stage_sim, 2);
+    za_sim_run_for(stage_sim, 30000);
+    for (uint32_t at = 0; at < 2; at++) {
+        const char *heard = story(at, uid);
+        cr_assert(heard[strlen(heard) - 1] == D(SAID_DOWN), "node %u: %s", at, heard);
+    }
+    check_stories();
+    stage_close();
+}
+
+Test(members, that_do_not_answer_for_a_while_are_suspect_then_unreachable_then_reachable)
+{
+    open_with_listeners(43);
+    uint64_t uid = stage_uid(2);
+    za_sim_pause(stage_sim, 2);
+    bool gone = false;
+    for (uint32_t i = 0; i < 100 && !gone; i++) {
+        za_sim_run_for(stage_sim, 100);
+        gone = strchr(story(0, uid), D(SAID_UNREACHABLE)) != NULL &&
+               strchr(story(1, uid), D(SAID_UNREACHABLE)) != NULL;
+    }
+    cr_assert(gone, "unreachable");
+    za_sim_resume(stage_sim, 2);
+    cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "back");
+    stage_settle();
+    for (uint32_t at = 0; at < 2; at++) {
+        const char *heard = story(at, uid);
+        cr_assert(IS(heard, D(SAID_UP), D(SAID_SUSPECT), D(SAID_UNREACHABLE), D(SAID_REACHABLE)),
+                  "node %u: %s", at, heard);
+    }
+    check_stories();
+    stage_close();
+}
+
+Test(members, that_leave_are_leaving_and_then_left)
+{
+    open_with_listeners(44);
+    uint64_t uid = stage_uid(2);
+    za_sim_leave(stage_sim, 2);
+    za_sim_run_for(stage_sim, 20000);
+    for (uint32_t at = 0; at < 2; at++) {
+        const char *heard = story(at, uid);
+        cr_assert(IS(heard, D(SAID_UP), D(SAID_LEAVING), D(SAID_LEFT)), "node %u: %s", at, heard);
+    }
+    check_stories();
+    stage_close();
+}
+
+Test(members, that_are_back_under_their_name_are_new_ones)
+{
+    open_with_listeners(45);
+    uint64_t uid = stage_uid(2);
+    za_sim_crash(stage_sim, 2);
+    za_sim_run_for(stage_sim, 200);
+    za_sim_restart(stage_sim, 2);
+    cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "back");
+    stage_settle();
+    for (uint32_t at = 0; at < 2; at++) {
+        const char *heard = story(at, uid);
+        cr_assert(heard[strlen(heard) - 1] == D(SAID_DOWN), "node %u: %s", at, heard);
+        cr_assert(IS(story(at, stage_uid(2)), D(SAID_UP)), "node %u: a new one", at);
+    }
+    check_stories();
+    stage_close();
+}
+
+Test(members, that_are_unreachable_are_told_so_to_a_new_listener)
+{
+    stage_open(46, NULL);
+    uint64_t uid = stage_uid(2);
+    za_ref_t ref;
+    cr_assert(za_sim_spawn(stage_sim, 1, listener, &ref) == ZA_OK, "a listener");
+    za_sim_pause(stage_sim, 2);
+    for (uint32_t i = 0; i < 100 && strchr(story(1, uid), D(SAID_UNREACHABLE)) == NULL; i++) {
+        za_sim_run_for(stage_sim, 100);
+    }
+    listen(1);
+    listen(0);
+    const char *heard = story(0, uid);
+    cr_assert(IS(heard, D(SAID_UP), D(SAID_UNREACHABLE)), "node 0: %s", heard);
+    stage_close();
+}
+
+Test(members, are_joining_before_they_are_up_and_a_reborn_node_says_so)
+{
+    open_with_listeners(47);
+    uint64_t was = stage_uid(0);
+    za_sim_partition(stage_sim, 1); // node 0 alone
+    za_sim_run_for(stage_sim, STAGE_BOUND_MS);
+    cr_assert(story(1, was)[strlen(story(1, was)) - 1] == D(SAID_DOWN), "%s", story(1, was));
+    za_sim_heal(stage_sim);
+    cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "healed");
+    za_sim_run_for(stage_sim, 2000);
+    uint64_t now = stage_uid(0);
+    uint64_t other = stage_uid(1);
+    check_stories();
+    if (now != was) {
+        const char *heard = story(0, now);
+        cr_assert(IS(heard, D(SAID_REBORN), D(SAID_JOINING), D(SAID_UP)), "node 0 of itself: %s",
+                  heard);
+        cr_assert(IS(story(1, now), D(SAID_UP)), "node 1: %s", story(1, now));
+    } else {
+        cr_assert(story(1, other)[0] == D(SAID_UP), "the other side was reborn");
+    }
+    stage_close();
+}
+
+// A class that wants to hear of nothing else hears of this, too.
+Test(members, are_told_to_a_class_with_one_handler_only)
+{
+    stage_open(48, NULL);
+    za_ref_t ref;
+    cr_assert(za_sim_spawn(stage_sim, 0, patient, &ref) == ZA_OK, "a listener");
+    stage_settle();
+    za_sim_pause(stage_sim, 2);
+    za_sim_run_for(stage_sim, 4000);
+    za_sim_resume(stage_sim, 2);
+    cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "back");
+    stage_settle();
+    cr_assert(IS(story(0, stage_uid(2)), D(SAID_REACHABLE)), "%s", story(0, stage_uid(2)));
+    stage_close();
+}
