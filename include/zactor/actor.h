@@ -348,10 +348,37 @@ ZA_MUST_USE ZA_API za_err_t za_exit(za_ctx_t *ctx, za_ref_t actor, za_Reason rea
 
 /**
  * Registers this actor under a cluster-wide name (1..255 bytes). ZA_EEXIST if the name is known to
- * be held by another. Two sides of a partition may both succeed: the loser gets za_NameLost.
+ * be held by another. ZA_EINVAL ZA_ETOOBIG ZA_ENOBUFS: nothing was done.
+ *
+ * Two nodes, or two sides of a partition, may both succeed: then the higher `prio` wins, and of equal
+ * ones the earlier registration. All nodes agree on the winner; the loser gets za_NameLost, a second
+ * after its node heard of the other, and stops if its class has no handler for that. A handler's
+ * verdict decides otherwise: ZA_DONE lives on without the name. (Erlang's global, where one of the two
+ * is killed by default.)
  */
 ZA_MUST_USE ZA_API za_err_t za_register(za_ctx_t *ctx, const char *name);
+
+/** Zero is the default of every field. */
+typedef struct za_register_opts {
+    size_t size;   // sizeof(za_register_opts_t)
+    uint32_t prio; // of two holders the one with the higher wins
+} za_register_opts_t;
+
+/** As za_register; again: changes what `opts` say. */
+ZA_MUST_USE ZA_API za_err_t za_register_with(za_ctx_t *ctx, const char *name,
+                                             const za_register_opts_t *opts);
 ZA_API void za_unregister(za_ctx_t *ctx, const char *name);
+
+/**
+ * From now on this actor gets za_NameChanged whenever the holder of a name that begins with `prefix`
+ * ("" for all; 0..255 bytes) changes, as far as this node knows; first, one for each such name that is
+ * held, in the order of names, then each change once and in order. Again for the same prefix: all of
+ * that from the beginning, for an actor that was restarted. Ends with the actor or
+ * za_unsubscribe_names. At most 1024 on a node: ZA_ENOBUFS. ZA_ETYPE: it has no handler for
+ * za_NameChanged.
+ */
+ZA_MUST_USE ZA_API za_err_t za_subscribe_names(za_ctx_t *ctx, const char *prefix);
+ZA_API void za_unsubscribe_names(za_ctx_t *ctx, const char *prefix);
 /**
  * The actor of that name as far as this node knows; costs no message and waits for nobody. ZA_ENOENT.
  * Who wants to follow the name rather than the actor uses za_named.
@@ -378,10 +405,15 @@ ZA_MUST_USE ZA_API za_err_t za_resolve(za_ctx_t *ctx, za_ref_t ref, za_ref_t *ou
 /* ---- groups and routers ------------------------------------------------------------------- */
 
 /**
- * A group is a named set of actors of this node (1..255 bytes; 4096 groups, 16384 members each). It
+ * A group is a named set of actors of the cluster (1..255 bytes; 4096 groups, 16384 members each). It
  * is there while it has a member; a member leaves by itself when it ends, and stays over a restart.
  * What is routed or published goes straight to the members: no actor lies between, no lock and no
  * message is spent on finding them, and the order of each pair of actors is kept.
+ *
+ * A node sees its own members as soon as za_join or za_leave has returned, and those of other nodes as
+ * soon as the registry has told it: milliseconds later, and not across a partition. Members of a node
+ * that is down are gone. How many a node may have in all groups is in docs/semantics.md: those beyond
+ * are known on their own node alone, which the log says.
  * Groups: Erlang's pg. Routers: Akka's. A topic is a group.
  */
 
@@ -389,7 +421,10 @@ ZA_MUST_USE ZA_API za_err_t za_resolve(za_ctx_t *ctx, za_ref_t ref, za_ref_t *ou
 ZA_MUST_USE ZA_API za_err_t za_join(za_ctx_t *ctx, const char *group);
 /** This actor leaves; nothing if it is no member. What was sent to it before still arrives. */
 ZA_API void za_leave(za_ctx_t *ctx, const char *group);
-/** Copies up to `max` members, in no particular order; `*count` is the number of all, 0 if none. */
+/**
+ * Copies up to `max` members, those of this node first, and in no other order; `*count` is the number
+ * of all, 0 if none.
+ */
 ZA_MUST_USE ZA_API za_err_t za_members(za_ctx_t *ctx, const char *group, za_ref_t *refs,
                                        uint32_t max, uint32_t *count);
 
@@ -400,15 +435,23 @@ typedef enum za_policy {
     ZA_HASH = 2,         // always the same for a key, as long as it is a member
     ZA_LEAST_LOADED = 3, // with the shortest mailbox; of more than four, of two drawn at random
     ZA_BROADCAST = 4,    // each
+    // Added to one of the first two or to ZA_LEAST_LOADED: the members of this node are not preferred.
+    ZA_ANYWHERE = 0x100,
 } za_policy_t;
 
 /**
  * Sends a copy of `message` to a member of `group`, as za_tell. ZA_ENOENT: it has no member.
- * ZA_ROUND_ROBIN, ZA_RANDOM, ZA_LEAST_LOADED: one whose mailbox is full is passed over; ZA_EFULL
- * only if all are. ZA_HASH: by `key` (0 with other policies); ZA_EFULL if that member is full. When
- * one of n members joins or leaves, 1/n of the keys get another member. Costs a few ns per member.
- * ZA_BROADCAST: to all, also to the sender if it is a member. ZA_OK if one took it: what others
- * refused is a dead letter each; else the first refusal, and nothing was sent.
+ *
+ * ZA_ROUND_ROBIN, ZA_RANDOM, ZA_LEAST_LOADED: one of this node, if there is one; with ZA_ANYWHERE added
+ * all are alike, and what is known of the load of others is nothing. One whose mailbox is full is
+ * passed over, so that those of other nodes come next; ZA_EFULL only if all are.
+ * ZA_HASH: by `key` (0 with other policies), the same member on all nodes that see the same group;
+ * ZA_EFULL if that member is full. When one of n members joins or leaves, 1/n of the keys get another
+ * member. Costs a few ns per member.
+ * ZA_BROADCAST: to all, also to the sender if it is a member. It crosses the network once for each
+ * node, unless it is large. ZA_OK if one took it: what others refused is a dead letter each; else the
+ * first refusal, and nothing was sent. On another node it reaches those who are members there when it
+ * arrives.
  */
 ZA_MUST_USE ZA_API za_err_t za_route(za_ctx_t *ctx, const char *group, za_policy_t policy,
                                      uint64_t key, const za_type_t *type, const void *message);

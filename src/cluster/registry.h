@@ -65,7 +65,7 @@ typedef struct za_claim {
 
 /**
  * A local actor takes a name or joins a group; again: changes prio and meta. Refusals are counted,
- * logged and said in a NAME_LOST: two effects at most.
+ * logged and, of unique names, said in a NAME_LOST: two effects at most.
  */
 void za_registry_register(za_registry_t *registry, const za_claim_t *claim, uint64_t now_ms,
                           za_effects_t *out);

@@ -210,7 +210,7 @@ static void settle_name(za_registry_t *registry, uint32_t id, za_effects_t *out)
         za_effect_t *effect =
             za_effects_add(out, cleared ? ZA_EFFECT_NAME_CLEARED : ZA_EFFECT_NAME_SET);
         add_text(effect, za_reg_text(registry, name), name->text_bytes, out);
-        effect->ref = winner;
+        effect->ref = cleared ? name->answered : winner;
         if (!cleared) {
             add_meta(registry, effect, za_reg_entry_at(registry, name->holders.first), out);
         }

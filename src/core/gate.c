@@ -54,6 +54,10 @@ void za_runtime_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_m
         za_exit_deliver(worker, incoming, message, size);
         return;
     }
+    if (incoming->type_id == za_Publication_type.id && !incoming->reply && incoming->ask == 0) {
+        za_publication_deliver(worker, incoming, message, size);
+        return;
+    }
     memcpy((char *)za_body(message) + size, &incoming->from_uid, sizeof incoming->from_uid);
     message->block.kind = incoming->reply ? ZA_KIND_REPLY : ZA_KIND_USER;
     message->block.flags = ZA_FLAG_RAW;
@@ -247,6 +251,12 @@ void za_runtime_stop_all(za_worker_t *worker)
             stop_cell(worker, cell, id, za_Reason_REASON_STOPPED);
         }
     }
+}
+
+bool za_runtime_has(za_runtime_t *runtime, uint64_t actor)
+{
+    const za_cell_t *cell = za_cell_find(runtime, actor);
+    return cell != NULL && za_cell_id(cell) == actor;
 }
 
 void za_runtime_attach(za_worker_t *worker, uint64_t actor)

@@ -22,7 +22,10 @@ static_assert(SEATS_MIN << (SEAT_CLASSES - 1) == ZA_GROUP_MEMBERS_MAX, "the larg
 #define NEVER_USED UINT64_C(0)
 #define VACANT UINT64_C(1) // its group is gone; later ones may lie behind it
 
-/** An actor is in a group: in its table under the slot, and at its seat. */
+/**
+ * An actor is in a group: at its seat, and under the slot in a table of its own; one of another node
+ * under its reference in the table of the group.
+ */
 typedef struct membership {
     za_block_t block;
     uint32_t slot;
@@ -34,6 +37,7 @@ typedef struct side {
     _Atomic uint64_t hash;
     _Atomic(za_group_seat_t *) seats;
     _Atomic uint32_t count;
+    _Atomic uint32_t locals; // the first of them
     _Atomic uint64_t word[ZA_GROUP_WORDS];
 } side_t;
 
@@ -43,6 +47,7 @@ struct za_group {
     // Writers, under the lock.
     za_block_t *storage;
     uint32_t seat_class;
+    za_table_t remotes; // (node, actor): memberships
     // Whoever takes turns: away from what readers share.
     _Alignas(64) _Atomic uint32_t turn;
 };
@@ -146,7 +151,7 @@ typedef struct change {
     za_block_t *storage;       // FOUND, MOVE
     uint32_t seat_class;
     za_ref_t ref;   // SEAT
-    uint32_t index; // UNSEAT
+    uint32_t index; // SEAT, UNSEAT
 } change_t;
 
 static void set_name(side_t *side, const za_group_key_t *key)
@@ -181,31 +186,59 @@ static void move_seats(side_t *side, za_group_seat_t *to)
     atomic_store_explicit(&side->seats, to, memory_order_release); // see write_both
 }
 
-static void write_side(side_t *side, uint32_t which, const change_t *change)
+/** Who sits at the index moves to the end. */
+static void write_seat(side_t *side, const change_t *change)
 {
-    // relaxed, both: under the lock. release, all of them: see write_both
+    // relaxed, all loads: under the lock. release, all stores: see write_both
     za_group_seat_t *seats = atomic_load_explicit(&side->seats, memory_order_relaxed);
     uint32_t count = atomic_load_explicit(&side->count, memory_order_relaxed);
+    uint32_t locals = atomic_load_explicit(&side->locals, memory_order_relaxed);
+    za_group_seat_t *seat = &seats[change->index];
+    if (change->index < count) {
+        copy_seat(&seats[count], seat);
+    }
+    atomic_store_explicit(&seat->node, change->ref.node, memory_order_release);
+    atomic_store_explicit(&seat->actor, change->ref.actor, memory_order_release);
+    atomic_store_explicit(&side->count, count + 1, memory_order_release);
+    atomic_store_explicit(&side->locals, locals + (change->ref.node == 0), memory_order_release);
+}
+
+/** The last local one fills the gap, if it was a local one's, and the last of all the gap then left. */
+static void write_gap(side_t *side, uint32_t index)
+{
+    // relaxed, all loads: under the lock. release, all stores: see write_both
+    za_group_seat_t *seats = atomic_load_explicit(&side->seats, memory_order_relaxed);
+    uint32_t count = atomic_load_explicit(&side->count, memory_order_relaxed);
+    uint32_t locals = atomic_load_explicit(&side->locals, memory_order_relaxed);
+    if (index < locals) {
+        copy_seat(&seats[index], &seats[locals - 1]);
+        index = locals - 1;
+        atomic_store_explicit(&side->locals, locals - 1, memory_order_release);
+    }
+    copy_seat(&seats[index], &seats[count - 1]);
+    atomic_store_explicit(&side->count, count - 1, memory_order_release);
+}
+
+static void write_side(side_t *side, uint32_t which, const change_t *change)
+{
+    za_group_seat_t *seats;
     switch (change->what) {
     case FOUND:
         set_name(side, change->key);
         seats = seats_in(change->storage, change->seat_class, which);
-        atomic_store_explicit(&side->seats, seats, memory_order_release);
+        atomic_store_explicit(&side->seats, seats, memory_order_release); // see write_both
         break;
     case FORGET:
-        atomic_store_explicit(&side->hash, change->hash, memory_order_release);
+        atomic_store_explicit(&side->hash, change->hash, memory_order_release); // see write_both
         break;
     case MOVE:
         move_seats(side, seats_in(change->storage, change->seat_class, which));
         break;
     case SEAT:
-        atomic_store_explicit(&seats[count].node, change->ref.node, memory_order_release);
-        atomic_store_explicit(&seats[count].actor, change->ref.actor, memory_order_release);
-        atomic_store_explicit(&side->count, count + 1, memory_order_release);
+        write_seat(side, change);
         break;
     case UNSEAT:
-        copy_seat(&seats[change->index], &seats[count - 1]);
-        atomic_store_explicit(&side->count, count - 1, memory_order_release);
+        write_gap(side, change->index);
         break;
     }
 }
@@ -264,6 +297,7 @@ static probe_t probe_slot(za_group_t *group, const za_group_key_t *key, za_group
         bool found = hash == key->hash && has_name(side, key);
         out->seats = atomic_load_explicit(&side->seats, memory_order_acquire);
         out->count = atomic_load_explicit(&side->count, memory_order_acquire);
+        out->locals = atomic_load_explicit(&side->locals, memory_order_acquire);
         if (is_unchanged(group, sequence)) {
             out->group = group;
             out->sequence = sequence;
@@ -326,13 +360,16 @@ uint32_t za_group_turn(const za_group_view_t *view)
     return atomic_fetch_add_explicit(&view->group->turn, 1, memory_order_relaxed);
 }
 
-uint32_t za_group_copy(za_groups_t *groups, const za_group_key_t *key, za_ref_t *out, uint32_t max)
+uint32_t za_group_copy(za_groups_t *groups, const za_group_key_t *key, za_ref_t *out, uint32_t max,
+                       uint32_t *locals)
 {
     za_group_view_t view = { .tries = 0 };
     do {
+        *locals = 0;
         if (!za_group_look(groups, key, &view)) {
             return 0;
         }
+        *locals = view.locals;
         for (uint32_t i = 0; i < view.count && i < max; i++) {
             out[i] = za_group_member(&view, i);
         }
@@ -352,6 +389,12 @@ static uint32_t count_of(const za_group_t *group)
 {
     // relaxed: under the lock
     return atomic_load_explicit(&group->sides[0].count, memory_order_relaxed);
+}
+
+static uint32_t locals_of(const za_group_t *group)
+{
+    // relaxed: under the lock
+    return atomic_load_explicit(&group->sides[0].locals, memory_order_relaxed);
 }
 
 /** A slot for a group that is not there; NULL: none is near enough. */
@@ -388,11 +431,12 @@ static za_group_t *find_or_found(za_worker_t *worker, za_groups_t *groups,
 }
 
 /** Forgets a group without members, and marks behind which nothing lies any more. */
-static void forget_empty(za_groups_t *groups, za_group_t *group)
+static void forget_empty(za_worker_t *worker, za_groups_t *groups, za_group_t *group)
 {
     if (count_of(group) > 0) {
         return;
     }
+    za_table_clear(&group->remotes, &worker->pool);
     groups->count--;
     spare_storage(groups, group->storage, group->seat_class);
     group->storage = NULL;
@@ -433,23 +477,53 @@ static bool make_room(za_worker_t *worker, za_groups_t *groups, za_group_t *grou
 static void take_seat(za_groups_t *groups, za_group_t *group, membership_t *membership,
                       za_ref_t ref)
 {
+    membership_t **all = memberships_in(group->storage, group->seat_class);
     uint32_t count = count_of(group);
+    uint32_t index = ref.node == 0 ? locals_of(group) : count; // those of this node are the first
+    if (index < count) {
+        all[count] = all[index];
+        all[count]->index = count;
+    }
     membership->slot = (uint32_t)(group - groups->groups);
-    membership->index = count;
-    memberships_in(group->storage, group->seat_class)[count] = membership;
-    write_both(group, &(change_t){ .what = SEAT, .ref = ref });
+    membership->index = index;
+    all[index] = membership;
+    write_both(group, &(change_t){ .what = SEAT, .ref = ref, .index = index });
 }
 
-/** The last one takes the seat that becomes free. */
-static void leave_seat(za_groups_t *groups, const membership_t *membership)
+static void move_to(membership_t **all, uint32_t from, uint32_t to)
+{
+    all[to] = all[from];
+    all[to]->index = to;
+}
+
+/** The seat is filled as write_gap says. */
+static void leave_seat(za_worker_t *worker, za_groups_t *groups, const membership_t *membership)
 {
     za_group_t *group = &groups->groups[membership->slot];
     membership_t **all = memberships_in(group->storage, group->seat_class);
     uint32_t last = count_of(group) - 1;
-    write_both(group, &(change_t){ .what = UNSEAT, .index = membership->index });
-    all[membership->index] = all[last];
-    all[membership->index]->index = membership->index;
-    forget_empty(groups, group);
+    uint32_t locals = locals_of(group);
+    uint32_t index = membership->index;
+    write_both(group, &(change_t){ .what = UNSEAT, .index = index });
+    if (index < locals) {
+        move_to(all, locals - 1, index);
+        index = locals - 1;
+    }
+    if (index != last) {
+        move_to(all, last, index);
+    }
+    forget_empty(worker, groups, group);
+}
+
+/** Room for one more in the group of that name, and its record, which is not seated yet. */
+static membership_t *make_membership(za_worker_t *worker, za_groups_t *groups, za_group_t *group)
+{
+    membership_t *membership = NULL;
+    if (make_room(worker, groups, group)) {
+        membership = (membership_t *)(void *)za_pool_alloc(&worker->pool, sizeof *membership,
+                                                           ZA_POOL_BOUNDED);
+    }
+    return membership;
 }
 
 static za_err_t join_locked(za_worker_t *worker, za_extra_t *extra, uint64_t id,
@@ -464,11 +538,7 @@ static za_err_t join_locked(za_worker_t *worker, za_extra_t *extra, uint64_t id,
     if (za_table_get(&extra->groups, slot, 0) != NULL) {
         return ZA_OK;
     }
-    membership_t *membership = NULL;
-    if (make_room(worker, groups, group)) {
-        membership = (membership_t *)(void *)za_pool_alloc(&worker->pool, sizeof *membership,
-                                                           ZA_POOL_BOUNDED);
-    }
+    membership_t *membership = make_membership(worker, groups, group);
     if (membership == NULL) {
         goto fail_room;
     }
@@ -481,26 +551,15 @@ static za_err_t join_locked(za_worker_t *worker, za_extra_t *extra, uint64_t id,
 fail_put:
     za_pool_free(&worker->pool, &membership->block);
 fail_room:
-    forget_empty(groups, group);
+    forget_empty(worker, groups, group);
     return ZA_ENOBUFS;
 }
 
-za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id, const za_group_key_t *key)
-{
-    za_extra_t *extra = za_cell_extra(worker, cell);
-    if (extra == NULL) {
-        return ZA_ENOBUFS;
-    }
-    pthread_mutex_lock(&worker->runtime->groups->lock);
-    za_err_t err = join_locked(worker, extra, id, key);
-    pthread_mutex_unlock(&worker->runtime->groups->lock);
-    return err;
-}
-
-void za_group_leave(za_worker_t *worker, za_cell_t *cell, const za_group_key_t *key)
+/** Leaves the one group; false: it is no member. */
+static bool leave_one(za_worker_t *worker, za_cell_t *cell, const za_group_key_t *key)
 {
     if (cell->extra == NULL) {
-        return;
+        return false;
     }
     za_groups_t *groups = worker->runtime->groups;
     za_group_view_t view = { .tries = 0 };
@@ -511,11 +570,50 @@ void za_group_leave(za_worker_t *worker, za_cell_t *cell, const za_group_key_t *
         membership = za_table_remove(&cell->extra->groups, slot, 0);
     }
     if (membership != NULL) {
-        leave_seat(groups, membership);
+        leave_seat(worker, groups, membership);
     }
     pthread_mutex_unlock(&groups->lock);
     if (membership != NULL) {
         za_pool_free(&worker->pool, &membership->block);
+    }
+    return membership != NULL;
+}
+
+za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name)
+{
+    za_group_key_t key;
+    za_err_t err = za_group_key(name, &key);
+    if (err != ZA_OK) {
+        return err;
+    }
+    za_extra_t *extra = za_cell_extra(worker, cell);
+    if (extra == NULL) {
+        return ZA_ENOBUFS;
+    }
+    uint32_t before = extra->groups.count;
+    pthread_mutex_lock(&worker->runtime->groups->lock);
+    err = join_locked(worker, extra, id, &key);
+    pthread_mutex_unlock(&worker->runtime->groups->lock);
+    const za_remote_t *remote = &worker->runtime->remote;
+    if (err != ZA_OK || extra->groups.count == before || remote->joined == NULL) {
+        return err;
+    }
+    err = remote->joined(worker->runtime->config.remote_context, worker, (za_ref_t){ 0, id }, name);
+    if (err != ZA_OK) {
+        leave_one(worker, cell, &key);
+    }
+    return err;
+}
+
+void za_group_leave(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name)
+{
+    za_group_key_t key;
+    if (za_group_key(name, &key) != ZA_OK || !leave_one(worker, cell, &key)) {
+        return;
+    }
+    const za_remote_t *remote = &worker->runtime->remote;
+    if (remote->left != NULL) {
+        remote->left(worker->runtime->config.remote_context, worker, (za_ref_t){ 0, id }, name);
     }
 }
 
@@ -534,33 +632,92 @@ void za_groups_leave(za_worker_t *worker, za_cell_t *cell)
     pthread_mutex_lock(&groups->lock);
     while ((entry = za_table_next(&cell->extra->groups, &index)) != NULL) {
         membership_t *membership = entry->value;
-        leave_seat(groups, membership);
+        leave_seat(worker, groups, membership);
         za_pool_free(&worker->pool, &membership->block);
     }
     pthread_mutex_unlock(&groups->lock);
     za_table_clear(&cell->extra->groups, &worker->pool);
 }
 
+/* ---- members of other nodes --------------------------------------------------------------- */
+
+static za_err_t add_locked(za_worker_t *worker, za_groups_t *groups, const za_group_key_t *key,
+                           za_ref_t member)
+{
+    za_group_t *group = find_or_found(worker, groups, key);
+    if (group == NULL) {
+        return ZA_ENOBUFS;
+    }
+    if (za_table_get(&group->remotes, member.node, member.actor) != NULL) {
+        return ZA_OK;
+    }
+    membership_t *membership = make_membership(worker, groups, group);
+    if (membership == NULL) {
+        goto fail_room;
+    }
+    if (!za_table_put(&group->remotes, &worker->pool, member.node, member.actor, membership)) {
+        goto fail_put;
+    }
+    take_seat(groups, group, membership, member);
+    return ZA_OK;
+
+fail_put:
+    za_pool_free(&worker->pool, &membership->block);
+fail_room:
+    forget_empty(worker, groups, group);
+    return ZA_ENOBUFS;
+}
+
+za_err_t za_runtime_group_add(za_worker_t *worker, const char *name, za_ref_t member)
+{
+    za_group_key_t key;
+    za_err_t err = za_group_key(name, &key);
+    if (err != ZA_OK || member.node == 0 || za_ref_is_none(member)) {
+        return err != ZA_OK ? err : ZA_EINVAL;
+    }
+    za_groups_t *groups = worker->runtime->groups;
+    pthread_mutex_lock(&groups->lock);
+    err = add_locked(worker, groups, &key, member);
+    pthread_mutex_unlock(&groups->lock);
+    return err;
+}
+
+void za_runtime_group_remove(za_worker_t *worker, const char *name, za_ref_t member)
+{
+    za_group_key_t key;
+    if (za_group_key(name, &key) != ZA_OK) {
+        return;
+    }
+    za_groups_t *groups = worker->runtime->groups;
+    za_group_view_t view = { .tries = 0 };
+    membership_t *membership = NULL;
+    pthread_mutex_lock(&groups->lock);
+    if (find(groups, &key, &view)) {
+        membership = za_table_remove(&view.group->remotes, member.node, member.actor);
+    }
+    if (membership != NULL) {
+        leave_seat(worker, groups, membership);
+    }
+    pthread_mutex_unlock(&groups->lock);
+    if (membership != NULL) {
+        za_pool_free(&worker->pool, &membership->block);
+    }
+}
+
 /* ---- actor.h ------------------------------------------------------------------------------ */
 
 za_err_t za_join(za_ctx_t *ctx, const char *group)
 {
-    za_group_key_t key;
     if (ctx == NULL) {
         return ZA_EINVAL;
     }
-    if (ctx->stopping) {
-        return ZA_ESTOPPING;
-    }
-    za_err_t err = za_group_key(group, &key);
-    return err != ZA_OK ? err : za_group_join(ctx->worker, ctx->cell, ctx->id, &key);
+    return ctx->stopping ? ZA_ESTOPPING : za_group_join(ctx->worker, ctx->cell, ctx->id, group);
 }
 
 void za_leave(za_ctx_t *ctx, const char *group)
 {
-    za_group_key_t key;
-    if (ctx != NULL && za_group_key(group, &key) == ZA_OK) {
-        za_group_leave(ctx->worker, ctx->cell, &key);
+    if (ctx != NULL) {
+        za_group_leave(ctx->worker, ctx->cell, ctx->id, group);
     }
 }
 
@@ -572,7 +729,8 @@ za_err_t za_members(za_ctx_t *ctx, const char *group, za_ref_t *refs, uint32_t m
     }
     za_err_t err = za_group_key(group, &key);
     if (err == ZA_OK) {
-        *count = za_group_copy(ctx->worker->runtime->groups, &key, refs, max);
+        uint32_t locals;
+        *count = za_group_copy(ctx->worker->runtime->groups, &key, refs, max, &locals);
     }
     return err;
 }

@@ -1,12 +1,13 @@
 /**
  * Groups: named sets of actors, readable by every worker without a lock or a message.
  *
- * A group is there while it has a member. Each is kept twice, as with the kernel's seqcount latch:
+ * A group is there while it has a member, here or on another node; those of this node come first.
+ * Each is kept twice, as with the kernel's seqcount latch:
  * whoever changes it writes one side while readers use the other, then the sides change places. So a
  * reader never waits for a writer, not even for one whose thread stands still; it looks again if the
  * group changed meanwhile, and takes the writers' lock after some tries.
  *
- * Order    Members are in no particular order; it changes when one leaves.
+ * Order    Members of this node before others, and in no other order; it changes when one leaves.
  * Memory   Seats of members are pool blocks that stay with the groups until the end: who reads seats
  *          that were given to another group finds that out, and finds no foreign memory.
  * Threads  Readers: any worker or guest. Joining and leaving: the owner of the cell.
@@ -36,11 +37,13 @@ za_err_t za_group_key(const char *name, za_group_key_t *out);
 za_groups_t *za_groups_create(void);
 void za_groups_destroy(za_groups_t *groups);
 
-/** Adds the actor `id` of `cell`; twice is once. ZA_ENOBUFS at a limit, or if the pool is empty. */
-za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id,
-                       const za_group_key_t *key);
-void za_group_leave(za_worker_t *worker, za_cell_t *cell, const za_group_key_t *key);
-/** Out of all groups: the actor ends. */
+/**
+ * Adds the actor `id` of `cell` and tells the other nodes; twice is once. ZA_ENOBUFS at a limit, or if
+ * the pool is empty; else as za_group_key. Nothing was done then.
+ */
+za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name);
+void za_group_leave(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name);
+/** Out of all groups: the actor ends. Other nodes hear of that by za_remote_t.stopped. */
 void za_groups_leave(za_worker_t *worker, za_cell_t *cell);
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -56,7 +59,8 @@ typedef struct za_group_view {
     za_group_t *group;
     const za_group_seat_t *seats;
     uint64_t sequence;
-    uint32_t count; // > 0
+    uint32_t count;  // > 0
+    uint32_t locals; // the first of them are of this node
     uint32_t tries;
     uint32_t probes; // slots looked at
     bool held;       // the writers' lock: it will be the same
@@ -70,5 +74,6 @@ bool za_group_is_same(za_group_view_t *view);
 /** One number after the other, for those who take turns; from 0. Of the group of a valid look. */
 uint32_t za_group_turn(const za_group_view_t *view);
 
-/** Copies at most `max` members; the number of all of them. */
-uint32_t za_group_copy(za_groups_t *groups, const za_group_key_t *key, za_ref_t *out, uint32_t max);
+/** Copies at most `max` members, `*locals` of this node first; the number of all of them. */
+uint32_t za_group_copy(za_groups_t *groups, const za_group_key_t *key, za_ref_t *out, uint32_t max,
+                       uint32_t *locals);

@@ -21,6 +21,8 @@ typedef struct route {
     const za_routed_t *routed;
     const za_ask_opts_t *ask; // NULL: no answer is expected
     const za_group_key_t *key;
+    za_policy_t policy; // without ZA_ANYWHERE
+    bool anywhere;
     bool begun;
     uint32_t first; // whom to try first, modulo the number of members
 } route_t;
@@ -58,14 +60,20 @@ static uint32_t load_of(const route_t *route, za_ref_t member)
     return za_mailbox_count(&cell->mailbox, bound) + busy;
 }
 
-/** The least loaded of `count` members from `from` on; of equal ones the first. */
-static uint32_t least_loaded(const route_t *route, const za_group_view_t *view, uint32_t from,
-                             uint32_t step, uint32_t count)
+/** How many members are preferred: those of this node, if there are some and it matters. */
+static uint32_t preferred(const route_t *route, const za_group_view_t *view)
+{
+    return route->anywhere || view->locals == 0 ? view->count : view->locals;
+}
+
+/** The least loaded of `count` members of `among` from `from` on; of equal ones the first. */
+static uint32_t least_loaded(const route_t *route, const za_group_view_t *view, uint32_t among,
+                             uint32_t from, uint32_t step, uint32_t count)
 {
     uint32_t best = from;
     uint32_t best_load = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t index = (from + i * step) % view->count;
+        uint32_t index = (from + i * step) % among;
         uint32_t load = load_of(route, za_group_member(view, index));
         if (load < best_load) {
             best = index;
@@ -81,27 +89,31 @@ static uint32_t least_loaded(const route_t *route, const za_group_view_t *view, 
  */
 static uint32_t pick_least_loaded(const route_t *route, const za_group_view_t *view)
 {
-    if (view->count <= LOOK_AT_ALL_MAX) {
-        return least_loaded(route, view, za_group_turn(view) % view->count, 1, view->count);
+    uint32_t among = preferred(route, view);
+    if (among <= LOOK_AT_ALL_MAX) {
+        return least_loaded(route, view, among, za_group_turn(view) % among, 1, among);
     }
-    uint32_t one = (uint32_t)za_rng_below(&route->worker->rng, view->count);
-    uint32_t other = 1 + (uint32_t)za_rng_below(&route->worker->rng, view->count - 1);
-    return least_loaded(route, view, one, other, 2);
+    uint32_t one = (uint32_t)za_rng_below(&route->worker->rng, among);
+    uint32_t other = 1 + (uint32_t)za_rng_below(&route->worker->rng, among - 1);
+    return least_loaded(route, view, among, one, other, 2);
 }
 
 /**
  * Highest random weight (Thaler, Ravishankar 1998): the key is the member's whose hash with it is the
  * largest. One that joins takes its share of keys from all others, one that leaves gives its own to
- * all others, and no other key moves: no ring with virtual nodes is as even, or needs less memory.
+ * all others, and no other key moves: no ring with virtual nodes is as even, or needs less memory. All
+ * nodes that see the same members give a key to the same one: a member is known by its node's uid.
  */
 static uint32_t pick_by_hash(const route_t *route, const za_group_view_t *view)
 {
     uint64_t key = za_mix64(route->routed->key);
+    uint64_t own = za_uid_now(route->worker->runtime);
     uint32_t best = 0;
     uint64_t best_weight = 0;
     for (uint32_t i = 0; i < view->count; i++) {
         za_ref_t member = za_group_member(view, i);
-        uint64_t weight = za_mix64(key ^ (member.actor * SPREAD + member.node));
+        uint64_t node = member.node == 0 ? own : member.node;
+        uint64_t weight = za_mix64(key ^ (member.actor * SPREAD + node));
         if (weight >= best_weight) {
             best = i;
             best_weight = weight;
@@ -112,9 +124,9 @@ static uint32_t pick_by_hash(const route_t *route, const za_group_view_t *view)
 
 static uint32_t pick_first(const route_t *route, const za_group_view_t *view)
 {
-    switch (route->routed->policy) {
+    switch (route->policy) {
     case ZA_RANDOM:
-        return (uint32_t)za_rng_below(&route->worker->rng, view->count);
+        return (uint32_t)za_rng_below(&route->worker->rng, preferred(route, view));
     case ZA_HASH:
         return pick_by_hash(route, view);
     case ZA_LEAST_LOADED:
@@ -122,6 +134,20 @@ static uint32_t pick_first(const route_t *route, const za_group_view_t *view)
     default:
         return za_group_turn(view);
     }
+}
+
+/** Whom to try as the nth: the preferred ones in turn, and then the others in turn. */
+static uint32_t nth_index(const route_t *route, const za_group_view_t *view, uint32_t nth)
+{
+    if (route->policy == ZA_HASH) {
+        return route->first;
+    }
+    uint32_t among = preferred(route, view);
+    if (nth < among || among == view->count) {
+        return (route->first % among + nth) % among;
+    }
+    uint32_t others = view->count - among;
+    return among + (route->first % others + nth - among) % others;
 }
 
 /** The member to try as the nth. Answers how many there are; 0: none. */
@@ -132,11 +158,10 @@ static uint32_t pick(route_t *route, uint32_t nth, za_ref_t *out)
         if (!za_group_look(route->worker->runtime->groups, route->key, &view)) {
             return 0;
         }
-        if (!route->begun || route->routed->policy == ZA_HASH) {
+        if (!route->begun || route->policy == ZA_HASH) {
             route->first = pick_first(route, &view);
         }
-        uint32_t step = route->routed->policy == ZA_HASH ? 0 : nth;
-        *out = za_group_member(&view, (route->first % view.count + step) % view.count);
+        *out = za_group_member(&view, nth_index(route, &view, nth));
     } while (!za_group_is_same(&view));
     route->begun = true;
     return view.count;
@@ -196,27 +221,102 @@ static za_Reason reason_of(za_err_t err)
     }
 }
 
-/** To each: what some refused after others took it is a dead letter; if all did, nothing was sent. */
-static za_err_t send_to_all(const route_t *route, const za_ref_t *members, uint32_t count)
+/** What became of a broadcast. */
+typedef struct spread {
+    uint32_t taken;
+    uint32_t refused[16]; // by reason
+    za_err_t first;       // refusal
+} spread_t;
+
+static void count_refused(spread_t *spread, za_err_t err, uint32_t count)
 {
-    uint32_t refused[16] = { 0 }; // by reason
-    za_err_t first = ZA_OK;
-    uint32_t taken = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    spread->first = spread->first == ZA_OK ? err : spread->first;
+    spread->refused[reason_of(err)] += count;
+}
+
+static void sift_down(za_ref_t *heap, uint32_t count, uint32_t at)
+{
+    za_ref_t ref = heap[at];
+    for (uint32_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && heap[child].node < heap[child + 1].node) {
+            child++;
+        }
+        if (heap[child].node <= ref.node) {
+            break;
+        }
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = ref;
+}
+
+/** Heap sort by node: neither memory nor recursion. */
+static void sort_by_node(za_ref_t *refs, uint32_t count)
+{
+    for (uint32_t i = count / 2; i > 0; i--) {
+        sift_down(refs, count, i - 1);
+    }
+    for (uint32_t last = count; last > 1; last--) {
+        za_ref_t largest = refs[0];
+        refs[0] = refs[last - 1];
+        refs[last - 1] = largest;
+        sift_down(refs, last - 1, 0);
+    }
+}
+
+/** The members of each other node together: what they get crosses the network once. */
+static void fan_out(const route_t *route, za_ref_t *members, uint32_t count, spread_t *spread)
+{
+    const za_runtime_t *runtime = route->worker->runtime;
+    if (runtime->remote.fan_out == NULL) {
+        count_refused(spread, ZA_ENOROUTE, count);
+        return;
+    }
+    za_outgoing_t message = { .type = route->routed->type, .body = route->routed->body };
+    if (route->ctx != NULL) {
+        message.sender = (za_ref_t){ 0, route->ctx->id };
+    }
+    sort_by_node(members, count);
+    for (uint32_t i = 0; i < count;) {
+        uint32_t same = 1;
+        while (i + same < count && members[i + same].node == members[i].node) {
+            same++;
+        }
+        za_err_t err = ZA_OK;
+        uint32_t taken =
+            runtime->remote.fan_out(runtime->config.remote_context, route->worker, &message,
+                                    route->routed->group, &members[i], same, &err);
+        spread->taken += taken;
+        if (taken < same) {
+            count_refused(spread, err, same - taken);
+        }
+        i += same;
+    }
+    za_sent_remote(route->worker, spread->taken);
+}
+
+/** To each: what some refused after others took it is a dead letter; if all did, nothing was sent. */
+static za_err_t send_to_all(const route_t *route, za_ref_t *members, uint32_t count,
+                            uint32_t locals)
+{
+    spread_t spread = { .first = ZA_OK };
+    if (locals < count) {
+        fan_out(route, members + locals, count - locals, &spread);
+    }
+    for (uint32_t i = 0; i < locals; i++) {
         za_err_t err = send_to(route, members[i]);
         if (err == ZA_OK) {
-            taken++;
-            continue;
+            spread.taken++;
+        } else {
+            count_refused(&spread, err, 1);
         }
-        first = first == ZA_OK ? err : first;
-        refused[reason_of(err)]++;
     }
-    if (taken == 0) {
-        return first;
+    if (spread.taken == 0) {
+        return spread.first;
     }
     for (uint32_t reason = 0; reason < 16; reason++) {
-        if (refused[reason] > 0) {
-            ZA_TALLY_ADD(route->worker, dead_by_reason[reason], refused[reason]);
+        if (spread.refused[reason] > 0) {
+            ZA_TALLY_ADD(route->worker, dead_by_reason[reason], spread.refused[reason]);
         }
     }
     return ZA_OK;
@@ -227,9 +327,10 @@ static za_err_t route_to_all(const route_t *route)
 {
     za_groups_t *groups = route->worker->runtime->groups;
     za_ref_t near[NEAR_MAX];
-    uint32_t count = za_group_copy(groups, route->key, near, NEAR_MAX);
+    uint32_t locals;
+    uint32_t count = za_group_copy(groups, route->key, near, NEAR_MAX, &locals);
     if (count <= NEAR_MAX) {
-        return count == 0 ? ZA_ENOENT : send_to_all(route, near, count);
+        return count == 0 ? ZA_ENOENT : send_to_all(route, near, count, locals);
     }
     za_pool_t *pool = &route->worker->pool;
     for (uint32_t room = count; room <= ZA_GROUP_MEMBERS_MAX;) {
@@ -239,10 +340,10 @@ static za_err_t route_to_all(const route_t *route)
             return ZA_ENOBUFS;
         }
         za_ref_t *members = (za_ref_t *)(void *)(copy + 1);
-        count = za_group_copy(groups, route->key, members, room);
+        count = za_group_copy(groups, route->key, members, room, &locals);
         za_err_t err = count == 0 ? ZA_ENOENT : ZA_OK;
         if (count > 0 && count <= room) {
-            err = send_to_all(route, members, count);
+            err = send_to_all(route, members, count, locals);
         }
         za_pool_free(pool, copy);
         if (count <= room) {
@@ -258,7 +359,8 @@ static za_err_t route_to_all(const route_t *route)
 static za_err_t route(za_worker_t *worker, za_ctx_t *ctx, const za_routed_t *routed,
                       const za_ask_opts_t *ask)
 {
-    if (routed->type == NULL || routed->body == NULL || (unsigned)routed->policy > ZA_BROADCAST) {
+    unsigned policy = (unsigned)routed->policy & ~(unsigned)ZA_ANYWHERE;
+    if (routed->type == NULL || routed->body == NULL || policy > ZA_BROADCAST) {
         return ZA_EINVAL;
     }
     za_group_key_t key;
@@ -266,8 +368,14 @@ static za_err_t route(za_worker_t *worker, za_ctx_t *ctx, const za_routed_t *rou
     if (err != ZA_OK) {
         return err;
     }
-    route_t route = { .worker = worker, .ctx = ctx, .routed = routed, .ask = ask, .key = &key };
-    switch (routed->policy) {
+    route_t route = { .worker = worker,
+                      .ctx = ctx,
+                      .routed = routed,
+                      .ask = ask,
+                      .key = &key,
+                      .policy = (za_policy_t)policy,
+                      .anywhere = policy != (unsigned)routed->policy };
+    switch (route.policy) {
     case ZA_BROADCAST:
         return ask != NULL ? ZA_EINVAL : route_to_all(&route); // an ask has one answer
     case ZA_HASH:

@@ -101,6 +101,18 @@ static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
     za_cell_fail(worker, cell);
 }
 
+/** The actor has no handler for it. */
+static void unheard(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
+                    const za_type_t *type)
+{
+    if (message != NULL && message->block.kind != ZA_KIND_NOTIFY) {
+        lose_unheard(worker, message, za_Reason_REASON_BAD_MESSAGE);
+    } else if (type == &za_NameLost_type) {
+        // Two that do the work of one name are worse than none: who does not say otherwise gives way.
+        za_cell_end(worker, cell, za_Reason_REASON_STOPPED);
+    }
+}
+
 /** Calls a handler; inlined where messages are handled. */
 static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
                           const za_type_t *type, const void *body, uint64_t tag)
@@ -111,9 +123,7 @@ static inline void handle(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     if (__builtin_expect(handler == NULL, 0)) {
         handler = za_handler_find(class_, type);
         if (handler == NULL) {
-            if (message != NULL && message->block.kind != ZA_KIND_NOTIFY) {
-                lose_unheard(worker, message, za_Reason_REASON_BAD_MESSAGE);
-            }
+            unheard(worker, cell, message, type);
             return;
         }
     }

@@ -161,6 +161,15 @@ void za_runtime_add_uid(za_runtime_t *runtime, uint64_t uid)
     atomic_store_explicit(&runtime->uid_count, count + 1, memory_order_release); // pairs: uids
 }
 
+uint64_t za_uid_now(const za_runtime_t *runtime)
+{
+    uint32_t count = atomic_load_explicit(&runtime->uid_count, memory_order_acquire); // pairs: uids
+    // relaxed: published by the count
+    return count == 0 ? 0
+                      : atomic_load_explicit(&runtime->uids[(count - 1) % ZA_UIDS_MAX],
+                                             memory_order_relaxed);
+}
+
 bool za_uid_is_own(const za_runtime_t *runtime, uint64_t node)
 {
     uint32_t count = atomic_load_explicit(&runtime->uid_count, memory_order_acquire); // pairs: uids

@@ -66,6 +66,16 @@ typedef struct za_remote {
     za_err_t (*stop)(void *context, za_worker_t *worker, za_ref_t parent, za_ref_t actor);
     /** A local actor is being spawned under a name; an error undoes the spawn. */
     za_err_t (*named)(void *context, za_worker_t *worker, za_ref_t actor, const char *name);
+    /** A local actor joined a group, or left one by itself; an error undoes the join. */
+    za_err_t (*joined)(void *context, za_worker_t *worker, za_ref_t actor, const char *group);
+    void (*left)(void *context, za_worker_t *worker, za_ref_t actor, const char *group);
+    /**
+     * One message to `count` members of a group that live on one other node; `message` says all but
+     * to whom. Answers how many it was sent to, and in *refused why not to others.
+     */
+    uint32_t (*fan_out)(void *context, za_worker_t *worker, const za_outgoing_t *message,
+                        const char *group, const za_ref_t *members, uint32_t count,
+                        za_err_t *refused);
     /** Who holds the name that a logical reference means (`name` is its `actor`). ZA_ENOENT. */
     za_err_t (*resolve)(void *context, uint64_t name, za_ref_t *out);
     /** Called at the end of a turn in which `send` was called. */
@@ -219,6 +229,14 @@ za_err_t za_runtime_spawn(za_worker_t *worker, const za_class_t *class_,
 void za_runtime_stop_actor(za_worker_t *worker, uint64_t actor, za_Reason reason);
 /** Stops all root actors and refuses sends and spawns from outside with ZA_ESTOPPING. */
 void za_runtime_stop_all(za_worker_t *worker);
+/**
+ * A member of a group that lives on another node; twice is once. ZA_ENOBUFS at a limit of groups, or
+ * if the pool is empty. One thread at a time.
+ */
+za_err_t za_runtime_group_add(za_worker_t *worker, const char *name, za_ref_t member);
+void za_runtime_group_remove(za_worker_t *worker, const char *name, za_ref_t member);
+/** True if that actor of this node has not ended. */
+bool za_runtime_has(za_runtime_t *runtime, uint64_t actor);
 /** Marks an actor as user of node services: za_remote_t.stopped is called when it ends. */
 void za_runtime_attach(za_worker_t *worker, uint64_t actor);
 

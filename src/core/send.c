@@ -182,6 +182,18 @@ za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t 
     return ZA_OK;
 }
 
+void za_sent_remote(za_worker_t *worker, uint32_t count)
+{
+    if (count == 0) {
+        return;
+    }
+    ZA_TALLY_ADD(worker, sent, count);
+    worker->sent_remote = true;
+    if (worker->guest) {
+        za_flush_remote(worker); // no turn ends, or only after a handler that may block
+    }
+}
+
 static za_err_t send_remote(za_worker_t *worker, const za_outgoing_t *out)
 {
     za_runtime_t *runtime = worker->runtime;
@@ -190,11 +202,7 @@ static za_err_t send_remote(za_worker_t *worker, const za_outgoing_t *out)
     }
     za_err_t err = runtime->remote.send(runtime->config.remote_context, worker, out);
     if (err == ZA_OK) {
-        ZA_TALLY(worker, sent);
-        worker->sent_remote = true;
-        if (worker->guest) {
-            za_flush_remote(worker); // no turn ends, or only after a handler that may block
-        }
+        za_sent_remote(worker, 1);
     }
     return err;
 }

@@ -432,13 +432,6 @@ static za_err_t register_name(za_worker_t *worker, uint64_t id, const char *name
     return runtime->remote.named(runtime->config.remote_context, worker, (za_ref_t){ 0, id }, name);
 }
 
-static za_err_t join_group(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *group)
-{
-    za_group_key_t key;
-    za_err_t err = za_group_key(group, &key);
-    return err != ZA_OK ? err : za_group_join(worker, cell, id, &key);
-}
-
 /** Inlined twice: for options that are known to be zero most of it falls away. */
 static inline __attribute__((always_inline)) za_err_t
 spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner, const za_class_t *class_,
@@ -464,7 +457,7 @@ spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner, const za_class_t *
     fill_cell(worker, cell, parent, class_, opts);
     atomic_store_explicit(&cell->id, id, memory_order_release); // pairs: cell-id
     if (opts->group != NULL) {
-        err = join_group(worker, cell, id, opts->group);
+        err = za_group_join(worker, cell, id, opts->group);
         if (err != ZA_OK) {
             goto fail_group;
         }
@@ -490,6 +483,9 @@ spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner, const za_class_t *
     return ZA_OK;
 
 fail_name:
+    if (opts->group != NULL) {
+        za_group_leave(worker, cell, id, opts->group);
+    }
     za_groups_leave(worker, cell);
 fail_group:
     za_drop_close(cell);

@@ -260,6 +260,8 @@ za_worker_t *za_worker_each(const za_runtime_t *runtime, uint32_t *cursor);
 void za_flush_remote(za_worker_t *worker);
 
 bool za_uid_is_own(const za_runtime_t *runtime, uint64_t node);
+/** The uid that this node has now; 0: it has had none yet. */
+uint64_t za_uid_now(const za_runtime_t *runtime);
 
 static inline bool za_node_is_here(const za_runtime_t *runtime, uint64_t node)
 {
@@ -577,6 +579,12 @@ void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason)
 void za_watch_fired(za_worker_t *worker, za_cell_t *cell, const za_message_t *down);
 void za_watches_clear(za_worker_t *worker, za_cell_t *cell);
 
+/* ---- publication.c ------------------------------------------------------------------------ */
+
+/** As za_runtime_deliver, for a za_Publication. */
+void za_publication_deliver(za_worker_t *worker, const za_incoming_t *incoming,
+                            za_message_t *message, size_t size);
+
 /* ---- send.c ------------------------------------------------------------------------------- */
 
 /** Copies and pushes to a local actor, as za_outgoing_t says. */
@@ -594,6 +602,8 @@ static inline za_err_t za_resolve_any(za_worker_t *worker, za_ref_t *ref)
     return __builtin_expect(za_ref_is_named(*ref), 0) ? za_resolve_named(worker, ref) : ZA_OK;
 }
 
+/** So many messages were handed to other nodes: they leave at the end of the turn. */
+void za_sent_remote(za_worker_t *worker, uint32_t count);
 /** Local or remote; `to` may be a logical reference. */
 za_err_t za_send_any(za_worker_t *worker, const za_outgoing_t *out);
 void za_log_line(za_worker_t *worker, const za_cell_t *cell, uint64_t id, int level,

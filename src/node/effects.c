@@ -9,8 +9,7 @@
 #include "base/secret.h"
 #include "node/state.h"
 
-/** A runtime message to one actor; an actor without a handler for it does not want to know. */
-static void inform(za_node_t *node, uint64_t actor, const za_type_t *type, const void *body)
+void za_node_inform(za_node_t *node, uint64_t actor, const za_type_t *type, const void *body)
 {
     za_err_t err = za_runtime_notify(node->worker, actor, type, body);
     if (err != ZA_OK && err != ZA_EGONE && err != ZA_ETYPE) {
@@ -18,12 +17,12 @@ static void inform(za_node_t *node, uint64_t actor, const za_type_t *type, const
     }
 }
 
-/** As inform, to one of many: nothing is made for an actor that has no handler. */
+/** As za_node_inform, to one of many: nothing is made for an actor that has no handler. */
 static void notify(za_node_t *node, uint64_t actor, const za_class_t *class_, const za_type_t *type,
                    const void *body)
 {
     if (za_class_type(class_, type->id) != NULL) {
-        inform(node, actor, type, body);
+        za_node_inform(node, actor, type, body);
     }
 }
 
@@ -252,21 +251,31 @@ static void on_spawn_local(za_node_t *node, const za_effect_t *effect)
                                                                  .err = err };
 }
 
+static void on_name_set(za_node_t *node, const za_effect_t *effect)
+{
+    if (za_names_set(node->names, effect->name, effect->ref) != ZA_OK) {
+        za_node_log(node, ZA_ERROR, "no room for the name %s", effect->name);
+    }
+    za_listeners_tell(node, effect->name, effect->ref);
+}
+
+static void on_name_cleared(za_node_t *node, const za_effect_t *effect)
+{
+    // Only whom the registry knew: another actor of ours may have claimed the name since.
+    za_names_clear(node->names, effect->name, effect->ref);
+    za_listeners_tell(node, effect->name, ZA_REF_NONE);
+}
+
 static void on_name_lost(za_node_t *node, const za_effect_t *effect)
 {
+    // A claim that was refused stands in the table still.
+    za_names_clear(node->names, effect->name, (za_ref_t){ 0, effect->actor });
     za_NameLost news = { .winner = effect->ref };
     snprintf(news.name, sizeof news.name, "%s", effect->name);
-    if (!za_ref_is_none(effect->ref)) {
-        za_node_log(node, ZA_WARN, "lost the name %s to another holder", effect->name);
-        inform(node, effect->actor, &za_NameLost_type, &news);
-        return;
-    }
-    za_node_log(node, ZA_WARN, "gave the name %s up with this side of a split", effect->name);
-    za_err_t err = za_runtime_notify(node->worker, effect->actor, &za_NameLost_type, &news);
-    if (err != ZA_OK && err != ZA_EGONE) {
-        // It does not know what to do without its name: it may exist only once, so it stops.
-        za_runtime_stop_actor(node->worker, effect->actor, za_Reason_REASON_NODE_DOWN);
-    }
+    // Without a handler for it the actor stops: it may exist only once.
+    za_node_log(node, ZA_WARN, "lost the name %s%s", effect->name,
+                za_ref_is_none(effect->ref) ? "" : " to another holder");
+    za_node_inform(node, effect->actor, &za_NameLost_type, &news);
 }
 
 /** No provider of leases is built in: the settings do not offer the strategy. */
@@ -276,6 +285,18 @@ static void refuse_lease(za_node_t *node)
     ZA_IGNORE(za_request_event(node, node->worker,
                                &(za_cluster_event_t){ .type = ZA_CLUSTER_LEASE, .err = ZA_ENOENT },
                                true));
+}
+
+static void on_group_added(za_node_t *node, const za_effect_t *effect)
+{
+    if (effect->ref.node == 0) {
+        return; // it joined here: its worker saw to it
+    }
+    za_err_t err = za_runtime_group_add(node->worker, effect->name, effect->ref);
+    if (err != ZA_OK) {
+        za_node_log(node, ZA_ERROR, "no room for a member of the group %s: %s", effect->name,
+                    za_err_text(err));
+    }
 }
 
 static void send_frame(za_node_t *node, const za_effect_t *effect)
@@ -329,19 +350,20 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
                     effect->name != NULL ? effect->name : za_err_text(effect->err));
         break;
     case ZA_EFFECT_NAME_SET:
-        if (za_names_set(node->names, effect->name, effect->ref) != ZA_OK) {
-            za_node_log(node, ZA_ERROR, "no room for the name %s", effect->name);
-        }
+        on_name_set(node, effect);
         break;
     case ZA_EFFECT_NAME_CLEARED:
-        za_names_clear(node->names, effect->name, ZA_REF_NONE);
+        on_name_cleared(node, effect);
         break;
     case ZA_EFFECT_NAME_LOST:
         on_name_lost(node, effect);
         break;
     case ZA_EFFECT_GROUP_ADDED:
+        on_group_added(node, effect);
+        break;
     case ZA_EFFECT_GROUP_REMOVED:
-        break; // no group is kept here yet
+        za_runtime_group_remove(node->worker, effect->name, effect->ref);
+        break;
     case ZA_EFFECT_FIRE:
         za_runtime_down(node->worker, effect->watcher, effect->id, effect->ref, effect->reason);
         break;
@@ -371,12 +393,13 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         za_runtime_stop_actor(node->worker, effect->actor, effect->reason);
         break;
     case ZA_EFFECT_SPAWNED:
-        inform(node, effect->actor, &za_Spawned_type,
-               &(za_Spawned){ .tag = effect->tag, .ref = effect->ref, .epoch = effect->epoch });
+        za_node_inform(
+            node, effect->actor, &za_Spawned_type,
+            &(za_Spawned){ .tag = effect->tag, .ref = effect->ref, .epoch = effect->epoch });
         break;
     case ZA_EFFECT_SPAWN_FAILED:
-        inform(node, effect->actor, &za_SpawnFailed_type,
-               &(za_SpawnFailed){ .tag = effect->tag, .reason = effect->reason });
+        za_node_inform(node, effect->actor, &za_SpawnFailed_type,
+                       &(za_SpawnFailed){ .tag = effect->tag, .reason = effect->reason });
         break;
     case ZA_EFFECT_KEYS:
         za_node_datagrams_on_keys(node, effect);

@@ -100,11 +100,18 @@ static void handle(za_node_t *node, za_request_t *request)
     case ZA_REQUEST_EVENT:
         if (request->event.type == ZA_CLUSTER_ACTOR_STOPPED) {
             unsubscribe(node, request->event.actor);
+            za_listeners_forget(node, request->event.actor);
         }
         za_node_step(node, &request->event);
         break;
     case ZA_REQUEST_SUBSCRIBE:
         subscribe(node, request->event.actor, request->class_);
+        break;
+    case ZA_REQUEST_SUBSCRIBE_NAMES:
+        za_listeners_add(node, request->event.actor, (const char *)request->bytes);
+        break;
+    case ZA_REQUEST_UNSUBSCRIBE_NAMES:
+        za_listeners_remove(node, request->event.actor, (const char *)request->bytes);
         break;
     case ZA_REQUEST_ARM_WRITE:
         if (request->target->generation == request->event.id) {

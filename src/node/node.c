@@ -28,9 +28,10 @@ static za_err_t create_tables(za_node_t *node)
     node->in = za_pages_alloc(ZA_LINK_IN_BYTES);
     node->reply = za_pages_alloc(ZA_ADMIN_REPLY_BYTES_MAX);
     node->subscribers = za_pages_alloc(ZA_SUBSCRIBERS_MAX * sizeof *node->subscribers);
+    node->listeners = za_pages_alloc(ZA_LISTENERS_MAX * sizeof *node->listeners);
     node->effects = za_pages_alloc(sizeof *node->effects);
     if (node->peers == NULL || node->links == NULL || node->in == NULL || node->reply == NULL ||
-        node->subscribers == NULL || node->effects == NULL) {
+        node->subscribers == NULL || node->listeners == NULL || node->effects == NULL) {
         return ZA_ENOMEM;
     }
     za_queue_init(&node->inbox);
@@ -145,6 +146,7 @@ void za_node_deinit(za_node_t *node)
     }
     za_names_destroy(node->names);
     za_pages_free(node->effects, sizeof *node->effects);
+    za_pages_free(node->listeners, ZA_LISTENERS_MAX * sizeof *node->listeners);
     za_pages_free(node->subscribers, ZA_SUBSCRIBERS_MAX * sizeof *node->subscribers);
     za_pages_free(node->reply, ZA_ADMIN_REPLY_BYTES_MAX);
     za_pages_free(node->in, ZA_LINK_IN_BYTES);

@@ -2,6 +2,7 @@
 
 #include "node/state.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -287,6 +288,104 @@ za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
         enter_bulk(peer, out, pair);
     }
     push(node, worker, peer, message->to.node, lane, out);
+    return ZA_OK;
+}
+
+/* ---- one frame for several receivers ---------------------------------------------------------- */
+
+/** True if something between the sender and one of these goes in the bulk lane still. */
+static bool is_behind_bulk(const za_peer_t *peer, za_ref_t sender, const za_ref_t *to,
+                           uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t pair = pair_of(sender, to[i].actor);
+        if (atomic_load_explicit(&peer->bulk_pairs[pair], memory_order_relaxed) > 0) {
+            return true; // relaxed: see choose_lane
+        }
+    }
+    return false;
+}
+
+static uint8_t *put_varint(uint8_t *at, size_t value)
+{
+    while (value >= 0x80) {
+        *at++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+/** All of a za_Publication in front of its body. */
+static size_t put_head(uint8_t *out, const char *group, size_t group_bytes, uint32_t type,
+                       size_t body_bytes)
+{
+    uint8_t *at = out;
+    *at++ = 1 << 3 | 2;
+    at = put_varint(at, group_bytes);
+    memcpy(at, group, group_bytes);
+    at += group_bytes;
+    *at++ = 2 << 3 | 5;
+    for (int shift = 0; shift < 32; shift += 8) {
+        *at++ = (uint8_t)(type >> shift);
+    }
+    *at++ = 3 << 3 | 2;
+    at = put_varint(at, body_bytes);
+    return (size_t)(at - out);
+}
+
+enum { HEAD_BYTES_MAX = 3 + ZA_NAME_BYTES_MAX + 5 + 1 + 3 };
+static_assert(ZA_PUBLICATION_BODY_MAX + HEAD_BYTES_MAX <= ZA_MESSAGE_FRAME_BODY_MAX,
+              "a publication is one frame");
+static_assert(ZA_PUBLICATION_BODY_MAX < 1 << 21, "three bytes of varint");
+
+bool za_peer_may_publish(const za_peer_t *peer, const za_outgoing_t *message, const za_ref_t *to,
+                         uint32_t count)
+{
+    size_t size = 0;
+    return encoding_bound(message, &size) == ZA_OK && size <= ZA_PUBLICATION_BODY_MAX &&
+           !is_behind_bulk(peer, message->sender, to, count);
+}
+
+za_err_t za_peer_publish(za_node_t *node, za_worker_t *worker, za_peer_t *peer, uint64_t uid,
+                         const za_outgoing_t *message, const char *group)
+{
+    if (atomic_load_explicit(&peer->terminal, memory_order_relaxed)) { // a late look is as good
+        return ZA_ENOROUTE;
+    }
+    size_t size = 0;
+    za_err_t err = encoding_bound(message, &size);
+    if (err != ZA_OK) {
+        return err;
+    }
+    if (lane_is_full(peer, ZA_LANE_USER, size)) {
+        ZA_COUNT(node, queue_full, 1);
+        return ZA_EFULL;
+    }
+    za_out_t *out = out_create(worker, (uint32_t)(HEAD_BYTES_MAX + size));
+    if (out == NULL) {
+        return ZA_ENOBUFS;
+    }
+    size_t written = 0;
+    uint8_t *body = out->bytes + HEAD_BYTES_MAX;
+    err = message->type->encode(message->body, body, size, &written);
+    if (err != ZA_OK) {
+        za_message_free(worker, out->block);
+        return err;
+    }
+    size_t head = put_head(out->bytes, group, strlen(group), message->type->id, written);
+    memmove(out->bytes + head, body, written);
+    out->kind = ZA_OUT_MESSAGE;
+    out->size = (uint32_t)(head + written);
+    out->message = (za_wire_message_t){
+        .target = ZA_PUBLICATION_TARGET,
+        .sender = message->sender,
+        .type_id = za_Publication_type.id,
+        .body = out->bytes,
+        .size = out->size,
+    };
+    // Always the user lane, where what the sender tells the members otherwise goes, too.
+    push(node, worker, peer, uid, ZA_LANE_USER, out);
     return ZA_OK;
 }
 

@@ -128,9 +128,22 @@ static za_err_t remote_stop(void *context, za_worker_t *worker, za_ref_t parent,
     return za_request_event(context, worker, &event, false);
 }
 
+/** As za_names_claim, and a holder of this node that has ended just now holds nothing any more. */
+static za_err_t claim(za_node_t *node, const char *name, za_ref_t ref)
+{
+    za_err_t err = za_names_claim(node->names, name, ref);
+    za_ref_t held;
+    if (err == ZA_EEXIST && za_names_find(node->names, name, &held) == ZA_OK && held.node == 0 &&
+        !za_runtime_has(node->runtime, held.actor)) {
+        za_names_clear(node->names, name, held);
+        err = za_names_claim(node->names, name, ref);
+    }
+    return err;
+}
+
 /** Claims the name for an actor of ours and announces it. */
 static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t actor,
-                              const char *name)
+                              const char *name, uint32_t prio)
 {
     if (name == NULL || name[0] == '\0') {
         return ZA_EINVAL;
@@ -143,7 +156,7 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
     if (request == NULL) {
         return ZA_ENOBUFS;
     }
-    za_err_t err = za_names_claim(node->names, name, (za_ref_t){ 0, actor });
+    za_err_t err = claim(node, name, (za_ref_t){ 0, actor });
     if (err != ZA_OK) {
         za_request_destroy(worker, request);
         return err;
@@ -152,6 +165,7 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
     request->kind = ZA_REQUEST_EVENT;
     request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_REGISTER,
                                            .actor = actor,
+                                           .prio = prio,
                                            .name = (const char *)request->bytes };
     za_runtime_attach(worker, actor);
     za_request_post(node, request);
@@ -160,7 +174,52 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
 
 static za_err_t remote_named(void *context, za_worker_t *worker, za_ref_t actor, const char *name)
 {
-    return announce_name(context, worker, actor.actor, name);
+    return announce_name(context, worker, actor.actor, name, 0);
+}
+
+static za_err_t remote_joined(void *context, za_worker_t *worker, za_ref_t actor, const char *group)
+{
+    za_cluster_event_t event = {
+        .type = ZA_CLUSTER_REGISTER, .kind = ZA_NAME_GROUP, .actor = actor.actor, .name = group
+    };
+    za_err_t err = za_request_event(context, worker, &event, false);
+    if (err == ZA_OK) {
+        za_runtime_attach(worker, actor.actor);
+    }
+    return err;
+}
+
+static void remote_left(void *context, za_worker_t *worker, za_ref_t actor, const char *group)
+{
+    za_cluster_event_t event = {
+        .type = ZA_CLUSTER_UNREGISTER, .kind = ZA_NAME_GROUP, .actor = actor.actor, .name = group
+    };
+    ZA_IGNORE(za_request_event(context, worker, &event, true));
+}
+
+static uint32_t remote_fan_out(void *context, za_worker_t *worker, const za_outgoing_t *message,
+                               const char *group, const za_ref_t *members, uint32_t count,
+                               za_err_t *refused)
+{
+    za_node_t *node = context;
+    za_peer_t *peer = za_peer_find(node, members[0].node);
+    if (peer == NULL) {
+        *refused = ZA_ENOROUTE;
+        return 0;
+    }
+    if (count > 1 && za_peer_may_publish(peer, message, members, count)) {
+        *refused = za_peer_publish(node, worker, peer, members[0].node, message, group);
+        return *refused == ZA_OK ? count : 0;
+    }
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        za_outgoing_t one = *message;
+        one.to = members[i];
+        za_err_t err = za_peer_send(node, worker, peer, &one);
+        taken += err == ZA_OK;
+        *refused = err == ZA_OK ? *refused : err;
+    }
+    return taken;
 }
 
 static za_err_t remote_resolve(void *context, uint64_t name, za_ref_t *out)
@@ -189,6 +248,9 @@ const za_remote_t za_node_remote = {
     .flush = remote_flush,
     .stop = remote_stop,
     .named = remote_named,
+    .joined = remote_joined,
+    .left = remote_left,
+    .fan_out = remote_fan_out,
     .resolve = remote_resolve,
     .log = remote_log,
 };
@@ -197,10 +259,16 @@ const za_remote_t za_node_remote = {
 
 za_err_t za_register(za_ctx_t *ctx, const char *name)
 {
-    if (ctx == NULL) {
+    return za_register_with(ctx, name, &(za_register_opts_t){ .size = sizeof(za_register_opts_t) });
+}
+
+za_err_t za_register_with(za_ctx_t *ctx, const char *name, const za_register_opts_t *opts)
+{
+    if (ctx == NULL || opts == NULL || opts->size < sizeof *opts) {
         return ZA_EINVAL;
     }
-    return announce_name(za_ctx_node(ctx), za_ctx_worker(ctx), za_self(ctx).actor, name);
+    return announce_name(za_ctx_node(ctx), za_ctx_worker(ctx), za_self(ctx).actor, name,
+                         opts->prio);
 }
 
 void za_unregister(za_ctx_t *ctx, const char *name)
@@ -221,6 +289,49 @@ void za_unregister(za_ctx_t *ctx, const char *name)
                                            .actor = za_self(ctx).actor,
                                            .name = (const char *)request->bytes };
     za_request_post(node, request);
+}
+
+/** Hands a prefix to the owner. */
+static za_err_t request_names(za_ctx_t *ctx, const char *prefix, int kind, bool must)
+{
+    za_node_t *node = za_ctx_node(ctx);
+    size_t length = strlen(prefix);
+    za_request_t *request = za_request_create(node, za_ctx_worker(ctx), length + 1, must);
+    if (request == NULL) {
+        return ZA_ENOBUFS;
+    }
+    memcpy(request->bytes, prefix, length + 1);
+    request->kind = kind;
+    request->event.actor = za_self(ctx).actor;
+    za_runtime_attach(za_ctx_worker(ctx), za_self(ctx).actor);
+    za_request_post(node, request);
+    return ZA_OK;
+}
+
+za_err_t za_subscribe_names(za_ctx_t *ctx, const char *prefix)
+{
+    if (ctx == NULL || prefix == NULL) {
+        return ZA_EINVAL;
+    }
+    if (strlen(prefix) > ZA_NAME_BYTES_MAX) {
+        return ZA_ETOOBIG;
+    }
+    if (za_class_type(za_ctx_class(ctx), za_NameChanged_type.id) == NULL) {
+        return ZA_ETYPE;
+    }
+    // relaxed: a bound, which those who subscribe at one moment may pass: then the log says so
+    if (atomic_load_explicit(&za_ctx_node(ctx)->listener_count, memory_order_relaxed) >=
+        ZA_LISTENERS_MAX) {
+        return ZA_ENOBUFS;
+    }
+    return request_names(ctx, prefix, ZA_REQUEST_SUBSCRIBE_NAMES, false);
+}
+
+void za_unsubscribe_names(za_ctx_t *ctx, const char *prefix)
+{
+    if (ctx != NULL && prefix != NULL && strlen(prefix) <= ZA_NAME_BYTES_MAX) {
+        ZA_IGNORE(request_names(ctx, prefix, ZA_REQUEST_UNSUBSCRIBE_NAMES, true));
+    }
 }
 
 za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out)

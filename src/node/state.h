@@ -29,12 +29,16 @@ enum {
     ZA_GREETERS_MAX = 4,                 // TLS handshakes at a time
     ZA_STARTED_MAX = 10000,        // children started in one step: twice what the cluster holds
     ZA_SUBSCRIBERS_MAX = 4096,     // actors that hear of membership
+    ZA_LISTENERS_MAX = 1024,       // subscriptions to names: each change looks at all of them
     ZA_UNLINKED_MS_MAX = 10000,    // frames for a peer without a link are kept this long
     ZA_PEER_QUARANTINE_MS = 60000, // before the slot of a dead uid serves another
     ZA_USER_RUN_MAX = 256,         // small messages between two chunks of a large one
     ZA_ENCODE_AT_ONCE_MAX = 1024,  // types of a smaller bound are encoded without being measured
     ZA_OUT_COST = 256,             // bytes charged for a queued frame beside its body
     ZA_MESSAGE_FRAME_BODY_MAX = ZA_CHUNK_BYTES_MAX - 256, // larger bodies go in chunks
+    // A published message above it goes to each member by itself: in chunks, if need be.
+    ZA_PUBLICATION_BODY_MAX = 15 * 1024,
+    ZA_PUBLICATION_TARGET = 1, // slot 1, generation 0: no actor
     ZA_DIRTY_WORDS = ZA_PEERS_MAX / 64,
     ZA_INBOX_BATCH_MAX = 4096, // requests per service, so that input gets its turn
 };
@@ -144,6 +148,8 @@ typedef struct za_request {
     enum {
         ZA_REQUEST_EVENT, // a cluster event
         ZA_REQUEST_SUBSCRIBE,
+        ZA_REQUEST_SUBSCRIBE_NAMES,
+        ZA_REQUEST_UNSUBSCRIBE_NAMES,
         ZA_REQUEST_ARM_WRITE,
         ZA_REQUEST_CLOSE_LINK,
         ZA_REQUEST_GREETED, // a greeter gives its link back
@@ -159,6 +165,12 @@ typedef struct za_subscriber {
     uint64_t actor;
     const za_class_t *class_;
 } za_subscriber_t;
+
+/** An actor that hears of names with a prefix. */
+typedef struct za_name_listener {
+    uint64_t actor;
+    char prefix[ZA_NAME_BYTES_MAX + 1];
+} za_name_listener_t;
 
 struct za_node {
     za_node_params_t params;
@@ -195,6 +207,8 @@ struct za_node {
     uint8_t *in; // ZA_LINK_IN_BYTES
     za_subscriber_t *subscribers;
     uint32_t subscriber_count;
+    za_name_listener_t *listeners;
+    _Atomic uint32_t listener_count; // read by those who subscribe
     bool stepping;
     za_cluster_event_t started[ZA_STARTED_MAX]; // children of this step, to be told
     uint32_t started_count;
@@ -254,6 +268,12 @@ void za_peer_down(za_node_t *node, uint64_t uid); // owner: give up what is queu
 void za_peers_sweep(za_node_t *node);             // owner
 za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
                       const za_outgoing_t *message);
+/** True if one frame to all of these keeps the order of each pair. */
+bool za_peer_may_publish(const za_peer_t *peer, const za_outgoing_t *message, const za_ref_t *to,
+                         uint32_t count);
+/** One frame for the group's members there. Errors as za_peer_send. */
+za_err_t za_peer_publish(za_node_t *node, za_worker_t *worker, za_peer_t *peer, uint64_t uid,
+                         const za_outgoing_t *message, const char *group);
 void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_ref_t asker,
                       uint64_t ask, za_Reason reason);
 void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, const uint8_t *bytes,
@@ -317,7 +337,17 @@ za_err_t za_node_create_admin(za_node_t *node);
 /* remote.c */
 extern const za_remote_t za_node_remote;
 
+/* listeners.c: subscriptions to names. The owner */
+void za_listeners_add(za_node_t *node, uint64_t actor, const char *prefix);
+void za_listeners_remove(za_node_t *node, uint64_t actor, const char *prefix);
+/** The actor ended. */
+void za_listeners_forget(za_node_t *node, uint64_t actor);
+/** Whom a name answers now; none: nobody. */
+void za_listeners_tell(za_node_t *node, const char *name, za_ref_t ref);
+
 /* effects.c */
+/** A runtime message to one actor; an actor without a handler for it does not want to know. */
+void za_node_inform(za_node_t *node, uint64_t actor, const za_type_t *type, const void *body);
 void za_node_carry_out(za_node_t *node);
 /** Tells an actor of the members that are up. */
 void za_node_replay_members(za_node_t *node, uint64_t actor, const za_class_t *class_);

@@ -7,7 +7,7 @@ enum { JOIN = 1, LEAVE = 2, STOP = 3, LOOK = 4, FAIL = 5, JOIN_ALL = 6 };
 
 static const char *name;
 static za_err_t answer;
-static za_ref_t seen[64];
+static za_ref_t seen[128];
 static uint32_t seen_count;
 static uint32_t all_groups; // JOIN_ALL: how many were joined
 
@@ -29,7 +29,7 @@ static za_verdict_t behave(za_ctx_t *ctx, probe_t *self, const event_t *event)
         za_leave(ctx, name);
         break;
     case LOOK:
-        answer = za_members(ctx, name, seen, 64, &seen_count);
+        answer = za_members(ctx, name, seen, 128, &seen_count);
         break;
     case JOIN_ALL:
         for (all_groups = 0; all_groups < ZA_GROUPS_MAX + 1; all_groups++) {
@@ -159,7 +159,7 @@ static za_verdict_t behave_parent(za_ctx_t *ctx, probe_t *self, const event_t *e
         cr_assert(za_spawn(ctx, probe, &child) == ZA_OK, "a child");
     }
     if (event->kind == 'X' && event->self == child.actor) {
-        cr_assert(za_members(ctx, name, seen, 64, &seen_count) == ZA_OK, "members");
+        cr_assert(za_members(ctx, name, seen, 128, &seen_count) == ZA_OK, "members");
         return ZA_DONE;
     }
     return behave(ctx, self, event);
@@ -187,7 +187,9 @@ Test(group, takes_an_actor_from_its_spawn_on)
     za_ref_t a = world_spawn_opts(&world, (za_spawn_opts_t){ .group = "workers" });
     za_group_key_t key;
     cr_assert(za_group_key("workers", &key) == ZA_OK, "a key");
-    cr_assert(za_group_copy(world.runtime->groups, &key, seen, 64) == 1, "before it runs");
+    uint32_t locals;
+    cr_assert(za_group_copy(world.runtime->groups, &key, seen, 128, &locals) == 1 && locals == 1,
+              "before it runs");
     look(b);
     cr_assert(seen_count == 1 && has_seen(a), "joined");
     za_spawn_opts_t opts = { .size = sizeof opts, .group = "" };
@@ -217,9 +219,9 @@ static za_verdict_t behave_badly(za_ctx_t *ctx, probe_t *self, const event_t *ev
     text[ZA_NAME_BYTES_MAX] = '\0';
     cr_assert(za_join(ctx, text) == ZA_OK, "255 bytes");
     uint32_t count = 0;
-    cr_assert(za_members(ctx, text, seen, 64, &count) == ZA_OK && count == 1, "found");
+    cr_assert(za_members(ctx, text, seen, 128, &count) == ZA_OK && count == 1, "found");
     text[ZA_NAME_BYTES_MAX - 1] = '\0';
-    cr_assert(za_members(ctx, text, seen, 64, &count) == ZA_OK && count == 0, "254 bytes");
+    cr_assert(za_members(ctx, text, seen, 128, &count) == ZA_OK && count == 0, "254 bytes");
     cr_assert(za_members(ctx, text, NULL, 1, &count) == ZA_EINVAL, "no room");
     cr_assert(za_members(ctx, text, seen, 1, NULL) == ZA_EINVAL, "no count");
     cr_assert(za_members(ctx, NULL, seen, 1, &count) == ZA_EINVAL, "no name");
@@ -284,10 +286,11 @@ Test(group, has_so_many_members_and_no_more)
 
 /* ---- against a model ---------------------------------------------------------------------- */
 
-enum { ACTORS = 40, NAMES = 12, STEPS = 20000 };
+enum { ACTORS = 40, REMOTES = 30, NAMES = 12, STEPS = 20000 };
 
-static za_ref_t actors[ACTORS];
-static bool model[NAMES][ACTORS];
+static za_ref_t actors[ACTORS + REMOTES]; // the remotes are of three other nodes
+static bool model[NAMES][ACTORS + REMOTES];
+static bool hears_of_remotes;
 
 static void check_group(uint32_t group)
 {
@@ -295,18 +298,39 @@ static void check_group(uint32_t group)
     snprintf(text, sizeof text, "n%u", (unsigned)group);
     za_group_key_t key;
     cr_assert(za_group_key(text, &key) == ZA_OK, "a key");
-    uint32_t count = za_group_copy(world.runtime->groups, &key, seen, 64);
+    uint32_t locals;
+    uint32_t count = za_group_copy(world.runtime->groups, &key, seen, 128, &locals);
     seen_count = count;
     uint32_t expected = 0;
-    for (uint32_t i = 0; i < ACTORS; i++) {
+    uint32_t here = 0;
+    for (uint32_t i = 0; i < ACTORS + REMOTES; i++) {
         expected += model[group][i];
+        here += model[group][i] && i < ACTORS;
         cr_assert(has_seen(actors[i]) == model[group][i], "actor %u in group %u", (unsigned)i,
                   (unsigned)group);
     }
     cr_assert(count == expected, "%u members, not %u", (unsigned)count, (unsigned)expected);
+    cr_assert(locals == here, "%u of this node, not %u", (unsigned)locals, (unsigned)here);
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert((seen[i].node == 0) == (i < locals), "those of this node come first");
+    }
 }
 
-Test(group, is_what_a_simple_model_says)
+/** A member of another node comes or goes, twice: that is once. */
+static void change_remote(za_rng_t *rng, uint32_t group)
+{
+    uint32_t who = ACTORS + (uint32_t)za_rng_below(rng, REMOTES);
+    bool joins = za_rng_below(rng, 2) == 0;
+    for (int i = 0; i < 2 && joins; i++) {
+        cr_assert(za_runtime_group_add(world.guest, name, actors[who]) == ZA_OK, "room");
+    }
+    for (int i = 0; i < 2 && !joins; i++) {
+        za_runtime_group_remove(world.guest, name, actors[who]);
+    }
+    model[group][who] = joins;
+}
+
+static void walk_beside_a_model(void)
 {
     static char text[8];
     setup(2);
@@ -315,6 +339,9 @@ Test(group, is_what_a_simple_model_says)
     za_rng_init(&rng, 7);
     for (uint32_t i = 0; i < ACTORS; i++) {
         actors[i] = world_spawn(&world);
+    }
+    for (uint32_t i = ACTORS; i < ACTORS + REMOTES; i++) {
+        actors[i] = (za_ref_t){ 1000 + i % 3, i };
     }
     world_run(&world);
     for (int step = 0; step < STEPS; step++) {
@@ -329,13 +356,46 @@ Test(group, is_what_a_simple_model_says)
             for (uint32_t i = 0; i < NAMES; i++) {
                 model[i][who] = false;
             }
+        } else if (hears_of_remotes && what < 50) {
+            change_remote(&rng, group);
         } else {
-            model[group][who] = what < 50;
-            go(actors[who], what < 50 ? JOIN : LEAVE);
+            bool joins = za_rng_below(&rng, 2) == 0;
+            model[group][who] = joins;
+            go(actors[who], joins ? JOIN : LEAVE);
         }
         check_group(group);
         check_group((uint32_t)step % NAMES);
     }
+    za_runtime_destroy(world.runtime);
+}
+
+Test(group, is_what_a_simple_model_says)
+{
+    hears_of_remotes = false;
+    walk_beside_a_model();
+}
+
+Test(group, with_members_of_other_nodes_is_what_a_simple_model_says)
+{
+    hears_of_remotes = true;
+    walk_beside_a_model();
+}
+
+Test(group, a_member_of_another_node_has_its_limits)
+{
+    setup(1);
+    za_ref_t remote = { 7, 8 };
+    cr_assert(za_runtime_group_add(world.guest, "", remote) == ZA_EINVAL, "no name");
+    cr_assert(za_runtime_group_add(world.guest, "g", (za_ref_t){ 0, 8 }) == ZA_EINVAL, "ours");
+    cr_assert(za_runtime_group_add(world.guest, "g", (za_ref_t){ 7, 0 }) == ZA_EINVAL, "nobody");
+    for (uint64_t i = 1; i <= ZA_GROUP_MEMBERS_MAX; i++) {
+        cr_assert(za_runtime_group_add(world.guest, "g", (za_ref_t){ 7, i }) == ZA_OK, "room");
+    }
+    za_ref_t more = { 7, ZA_GROUP_MEMBERS_MAX + 1 };
+    cr_assert(za_runtime_group_add(world.guest, "g", more) == ZA_ENOBUFS, "full");
+    za_runtime_group_remove(world.guest, "g", more);
+    za_runtime_group_remove(world.guest, "g", remote);
+    cr_assert(za_runtime_group_add(world.guest, "g", more) == ZA_OK, "room again");
     za_runtime_destroy(world.runtime);
 }
 

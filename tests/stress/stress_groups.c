@@ -155,7 +155,8 @@ int main(int argc, char **argv)
     for (uint32_t group = 0; group < GROUPS; group++) { // until all are there
         za_group_key_t key;
         MUST(za_group_key(names[group], &key) == ZA_OK);
-        while (za_group_copy(stress.runtime->groups, &key, NULL, 0) < STEADY + MOVERS) {
+        uint32_t locals;
+        while (za_group_copy(stress.runtime->groups, &key, NULL, 0, &locals) < STEADY + MOVERS) {
             sched_yield();
         }
     }
