@@ -337,6 +337,8 @@ void za_reg_refold(za_registry_t *registry, uint32_t owner_id);
 /** Index of a node; level 0 is the root. */
 uint32_t za_reg_node_index(uint32_t level, uint32_t prefix);
 uint32_t za_reg_prefix(uint64_t uid, uint32_t level);
+/** Whether all lists, indexes and hashes fit together. Walks everything: for tests. */
+bool za_reg_sound(const za_registry_t *registry);
 
 /* ---- registry_names.c -------------------------------------------------------------------------- */
 

@@ -380,3 +380,69 @@ void za_reg_rename_self(za_registry_t *registry, uint64_t uid)
     za_reg_refold(registry, id);
     za_reg_reorder(registry, id);
 }
+
+/* ---- for tests -------------------------------------------------------------------------------- */
+
+static bool list_sound(const za_registry_t *registry, uint32_t owner_id, const za_chain_t *list,
+                       za_reg_state_t state, uint64_t *hash)
+{
+    uint64_t seq = 0;
+    uint32_t count = 0;
+    for (uint32_t id = list->first; id != 0;
+         id = za_chain_next(&registry->entries, ZA_REG_PLACE, id)) {
+        const za_reg_entry_t *entry = za_reg_entry_at(registry, id);
+        bool found = state != ZA_REG_LIVE ||
+                     za_reg_find_live(registry, owner_id, entry->name, entry->actor) == id;
+        if (entry->seq <= seq || entry->state != state || entry->owner != owner_id || !found ||
+            (entry->own != 0) != (state == ZA_REG_LIVE && owner_id == registry->self)) {
+            return false;
+        }
+        seq = entry->seq;
+        *hash ^= entry_hash(registry, entry);
+        count++;
+    }
+    return count == list->count && seq <= za_reg_owner_at(registry, owner_id)->applied;
+}
+
+static bool name_sound(const za_registry_t *registry, uint32_t name_id)
+{
+    const za_reg_name_t *name = za_reg_name_at(registry, name_id);
+    uint32_t count = 0;
+    for (uint32_t id = name->holders.first; id != 0;
+         id = za_chain_next(&registry->entries, ZA_REG_HOLDER, id)) {
+        const za_reg_entry_t *entry = za_reg_entry_at(registry, id);
+        if (entry->name != name_id || entry->state != ZA_REG_LIVE) {
+            return false;
+        }
+        count++;
+    }
+    return count == name->holders.count && count <= name->uses;
+}
+
+bool za_reg_sound(const za_registry_t *registry)
+{
+    uint64_t root = 0;
+    uint32_t owners = 0;
+    for (uint32_t leaf = 0; leaf < ZA_REG_LEAVES; leaf++) {
+        for (uint32_t id = registry->leaves[leaf].first; id != 0;
+             id = za_chain_next(&registry->owners, ZA_REG_LEAF, id)) {
+            const za_reg_owner_t *owner = za_reg_owner_at(registry, id);
+            uint64_t live = 0;
+            uint64_t removed = 0;
+            if (!list_sound(registry, id, &owner->live, ZA_REG_LIVE, &live) ||
+                !list_sound(registry, id, &owner->removals, ZA_REG_REMOVED, &removed) ||
+                live != owner->hash || za_reg_find_owner(registry, owner->uid) != id) {
+                return false;
+            }
+            root ^= owner->folded;
+            owners++;
+        }
+    }
+    for (uint32_t id = 1; id <= registry->names.fresh; id++) {
+        if (za_slots_used(&registry->names, id) && !name_sound(registry, id)) {
+            return false;
+        }
+    }
+    return root == registry->nodes[0].hash && owners == registry->owners.count &&
+           registry->owns.count == za_reg_self(registry)->live.count;
+}

@@ -278,6 +278,12 @@ bool za_realm_settled(za_realm_t *realm)
 
 /* ---- looking ---------------------------------------------------------------------------------- */
 
+void za_realm_set_loss(za_realm_t *realm, za_frame_loss_t *lose, void *context)
+{
+    realm->lose = lose;
+    realm->lose_context = context;
+}
+
 uint64_t za_realm_now_us(const za_realm_t *realm)
 {
     return realm->now_us;

@@ -147,6 +147,13 @@ void za_host_post(za_realm_t *realm, uint32_t host, const za_cluster_event_t *ev
 /** Begins a fault; the sets must stay until it ends. The answer names it. */
 uint32_t za_realm_fault(za_realm_t *realm, const za_path_fault_t *fault);
 void za_realm_heal(za_realm_t *realm, uint32_t fault);
+/**
+ * Frames of which `lose` says so are not sent, as if the driver had no room for them. No stream does
+ * that by itself: it is for measuring what repairs the loss. NULL: none.
+ */
+typedef bool za_frame_loss_t(void *context, uint32_t from, uint32_t to, za_lane_t lane,
+                             const uint8_t *bytes, uint32_t size);
+void za_realm_set_loss(za_realm_t *realm, za_frame_loss_t *lose, void *context);
 /** Resets all connections between two hosts. */
 void za_realm_reset(za_realm_t *realm, uint32_t a, uint32_t b);
 

@@ -196,6 +196,8 @@ struct za_realm {
     } oracles[ZA_REALM_ORACLES_MAX];
     uint32_t oracle_count;
     za_realm_failure_t failure;
+    za_frame_loss_t *lose; // NULL: frames arrive
+    void *lose_context;
     za_realm_trace_t trace;
     char seeds[ZA_REALM_SEEDS][24];
     za_effects_t effects;

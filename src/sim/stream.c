@@ -268,6 +268,11 @@ void za_stream_send(za_realm_t *realm, uint32_t host, const za_effect_t *effect)
         return; // the cluster hears of links, and sends again what must arrive
     }
     bool datagram = effect->type == ZA_EFFECT_SEND_DATAGRAM;
+    if (realm->lose != NULL && !datagram &&
+        realm->lose(realm->lose_context, host, stream->ends[1 - side].host, effect->lane,
+                    effect->bytes, effect->size)) {
+        return;
+    }
     realm->stats.frames++;
     realm->stats.frame_bytes += effect->size;
     if (stream->ways[side].bytes + effect->size > ZA_STREAM_BYTES) {

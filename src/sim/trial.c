@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "sim/chance.h"
 #include "sim/oracle_member.h"
+#include "sim/oracle_registry.h"
 #include "sim/work.h"
 
 enum {
@@ -379,6 +380,9 @@ za_err_t za_trial_run(const za_plan_t *plan, const za_trial_options_t *options,
     }
     if (options == NULL || !options->no_oracles) {
         err = za_oracle_member_add(trial->realm, plan);
+        if (err == ZA_OK && plan->services != 0) {
+            err = za_oracle_registry_add(trial->realm);
+        }
         if (err == ZA_OK && plan->services != 0 && plan->work != 0) {
             err = za_work_add(trial->realm, plan, &trial->work);
         }

@@ -55,6 +55,7 @@ struct rn {
     uint32_t push_loss_percent;
     bool majority;
     void (*effect)(rn_t *net, uint32_t node, const za_effect_t *effect);
+    void (*stepped)(rn_t *net, uint32_t node);
     void *context;
     rn_frame_t *first[RN_LATENCIES], **last[RN_LATENCIES];
     za_effects_t effects;
@@ -242,6 +243,9 @@ static inline void rn_pump(rn_t *net, uint32_t node)
         cr_assert(stats.divergence == 0, "node %u diverged", node);
         cr_assert(stats.pulls <= 4 && stats.parked <= 64, "bounds");
         rn_carry_out(net, node);
+    }
+    if (net->stepped != NULL) {
+        net->stepped(net, node);
     }
 }
 

@@ -27,6 +27,7 @@ static const verb_t verbs[] = {
     { "leave", verb_leave, "a graceful end: until all see it" },
     { "spread", verb_spread, "one update: until all have it, and whom it misses" },
     { "loss", verb_loss, "hours of --loss percent: false failures" },
+    { "registry", verb_registry, "how fast names spread, also with pushes lost; newcomers" },
 };
 // clang-format on
 

@@ -38,7 +38,8 @@ typedef struct options {
 
 typedef status_t verb_fn(const options_t *options);
 
-verb_fn verb_run, verb_speed, verb_detect, verb_join, verb_leave, verb_shrink, verb_plan, verb_soak;
+verb_fn verb_registry, verb_run, verb_speed, verb_detect, verb_join, verb_leave, verb_shrink,
+    verb_plan, verb_soak;
 verb_fn verb_spread, verb_loss;
 
 /** The plan that the options describe. False: said why. */
