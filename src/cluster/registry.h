@@ -6,10 +6,11 @@
  * everywhere: the check that every delta and digest carries. (The shape of Akka's distributed
  * publish-subscribe, with uids and counted changes in place of addresses and clocks.)
  *
- * News     Of up to ZA_REG_DIRECT_MAX members, all linked, the owner pushes changes to each; in
- *          larger or sparser clusters to six, and who hears first passes it on. A little later each
- *          node names its versions to its neighbours; once per sync_ms it compares a root hash with
- *          a random peer. What is missing is pulled, from any node that has it.
+ * News     In a cluster of up to 128 members the owner pushes changes to all whom it is linked to, in
+ *          a larger one to six; where these are not all members, who hears it first passes it on to
+ *          six. A little later each node names its versions to its neighbours; once per sync_ms it
+ *          compares a root hash with a random peer. What is missing is pulled, from any node that
+ *          has it.
  * Names    Of several holders of a unique name the one with the highest (prio, earliest hlc, lowest
  *          uid) is what lookups answer; who cannot be reached comes last. A loser's owner takes its
  *          entry back after ZA_REGISTRY_SETTLE_MS and tells the actor. No third party ever removes
@@ -31,7 +32,7 @@ enum {
     ZA_REGISTRY_REMOVALS_MAX = 4096, // remembered per owner; who lacks more gets a snapshot
     ZA_REGISTRY_SETTLE_MS = 1000,
     ZA_REGISTRY_BATCH_MS = 5,       // changes of this time travel together
-    ZA_REGISTRY_ECHO_MS = 100,      // until versions are named to neighbours
+    ZA_REGISTRY_ECHO_MS = 25,       // until versions are named to neighbours
     ZA_REGISTRY_PULL_MS = 5000,     // a pull without an answer is given up
     ZA_REGISTRY_PARK_MS = 5000,     // a uid that membership does not know is remembered
     ZA_REGISTRY_BLOCKED_MS = 10000, // an owner that did not fit

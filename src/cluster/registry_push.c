@@ -172,11 +172,12 @@ void za_reg_push_own(za_registry_t *registry)
     if (registry->published >= applied) {
         return;
     }
-    // Alone we reach all only if we are linked to all.
+    // Alone we reach all only if we are linked to all; otherwise others must pass it on.
     uint32_t up = za_view_up_count(registry->view);
-    if (up <= ZA_REG_DIRECT_MAX && registry->linked_count + 1 >= up) {
+    if (up <= ZA_REG_DIRECT_MAX) {
+        bool rumour = registry->linked_count + 1 < up;
         for (uint32_t place = 0; place < registry->linked_count; place++) {
-            queue_push(registry, place, false);
+            queue_push(registry, place, rumour);
         }
     } else {
         uint32_t places[ZA_REG_FANOUT];

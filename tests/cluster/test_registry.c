@@ -725,3 +725,88 @@ Test(registry, converges_after_any_changes, .timeout = 120)
         run_random(seed);
     }
 }
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long pages = 0;
+    unsigned long resident = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    cr_assert(statm != NULL && fscanf(statm, "%lu %lu", &pages, &resident) == 2);
+    fclose(statm);
+    return (uint64_t)resident * 4096;
+}
+
+static za_registry_t *fill_new(fake_view_t *fake, uint64_t uid, int first, int names)
+{
+    za_registry_t *registry = registry_new(fake, uid);
+    for (int i = first; i < first + names; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "service-%d-%d", i / 1000, i % 1000);
+        take(registry, name, 1 + (uint64_t)i, 0);
+        cr_assert(effects.count == 0);
+    }
+    return registry;
+}
+
+/** Lets one send all it has to the other. */
+static void copy_all(za_registry_t *from, uint64_t from_uid, za_registry_t *to, uint64_t to_uid)
+{
+    static za_effects_t one;
+    za_registry_link_up(from, to_uid);
+    za_registry_link_up(to, from_uid);
+    for (uint64_t now_ms = 1; now_ms < 3000; now_ms++) {
+        za_registry_t *sides[2] = { from, to };
+        uint64_t uids[2] = { from_uid, to_uid };
+        for (int side = 0; side < 2; side++) {
+            za_step_t more = ZA_STEP_MORE;
+            while (more == ZA_STEP_MORE) {
+                za_effects_reset(&effects);
+                more = za_registry_pump(sides[side], now_ms, &effects);
+                for (uint32_t i = 0; i < effects.count; i++) {
+                    const za_effect_t *effect = &effects.items[i];
+                    za_effects_reset(&one);
+                    if (effect->type == ZA_EFFECT_SEND_FRAME) {
+                        cr_assert(za_registry_frame(sides[1 - side], uids[side], effect->bytes + 1,
+                                                    effect->size - 1, now_ms, &one));
+                    }
+                }
+            }
+        }
+    }
+    cr_assert(za_registry_hash(from) == za_registry_hash(to));
+}
+
+// Two nodes of 50,000 names each; what the second takes to hold all of them. The figure is printed.
+Test(registry, a_hundred_thousand_names_take_less_than_30_MiB, .timeout = 120)
+{
+    if (SANITIZED) {
+        return; // its shadow counts, too
+    }
+    enum { NAMES = 50000 };
+    fake_view_t fakes[2];
+    za_registry_t *far = fill_new(&fakes[0], FAR, 0, NAMES);
+    uint64_t least = resident_bytes();
+    za_registry_t *near = fill_new(&fakes[1], SELF, NAMES, NAMES);
+    fake_set(&fakes[0], SELF, ZA_KNOWN_UP);
+    fake_set(&fakes[1], FAR, ZA_KNOWN_UP);
+    uint64_t half = resident_bytes();
+    copy_all(far, FAR, near, SELF);
+    uint64_t both = resident_bytes(); // `far` has learnt as much as `near`
+    za_registry_stats_t stats;
+    za_registry_stats(near, &stats);
+    cr_assert(stats.names == 2 * NAMES);
+    uint64_t own = half - least;
+    uint64_t learnt = (both - half) / 2;
+    printf("100,000 names: %.1f MiB, %.0f bytes each (own %.0f, learnt %.0f)\n",
+           (double)(own + learnt) / 1048576, (double)(own + learnt) / (2 * NAMES),
+           (double)own / NAMES, (double)learnt / NAMES);
+    cr_expect(own + learnt <= UINT64_C(30) << 20);
+    za_registry_destroy(far);
+    za_registry_destroy(near);
+}

@@ -247,8 +247,10 @@ status_t verb_registry(const options_t *options)
         say(STATUS_VIOLATION, "the registries of %u nodes are not equal after 60 s", hosts);
     }
     sheet_t *sheet = sheet_create(options->json);
-    good = good && measure_changes(sheet, options, realm, &spread, &loss);
-    good = good && measure_newcomers(sheet, options, realm);
+    if (good) {
+        good = measure_changes(sheet, options, realm, &spread, &loss);
+        good &= measure_newcomers(sheet, options, realm);
+    }
     sheet_print(sheet);
     if (divergence(realm) != 0) {
         say(STATUS_VIOLATION, "%" PRIu64 " copies diverged", divergence(realm));
