@@ -354,6 +354,8 @@ void za_reg_reorder(za_registry_t *registry, uint32_t owner_id);
 void za_reg_add_news(za_registry_t *registry, uint32_t entry_id);
 void za_reg_drop_news(za_registry_t *registry, uint32_t entry_id);
 za_ref_t za_reg_ref_of(const za_registry_t *registry, const za_reg_entry_t *entry);
+/** The holder that lookups answer; 0: none. */
+uint32_t za_reg_best(const za_registry_t *registry, const za_reg_name_t *name);
 za_ref_t za_reg_winner(const za_registry_t *registry, const za_reg_name_t *name);
 za_step_t za_reg_pump_changes(za_registry_t *registry, za_effects_t *out);
 

@@ -22,11 +22,12 @@ za_err_t za_registry_whereis(const za_registry_t *registry, const char *name, ui
                              za_name_answer_t *out)
 {
     uint32_t id = name != NULL ? za_reg_find_name(registry, ZA_NAME_UNIQUE, name) : 0;
-    if (id == 0 || za_reg_name_at(registry, id)->holders.first == 0) {
+    uint32_t best = id != 0 ? za_reg_best(registry, za_reg_name_at(registry, id)) : 0;
+    if (best == 0) {
         return ZA_ENOENT;
     }
     const za_reg_name_t *found = za_reg_name_at(registry, id);
-    const za_reg_entry_t *entry = za_reg_entry_at(registry, found->holders.first);
+    const za_reg_entry_t *entry = za_reg_entry_at(registry, best);
     const za_reg_owner_t *owner = za_reg_owner_at(registry, entry->owner);
     uint64_t word_ms = entry->owner == registry->self ? now_ms : confirmed_ms(registry, owner);
     *out = (za_name_answer_t){ .ref = za_reg_ref_of(registry, entry),

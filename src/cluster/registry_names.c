@@ -76,11 +76,29 @@ za_ref_t za_reg_ref_of(const za_registry_t *registry, const za_reg_entry_t *entr
     return (za_ref_t){ entry->owner == registry->self ? 0 : uid, entry->actor };
 }
 
+/** Membership has done with it, and za_registry_gone comes later in this step. */
+static bool is_over(const za_registry_t *registry, const za_reg_entry_t *entry)
+{
+    if (entry->owner == registry->self) {
+        return false;
+    }
+    za_known_t known = za_view_known(registry->view, za_reg_owner_at(registry, entry->owner)->uid);
+    return known == ZA_KNOWN_DOWN || known == ZA_KNOWN_LEFT;
+}
+
+uint32_t za_reg_best(const za_registry_t *registry, const za_reg_name_t *name)
+{
+    uint32_t id = name->holders.first;
+    while (id != 0 && is_over(registry, za_reg_entry_at(registry, id))) {
+        id = za_chain_next(&registry->entries, ZA_REG_HOLDER, id);
+    }
+    return id;
+}
+
 za_ref_t za_reg_winner(const za_registry_t *registry, const za_reg_name_t *name)
 {
-    return name->holders.first != 0
-               ? za_reg_ref_of(registry, za_reg_entry_at(registry, name->holders.first))
-               : ZA_REF_NONE;
+    uint32_t id = za_reg_best(registry, name);
+    return id != 0 ? za_reg_ref_of(registry, za_reg_entry_at(registry, id)) : ZA_REF_NONE;
 }
 
 /* ---- holders ---------------------------------------------------------------------------------- */
@@ -212,7 +230,8 @@ static void settle_name(za_registry_t *registry, uint32_t id, za_effects_t *out)
         add_text(effect, za_reg_text(registry, name), name->text_bytes, out);
         effect->ref = cleared ? name->answered : winner;
         if (!cleared) {
-            add_meta(registry, effect, za_reg_entry_at(registry, name->holders.first), out);
+            uint32_t best = za_reg_best(registry, name);
+            add_meta(registry, effect, za_reg_entry_at(registry, best), out);
         }
         name->answered = winner;
     }
@@ -226,6 +245,10 @@ static void tell_member(za_registry_t *registry, uint32_t id, za_effects_t *out)
     za_reg_entry_t *entry = za_reg_entry_at(registry, id);
     const za_reg_name_t *name = za_reg_name_at(registry, entry->name);
     bool gone = entry->state == ZA_REG_GONE;
+    if (!gone && is_over(registry, entry)) {
+        za_reg_drop_news(registry, id); // it goes in this step
+        return;
+    }
     za_effect_t *effect =
         za_effects_add(out, gone ? ZA_EFFECT_GROUP_REMOVED : ZA_EFFECT_GROUP_ADDED);
     add_text(effect, za_reg_text(registry, name), name->text_bytes, out);

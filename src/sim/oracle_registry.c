@@ -68,11 +68,10 @@ static uint64_t with(uint64_t key, uint64_t more)
     return za_mix64(key ^ za_mix64(more)) | 1;
 }
 
-/** Key of what stands behind `ref` as `host` says it: the own uid is 0 there. */
-static uint64_t key_of_ref(const oracle_t *oracle, uint32_t host, za_ref_t ref)
+/** Key of a reference as a host says it: its own uid is 0 there, before and after a rebirth. */
+static uint64_t key_of_ref(za_ref_t ref)
 {
-    uint64_t uid = ref.node != 0 ? ref.node : oracle->current[host]->uid;
-    return with(ref.actor, uid);
+    return with(ref.actor, ref.node);
 }
 
 /* ---- what owners have ------------------------------------------------------------------------- */
@@ -193,7 +192,7 @@ static void take_name(oracle_t *oracle, uint32_t host, const za_effect_t *effect
     uint64_t key = key_of(ZA_NAME_UNIQUE, effect->name);
     void *old = za_pairs_get(&copy->names, key);
     bool set = effect->type == ZA_EFFECT_NAME_SET;
-    void *new = set ? as_value(key_of_ref(oracle, host, effect->ref)) : NULL;
+    void *new = set ? as_value(key_of_ref(effect->ref)) : NULL;
     if (old == new) {
         za_realm_fail(oracle->realm, "R7", "host %u says again who has %s", host, effect->name);
     }
@@ -208,7 +207,7 @@ static void take_member(oracle_t *oracle, uint32_t host, const za_effect_t *effe
 {
     copy_t *copy = &oracle->copies[host];
     uint64_t group = key_of(ZA_NAME_GROUP, effect->name);
-    uint64_t key = with(group, key_of_ref(oracle, host, effect->ref));
+    uint64_t key = with(group, key_of_ref(effect->ref));
     bool was = za_pairs_get(&copy->members, key) != NULL;
     if (effect->type == ZA_EFFECT_GROUP_ADDED) {
         check_answer(oracle, host, group, effect);
@@ -258,7 +257,9 @@ static void effect(void *context, za_realm_t *realm, uint32_t host, const za_eff
         take_lost(oracle, host, effect);
         break;
     case ZA_EFFECT_MEMBER:
-        if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
+        // A node that has left still answers for itself.
+        if ((effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) &&
+            effect->uid != oracle->current[host]->uid) {
             za_pairs_set(&oracle->copies[host].terminal, effect->uid, as_value(1));
         }
         break;
@@ -330,7 +331,7 @@ static bool check_name(const char *name, za_ref_t ref, void *context)
     oracle_t *oracle = look->oracle;
     copy_t *copy = &oracle->copies[look->host];
     void *told = za_pairs_get(&copy->names, key_of(ZA_NAME_UNIQUE, name));
-    if (told != as_value(key_of_ref(oracle, look->host, ref))) {
+    if (told != as_value(key_of_ref(ref))) {
         za_realm_fail(oracle->realm, "R7", "host %u answers %s as its effects did not", look->host,
                       name);
     }
@@ -346,7 +347,7 @@ static bool check_member(const char *group, za_ref_t ref, const uint8_t *meta, u
     copy_t *copy = &oracle->copies[look->host];
     (void)meta;
     (void)meta_bytes;
-    uint64_t key = with(key_of(ZA_NAME_GROUP, group), key_of_ref(oracle, look->host, ref));
+    uint64_t key = with(key_of(ZA_NAME_GROUP, group), key_of_ref(ref));
     if (za_pairs_get(&copy->members, key) == NULL) {
         za_realm_fail(oracle->realm, "R7", "host %u lists a member of %s that it never told of",
                       look->host, group);
