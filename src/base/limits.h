@@ -18,11 +18,12 @@ enum {
     ZA_SPAWN_ARGS_BYTES_MAX = 16 * 1024,
 
     // Tables.
-    ZA_MEMBERS_MAX = 1024, // incl. tombstones; more than 1,000 members need issue-sized care
+    ZA_MEMBERS_MAX = 4096,    // incl. tombstones, unless configured: 64 bytes each, and their texts
+    ZA_MEMBERS_LIMIT = 65000, // ... and what may be configured: an index has 16 bits
     ZA_NAMES_PER_NODE_MAX = 64 * 1024,
     ZA_REGISTRY_ENTRIES_MAX = 1024 * 1024, // of all nodes: live, removed and under way
-    ZA_PEERS_MAX = 256,           // links of one node
-    ZA_GROUPS_MAX = 4096,         // with members; topics among them
+    ZA_PEERS_MAX = 256,                    // links of one node
+    ZA_GROUPS_MAX = 4096,                  // with members; topics among them
     ZA_GROUP_MEMBERS_MAX = 16384, // a message to all of them takes a handler half a millisecond
 
     // Blobs.

@@ -21,7 +21,7 @@ typedef struct za_cluster za_cluster_t;
 /** Times of the failure detector, ms; presets as in docs/protocol.md. */
 typedef struct za_cluster_timing {
     uint32_t probe_interval_ms; // T
-    uint32_t probe_timeout_ms;  // first guess; adapts to the RTT
+    uint32_t probe_timeout_ms;  // the least; thrice the 99th percentile of round trips, up to T/2
     uint32_t suspicion_mult;
     uint32_t gossip_interval_ms;
     uint32_t sync_interval_ms;
@@ -33,6 +33,7 @@ typedef struct za_cluster_timing {
 } za_cluster_timing_t;
 
 extern const za_cluster_timing_t za_cluster_timing_lan;
+extern const za_cluster_timing_t za_cluster_timing_wan;
 extern const za_cluster_timing_t za_cluster_timing_local;
 
 /** 0: the largest, ZA_NAMES_PER_NODE_MAX and ZA_REGISTRY_ENTRIES_MAX. */
@@ -58,6 +59,15 @@ typedef struct za_cluster_config {
     // True: datagrams go to any member, linked or not, by UDP (transport = auto). False: only to
     // linked members, over the link (transport = tls).
     bool datagrams;
+    bool plain_swim; // without Lifeguard: for comparisons in simulations, and nothing else
+    // Records of members, tombstones among them: ZA_MEMBERS_MAX if 0, at most ZA_MEMBERS_LIMIT.
+    uint32_t members_max;
+    // Texts of members, shared by the clusters of one thread; they must outlive these, and have room
+    // for two more than there are members. NULL: a table of its own.
+    struct za_member_texts *texts;
+    const char *roles;   // of this node, separated by commas; NULL: none
+    const uint8_t *meta; // the application's own bytes about this node
+    uint32_t meta_bytes; // ZA_MEMBER_META_BYTES_MAX
 } za_cluster_config_t;
 
 typedef enum za_cluster_event_type {
@@ -140,11 +150,15 @@ typedef struct za_member_info {
     uint64_t uid;
     const char *name;
     const char *address;
+    const char *roles; // separated by commas, "" if it has none
+    const uint8_t *meta;
+    uint32_t meta_bytes;
     za_member_state_t state;
     uint64_t incarnation;
     uint64_t since_ms; // of its present state, on this node's clock
     uint32_t rtt_us;   // 0: unknown
     bool self;
+    bool udp_degraded; // only probes over the link reach it
 } za_member_info_t;
 
 /** Members sorted by (name, uid); false from `visit` ends it. */
@@ -213,6 +227,7 @@ typedef struct za_cluster_counters {
     uint64_t probes, probe_failures, suspects, refutes, downs, down_of_live, rebirths;
     uint64_t downing_kept, downing_self, joins_refused;
     uint64_t datagrams_in, datagrams_bad, frames_bad;
+    uint64_t udp_degraded; // times that a member was reached over its link only
     uint64_t registry_divergence, name_conflicts;
     uint64_t watches, watches_fired, system_resends;
     uint64_t respawns;

@@ -46,6 +46,12 @@ void *za_effects_alloc(za_effects_t *effects, uint32_t bytes)
     return block;
 }
 
+const char *za_effects_copy(za_effects_t *effects, const char *text)
+{
+    uint32_t bytes = (uint32_t)strlen(text) + 1;
+    return memcpy(za_effects_alloc(effects, bytes), text, bytes);
+}
+
 const char *za_effects_text(za_effects_t *effects, const char *format, ...)
 {
     va_list args;

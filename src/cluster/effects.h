@@ -177,4 +177,11 @@ static inline bool za_effects_have_room(const za_effects_t *effects, uint32_t co
 za_effect_t *za_effects_add(za_effects_t *effects, za_effect_type_t type);
 /** `bytes` of arena, 16-aligned; the caller has made sure of room. */
 void *za_effects_alloc(za_effects_t *effects, uint32_t bytes);
+/** A copy of `text`; the caller has made sure of room. */
+const char *za_effects_copy(za_effects_t *effects, const char *text);
+/** Where the next block will lie: for bytes whose number is known when they are written. */
+static inline uint8_t *za_effects_next(za_effects_t *effects)
+{
+    return effects->arena + effects->used;
+}
 const char *za_effects_text(za_effects_t *effects, const char *format, ...) ZA_PRINTF(2, 3);

@@ -3,53 +3,48 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/hash.h"
 
-static int compare_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? -1 : a > b;
-}
-
-int za_member_compare(const za_MemberRecord *a, const za_MemberRecord *b)
+int za_member_compare(const za_member_opinion_t *a, const za_member_opinion_t *b)
 {
     if (a->terminal != b->terminal) {
         return a->terminal < b->terminal ? -1 : 1;
     }
     if (a->inc != b->inc) {
-        return compare_u64(a->inc, b->inc);
+        return a->inc < b->inc ? -1 : 1;
     }
     return a->rank < b->rank ? -1 : a->rank > b->rank;
 }
 
-bool za_member_add_evidence(uint64_t *uids, pb_size_t *count, uint64_t uid)
+bool za_member_add_evidence(za_member_evidence_t *evidence, uint64_t uid)
 {
     // Sorted, and the least survive: a union that forgets by that rule still commutes.
-    pb_size_t at = 0;
-    while (at < *count && uids[at] < uid) {
+    uint32_t at = 0;
+    while (at < evidence->count && evidence->uids[at] < uid) {
         at++;
     }
-    if (at == ZA_MEMBER_EVIDENCE_MAX || (at < *count && uids[at] == uid)) {
+    if (at == ZA_MEMBER_EVIDENCE_MAX || (at < evidence->count && evidence->uids[at] == uid)) {
         return false;
     }
-    pb_size_t last = *count < ZA_MEMBER_EVIDENCE_MAX ? *count : ZA_MEMBER_EVIDENCE_MAX - 1;
-    memmove(&uids[at + 1], &uids[at], (size_t)(last - at) * sizeof *uids);
-    uids[at] = uid;
-    *count = (pb_size_t)(last + 1);
+    bool full = evidence->count == ZA_MEMBER_EVIDENCE_MAX;
+    uint32_t last = full ? ZA_MEMBER_EVIDENCE_MAX - 1 : evidence->count;
+    memmove(&evidence->uids[at + 1], &evidence->uids[at], (last - at) * sizeof *evidence->uids);
+    evidence->uids[at] = uid;
+    evidence->count = last + 1;
     return true;
 }
 
-static bool add_all(uint64_t *uids, pb_size_t *count, const uint64_t *news, pb_size_t news_count)
+static bool add_all(za_member_evidence_t *into, const za_member_evidence_t *news)
 {
     bool changed = false;
-    for (pb_size_t i = 0; i < news_count; i++) {
-        changed |= za_member_add_evidence(uids, count, news[i]);
+    for (uint32_t i = 0; i < news->count; i++) {
+        bool added = za_member_add_evidence(into, news->uids[i]);
+        changed = changed || added;
     }
     return changed;
 }
 
-za_merge_t za_member_merge(za_MemberRecord *into, const za_MemberRecord *news)
+za_merge_t za_member_merge(za_member_opinion_t *into, const za_member_opinion_t *news)
 {
-    ZA_ASSERT(into->uid == news->uid);
     int order = za_member_compare(into, news);
     if (order > 0) {
         return ZA_MERGE_OLD;
@@ -58,52 +53,41 @@ za_merge_t za_member_merge(za_MemberRecord *into, const za_MemberRecord *news)
         *into = *news;
         return ZA_MERGE_NEW;
     }
-    bool more = add_all(into->suspecters, &into->suspecters_count, news->suspecters,
-                        news->suspecters_count);
-    more |= add_all(into->refused, &into->refused_count, news->refused, news->refused_count);
-    if (news->reason > into->reason) {
+    bool more = add_all(&into->suspecters, &news->suspecters);
+    bool refused = add_all(&into->refused, &news->refused);
+    bool reason = news->reason > into->reason;
+    if (reason) {
         into->reason = news->reason;
-        more = true;
     }
-    return more ? ZA_MERGE_MORE : ZA_MERGE_OLD;
+    return more || refused || reason ? ZA_MERGE_MORE : ZA_MERGE_OLD;
 }
 
-static bool ascending(const uint64_t *uids, pb_size_t count)
+static bool evidence_valid(const za_member_evidence_t *evidence)
 {
-    for (pb_size_t i = 1; i < count; i++) {
-        if (uids[i - 1] >= uids[i]) {
+    for (uint32_t i = 1; i < evidence->count; i++) {
+        if (evidence->uids[i - 1] >= evidence->uids[i]) {
             return false;
         }
     }
     return true;
 }
 
-bool za_member_valid(const za_MemberRecord *record)
+bool za_member_opinion_valid(const za_member_opinion_t *opinion)
 {
-    return record->uid != 0 && record->inc != 0 && record->inc <= ZA_MEMBER_LOGICAL_MAX &&
-           record->joined <= ZA_MEMBER_LOGICAL_MAX && record->name[0] != '\0' &&
-           record->address[0] != '\0' && record->terminal <= _za_MemberTerminal_MAX &&
-           record->rank <= _za_MemberRank_MAX && record->reason <= _za_MemberReason_MAX &&
-           // One form per opinion, so that equal opinions are equal bytes.
-           (record->terminal == za_MemberTerminal_MEMBER_TERMINAL_NONE || record->rank == 0) &&
-           ascending(record->suspecters, record->suspecters_count) &&
-           ascending(record->refused, record->refused_count);
+    bool doubted = opinion->rank != za_MemberRank_MEMBER_RANK_ALIVE;
+    bool evidence = opinion->suspecters.count > 0 || opinion->refused.count > 0;
+    return opinion->inc != 0 && opinion->inc <= ZA_MEMBER_LOGICAL_MAX &&
+           opinion->terminal <= _za_MemberTerminal_MAX && opinion->rank <= _za_MemberRank_MAX &&
+           opinion->reason <= _za_MemberReason_MAX &&
+           // One form for each opinion, so that equal opinions are equal bytes.
+           (opinion->terminal == za_MemberTerminal_MEMBER_TERMINAL_NONE || !doubted) &&
+           (doubted || !evidence) && evidence_valid(&opinion->suspecters) &&
+           evidence_valid(&opinion->refused);
 }
 
-uint64_t za_member_hash(const za_MemberRecord *record)
+za_member_state_t za_member_state(const za_member_opinion_t *opinion)
 {
-    uint64_t hash = za_fnv64(ZA_FNV64_INIT, record->name, strlen(record->name));
-    hash = za_fnv64(hash, record->address, strlen(record->address));
-    hash = za_mix64(hash ^ record->uid);
-    hash = za_mix64(hash ^ record->inc);
-    hash = za_mix64(hash ^ record->joined);
-    return za_mix64(hash ^ ((uint64_t)record->terminal << 8 | (uint64_t)record->rank << 4 |
-                            (uint64_t)record->leaving));
-}
-
-za_member_state_t za_member_state(const za_MemberRecord *record)
-{
-    switch (record->terminal) {
+    switch ((za_MemberTerminal)opinion->terminal) {
     case za_MemberTerminal_MEMBER_TERMINAL_LEFT:
         return ZA_MEMBER_LEFT;
     case za_MemberTerminal_MEMBER_TERMINAL_DOWN:
@@ -111,7 +95,7 @@ za_member_state_t za_member_state(const za_MemberRecord *record)
     case za_MemberTerminal_MEMBER_TERMINAL_NONE:
         break;
     }
-    switch (record->rank) {
+    switch ((za_MemberRank)opinion->rank) {
     case za_MemberRank_MEMBER_RANK_SUSPECT:
         return ZA_MEMBER_SUSPECT;
     case za_MemberRank_MEMBER_RANK_UNREACHABLE:
@@ -119,5 +103,5 @@ za_member_state_t za_member_state(const za_MemberRecord *record)
     case za_MemberRank_MEMBER_RANK_ALIVE:
         break;
     }
-    return record->leaving ? ZA_MEMBER_LEAVING : ZA_MEMBER_UP;
+    return opinion->leaving ? ZA_MEMBER_LEAVING : ZA_MEMBER_UP;
 }

@@ -1,7 +1,7 @@
 /**
  * Member record: what the cluster says of one process start, and how two opinions of it merge.
  *
- * The records of one uid form a join semilattice: merge takes the greater of (terminal, inc, rank),
+ * The opinions of one uid form a join semilattice: merge takes the greater of (terminal, inc, rank),
  * and of equals the union of the evidence. So the order in which news arrives does not matter, and
  * neither does hearing it twice.
  *
@@ -13,7 +13,8 @@
 #include <stdint.h>
 
 #include "cluster/effects.h"
-#include "zactor/membership.pb.h"
+#include "cluster/member_texts.h"
+#include "zactor/membership.pb.h" // the enums' values
 
 enum {
     ZA_MEMBER_EVIDENCE_MAX = 4, // K + 1: three confirmations end a suspicion as early as may be
@@ -28,15 +29,37 @@ typedef enum za_merge {
     ZA_MERGE_NEW,  // another (terminal, inc, rank)
 } za_merge_t;
 
+/** A set of uids that keeps the least ZA_MEMBER_EVIDENCE_MAX, ascending. */
+typedef struct za_member_evidence {
+    uint32_t count;
+    uint64_t uids[ZA_MEMBER_EVIDENCE_MAX];
+} za_member_evidence_t;
+
+typedef struct za_member_opinion {
+    uint64_t inc;                    // raised by the owner alone
+    uint8_t terminal;                // za_MemberTerminal
+    uint8_t rank;                    // za_MemberRank
+    uint8_t reason;                  // za_MemberReason
+    bool leaving;                    // with inc + 1
+    za_member_evidence_t suspecters; // who could not reach it at this inc
+    za_member_evidence_t refused;    // whom its address refused at this inc
+} za_member_opinion_t;
+
+/** A record as it came: its texts lie in the bytes that brought it. */
+typedef struct za_member_news {
+    uint64_t uid;
+    za_member_opinion_t opinion;
+    za_member_profile_t profile; // of a brief one only `attributes`
+    bool brief;                  // for those that know the texts already
+} za_member_news_t;
+
 /** Orders by (terminal, inc, rank): negative, 0 or positive. */
-int za_member_compare(const za_MemberRecord *a, const za_MemberRecord *b);
-/** Makes `into` the join of both; they have one uid. */
-za_merge_t za_member_merge(za_MemberRecord *into, const za_MemberRecord *news);
-/** Adds a uid to a set that keeps the least ZA_MEMBER_EVIDENCE_MAX. False if nothing changed. */
-bool za_member_add_evidence(uint64_t *uids, pb_size_t *count, uint64_t uid);
-/** Whether a record from a peer is one: names in bounds, enums known. */
-bool za_member_valid(const za_MemberRecord *record);
-/** A hash over the fields that views must agree on. */
-uint64_t za_member_hash(const za_MemberRecord *record);
+int za_member_compare(const za_member_opinion_t *a, const za_member_opinion_t *b);
+/** Makes `into` the join of both. */
+za_merge_t za_member_merge(za_member_opinion_t *into, const za_member_opinion_t *news);
+/** False if nothing changed. */
+bool za_member_add_evidence(za_member_evidence_t *evidence, uint64_t uid);
+/** Whether an opinion from a peer is one: in bounds, enums known, one form for each. */
+bool za_member_opinion_valid(const za_member_opinion_t *opinion);
 /** The state of a member that has joined. */
-za_member_state_t za_member_state(const za_MemberRecord *record);
+za_member_state_t za_member_state(const za_member_opinion_t *opinion);

@@ -21,46 +21,36 @@ enum {
 
 /* ---- what is read of a member -------------------------------------------------------------- */
 
-static za_member_t *nth(za_membership_t *m, uint32_t i)
+/** The members one after the other, beginning with NULL; NULL at the end. */
+static za_member_t *after(const za_membership_t *m, const za_member_t *member)
 {
-    return &m->members[m->by_uid[i]];
+    for (uint32_t at = member == NULL ? 0 : (uint32_t)(member - m->members) + 1; at < m->fresh;
+         at++) {
+        if (za_member_slot(m, at) != NULL) {
+            return &m->members[at];
+        }
+    }
+    return NULL;
 }
 
-static uint64_t uid_of(const za_member_t *member)
+static const char *name_of(const za_membership_t *m, const za_member_t *member)
 {
-    return member->record.uid;
+    return za_member_text(m, member)->name;
 }
 
-static uint64_t joined_of(const za_member_t *member)
+/** Whether `role` is empty or one of the member's. */
+static bool has_role(const za_membership_t *m, const za_member_t *member, const char *role)
 {
-    return member->record.joined;
-}
-
-static const char *name_of(const za_member_t *member)
-{
-    return member->record.name;
-}
-
-static const char *address_of(const za_member_t *member)
-{
-    return member->record.address;
-}
-
-static uint32_t rank_of(const za_member_t *member)
-{
-    return member->record.rank;
-}
-
-static bool is_leaving(const za_member_t *member)
-{
-    return member->record.leaving;
-}
-
-/** Roles are not known yet to membership: a configuration that asks for one is refused. */
-static bool has_role(const za_member_t *member, const char *role)
-{
-    (void)member;
-    return role[0] == '\0';
+    size_t bytes = strlen(role);
+    const char *at = za_member_text_roles(za_member_text(m, member));
+    while (bytes > 0 && at != NULL) {
+        size_t length = strcspn(at, ",");
+        if (length == bytes && memcmp(at, role, bytes) == 0) {
+            return true;
+        }
+        at = at[length] == ',' ? at + length + 1 : NULL;
+    }
+    return bytes == 0;
 }
 
 /* ---- the whole of it ----------------------------------------------------------------------- */
@@ -144,7 +134,8 @@ void za_member_downing_note(za_membership_t *m, za_member_t *member)
     if (!enabled(m) || m->phase == ZA_PHASE_JOINING) {
         return;
     }
-    set_cut(m, member, member->in_view && rank_of(member) == za_MemberRank_MEMBER_RANK_UNREACHABLE);
+    set_cut(m, member,
+            member->in_view && member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE);
     if (!member->in_view) {
         set_stable(m, member, false);
     } else if (!member->stable) {
@@ -161,8 +152,7 @@ void za_member_downing_up(za_membership_t *m, bool founder)
     downing->fenced = false;
     downing->was = 0;
     downing->fence_hash = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = nth(m, i);
+    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         member->fenced = ZA_FENCED_NOT;
         // Whom the accepting node knows counts; the newcomer itself does when others count it.
         set_stable(m, member, member->in_view && (founder || member != za_member_self(m)));
@@ -176,14 +166,13 @@ static void settle(za_membership_t *m)
     za_member_downing_t *downing = &m->downing;
     uint32_t wait_ms = stable_after_ms(m);
     downing->settle_ms = ZA_MEMBER_NEVER;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = nth(m, i);
-        if (!member->in_view || member->stable || is_leaving(member)) {
+    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
+        if (!member->in_view || member->stable || member->leaving) {
             continue;
         }
         // Longer than a suspicion takes: what one side learned just before a split does not count.
         uint64_t since_ms =
-            member->added_ms > downing->calm_ms ? member->added_ms : downing->calm_ms;
+            member->since_ms > downing->calm_ms ? member->since_ms : downing->calm_ms;
         if (since_ms + wait_ms <= m->now_ms) {
             set_stable(m, member, true);
         } else {
@@ -220,9 +209,9 @@ static bool ranked_reachable(za_membership_t *m, const za_member_t *member)
 /** Whether that process said lately that it is no member: it gave up, or it was started anew. */
 static bool is_fenced(za_membership_t *m, const za_member_t *member)
 {
-    bool ours = strcmp(name_of(member), m->name) == 0 &&
-                strcmp(address_of(member), m->address) == 0; // whatever uid we had
-    return ours || uid_of(member) == m->downing.was ||
+    bool ours = strcmp(name_of(m, member), m->name) == 0 &&
+                strcmp(za_member_address(m, member), m->address) == 0; // whatever uid we had
+    return ours || member->uid == m->downing.was ||
            (member->fenced != ZA_FENCED_NOT &&
             m->now_ms - member->heard_ms < FENCED_INTERVALS * interval(m));
 }
@@ -230,16 +219,15 @@ static bool is_fenced(za_membership_t *m, const za_member_t *member)
 static za_downing_tally_t tally(za_membership_t *m, reached_t reached)
 {
     za_downing_tally_t tally = { 0 };
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = nth(m, i);
+    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         if (!member->in_view && !member->stable) {
             continue;
         }
         za_downing_member_t counted = {
-            .uid = uid_of(member),
-            .joined = joined_of(member),
+            .uid = member->uid,
+            .joined = za_member_text(m, member)->joined,
             .stable = member->stable,
-            .eligible = has_role(member, m->downing.config.role),
+            .eligible = has_role(m, member, m->downing.config.role),
             .reachable = reached(m, member),
         };
         za_downing_count(&tally, &counted);
@@ -250,10 +238,12 @@ static za_downing_tally_t tally(za_membership_t *m, reached_t reached)
 /** Whether a member is silent since it is suspect: it may yet turn out to be on another side. */
 static bool has_open(za_membership_t *m)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        const za_member_t *member = nth(m, i);
-        bool heard = member->heard_ms != ZA_MEMBER_NEVER && member->heard_ms > member->rank_ms;
-        if (member->in_view && !member->in_alive && !member->cut && !heard) {
+    for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
+        if (!member->in_view || member->in_alive || member->cut) {
+            continue;
+        }
+        if (member->heard_ms == ZA_MEMBER_NEVER ||
+            member->heard_ms <= za_member_rank_ms(m, member)) {
             return true;
         }
     }
@@ -273,26 +263,34 @@ static void ask_silent(za_membership_t *m, za_effects_t *out)
     za_member_downing_t *downing = &m->downing;
     uint32_t most = m->live_count / 4 > CENSUS_PINGS ? m->live_count / 4 : CENSUS_PINGS;
     uint32_t asked = 0;
-    for (uint32_t i = 0; i < m->count && asked < most; i++) {
-        za_member_t *member = nth(m, downing->census_cursor++ % m->count);
+    for (uint32_t i = 0; i < m->fresh && asked < most; i++) {
+        za_member_t *member = za_member_slot(m, downing->census_cursor++ % m->fresh);
+        if (member == NULL) {
+            continue;
+        }
         bool heard =
             member->heard_ms != ZA_MEMBER_NEVER && m->now_ms - member->heard_ms < interval(m) / 2;
         if (in_census(m, member) && !heard) {
-            za_member_send(m, uid_of(member), za_DatagramKind_DATAGRAM_KIND_PING, ++m->next_seq,
-                           uid_of(member), out);
+            za_member_send_t ping = {
+                .uid = member->uid,
+                .kind = za_DatagramKind_DATAGRAM_KIND_PING,
+                .over_link = member->udp_degraded && member->linked,
+                .seq = ++m->next_seq,
+                .target = member->uid,
+            };
+            za_member_send(m, &ping, out);
             asked++;
         }
         // The usual pace of reconnection is too slow for those who must be seen before a verdict.
         if (in_census(m, member) && !member->linked && m->live_count <= ZA_MEMBER_MESH_MAX) {
-            za_member_set_connect(m, member, za_ms_min(member->connect_ms, m->now_ms));
+            za_member_plan_connect(m, member, m->now_ms);
         }
     }
 }
 
 static void suspect_silent(za_membership_t *m, za_effects_t *out)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = nth(m, i);
+    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         if (in_census(m, member) && !member->cut && !answers(m, member)) {
             za_member_suspect(m, member, false, out);
         }
@@ -383,8 +381,7 @@ static void down_others(za_membership_t *m, za_effects_t *out)
     downing->won = downing->holder != 0 ? downing->revision : downing->won;
     m->counters.downing_kept++;
     za_membership_mark(m, out, ZA_MARK_DOWNING_KEPT);
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = nth(m, i);
+    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         if (member->cut && za_membership_room(m, out, 1024)) {
             za_member_down(m, member, za_MemberReason_MEMBER_REASON_STRATEGY, out);
         }
@@ -572,8 +569,7 @@ static bool enough_gave_up(za_membership_t *m)
 /** Whether all that we ever knew of are here, and no members: then there is no other side. */
 static bool all_gave_up(za_membership_t *m)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        const za_member_t *member = nth(m, i);
+    for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         bool lived = !za_member_terminal(member) && member != za_member_self(m);
         if ((lived || member->stable) && !is_fenced(m, member)) {
             return false;
@@ -585,29 +581,35 @@ static bool all_gave_up(za_membership_t *m)
 /** Of those who gave up and know of each other the one with the lowest name begins. */
 static bool may_begin(za_membership_t *m)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        const za_member_t *member = nth(m, i);
+    for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         bool rival = is_fenced(m, member) && member->fenced >= ZA_FENCED_GAVE_UP;
-        if (rival && strcmp(name_of(member), m->name) < 0) {
+        if (rival && strcmp(name_of(m, member), m->name) < 0) {
             return false;
         }
     }
     return enough_gave_up(m) || all_gave_up(m);
 }
 
+static bool same_text(const char *a, uint32_t a_bytes, const char *b, uint32_t b_bytes)
+{
+    return a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0;
+}
+
 /** A joiner speaks: whatever process had its name at its address is no member any more. */
-static void note_joiner(za_membership_t *m, const za_MembershipJoin *join)
+static void note_joiner(za_membership_t *m, const za_member_joiner_t *join)
 {
     bool alike = join->stable == m->downing.fence_hash;
     za_fenced_t fenced = join->was == 0 ? ZA_FENCED_STARTED
                          : alike        ? ZA_FENCED_ALIKE
                                         : ZA_FENCED_GAVE_UP;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = nth(m, i);
-        bool same = strcmp(name_of(member), join->me.name) == 0 &&
-                    strcmp(address_of(member), join->me.address) == 0;
-        if (member != za_member_self(m) && (same || uid_of(member) == join->was)) {
-            member->fenced = (uint8_t)fenced;
+    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
+        za_member_profile_t own = za_member_profile(za_member_text(m, member));
+        const za_member_profile_t *joiner = &join->me.profile;
+        bool same =
+            same_text(own.name, own.name_bytes, joiner->name, joiner->name_bytes) &&
+            same_text(own.address, own.address_bytes, joiner->address, joiner->address_bytes);
+        if (member != za_member_self(m) && (same || member->uid == join->was)) {
+            member->fenced = (unsigned)fenced & 3u;
             member->heard_ms = m->now_ms; // its old uid says nothing else any more
         }
     }
@@ -618,8 +620,7 @@ static void begin_anew(za_membership_t *m, za_effects_t *out)
 {
     za_membership_mark(m, out, ZA_MARK_DOWNING_ANEW);
     za_member_found(m, out);
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = nth(m, i);
+    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         if (member->in_view && member != za_member_self(m)) {
             za_member_down(m, member, za_MemberReason_MEMBER_REASON_STRATEGY, out);
         }
@@ -633,7 +634,7 @@ static bool quorum_is_full(const za_membership_t *m, const za_member_t *holder)
     return config->strategy == ZA_DOWNING_STATIC_QUORUM && others >= 2 * config->quorum - 1;
 }
 
-za_JoinCode za_member_downing_admit(za_membership_t *m, const za_MembershipJoin *join,
+za_JoinCode za_member_downing_admit(za_membership_t *m, const za_member_joiner_t *join,
                                     const za_member_t *holder, za_effects_t *out)
 {
     za_member_downing_t *downing = &m->downing;
@@ -678,8 +679,8 @@ bool za_member_downing_may_found(const za_membership_t *m)
 static uint64_t stable_hash(za_membership_t *m)
 {
     uint64_t hash = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        hash += nth(m, i)->stable ? za_mix64(uid_of(nth(m, i))) : 0;
+    for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
+        hash += member->stable ? za_mix64(member->uid) : 0;
     }
     return hash;
 }
@@ -705,8 +706,7 @@ void za_member_downing_reborn(za_membership_t *m, uint64_t was)
     downing->lease = ZA_LEASE_FREE;
     downing->holder = 0;
     downing->first = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = nth(m, i);
+    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         member->cut = false;
         member->fenced = ZA_FENCED_NOT;
     }

@@ -3,14 +3,8 @@
 #include "base/assert.h"
 #include "base/fixed.h"
 #include "cluster/membership_internal.h"
-#include "pb_decode.h"
-#include "pb_encode.h"
 
-enum {
-    RECORDS_MAX = sizeof(((za_MembershipDatagram *)0)->records) / sizeof(za_MemberRecord),
-    HEAD_BYTES = 2 + 11 + 9 + 9,                                    // kind, seq, target, view_hash
-    RECORD_BYTES = 3 + 9 + 11 + 2 + 2 + 2 + 2 + 11 + 2 + 2 + 2 + 2, // but for texts and evidence
-};
+enum { PICK_TRIES = 8 }; // per pick, before it looks at all of them
 
 /* ---- the queue ----------------------------------------------------------------------------- */
 
@@ -83,106 +77,163 @@ void za_member_gossip_add(za_membership_t *m, za_member_t *member)
 
 /* ---- datagrams out ------------------------------------------------------------------------- */
 
-static uint32_t record_bytes(const za_MemberRecord *record)
+void za_member_line(const za_membership_t *m, const za_member_t *member,
+                    za_member_opinion_t *opinion, za_member_profile_t *profile, bool brief,
+                    za_member_line_t *out)
 {
-    return RECORD_BYTES + (uint32_t)(strlen(record->name) + strlen(record->address)) +
-           8u * (uint32_t)(record->suspecters_count + record->refused_count);
+    const za_member_text_t *text = za_member_text(m, member);
+    za_member_opinion(m, member, opinion);
+    if (brief) {
+        profile->attributes = text->attributes;
+    } else {
+        *profile = za_member_profile(text);
+    }
+    *out = (za_member_line_t){
+        .uid = member->uid, .opinion = opinion, .profile = profile, .brief = brief
+    };
 }
 
-static bool add_record(za_MembershipDatagram *datagram, const za_MemberRecord *record,
-                       uint32_t *budget)
+typedef struct letter {
+    uint8_t *at;
+    const uint8_t *end;
+    uint32_t records;
+} letter_t;
+
+static bool add_record(const za_membership_t *m, letter_t *letter, const za_member_t *member)
 {
-    uint32_t bytes = record_bytes(record);
-    if (bytes > *budget || datagram->records_count == RECORDS_MAX) {
+    za_member_opinion_t opinion;
+    za_member_profile_t profile;
+    za_member_line_t line;
+    za_member_line(m, member, &opinion, &profile, !member->gossip_full, &line);
+    uint32_t bytes = za_member_record_bytes(&line);
+    if (letter->records == ZA_MEMBER_DATAGRAM_RECORDS_MAX || letter->end - letter->at < bytes + 3) {
         return false;
     }
-    *budget -= bytes;
-    datagram->records[datagram->records_count++] = *record;
+    letter->at = za_member_record_put(letter->at, ZA_MEMBER_DATAGRAM_RECORDS, &line, bytes);
+    letter->records++;
     return true;
 }
 
-static void add_news(za_membership_t *m, const za_member_t *receiver, uint32_t budget)
+static void add_news(za_membership_t *m, const za_member_t *receiver, letter_t *letter)
 {
-    za_MembershipDatagram *datagram = &m->datagram_out;
     // A member that is doubted hears it from whoever speaks to it, so that it can refute.
-    if (receiver != NULL && receiver->record.rank != za_MemberRank_MEMBER_RANK_ALIVE) {
-        add_record(datagram, &receiver->record, &budget);
+    if (receiver != NULL && receiver->rank != (unsigned)za_MemberRank_MEMBER_RANK_ALIVE &&
+        !m->plain) {
+        add_record(m, letter, receiver);
     }
     uint32_t queued = m->gossip_count;
     for (uint32_t i = 0; i < queued; i++) {
         za_member_t *member = &m->members[m->gossip_first];
-        if (!add_record(datagram, &member->record, &budget)) {
+        if (!add_record(m, letter, member)) {
             break;
         }
         uint8_t left = member->gossip_left;
         za_member_gossip_remove(m, member);
         if (left > 1) {
             append(m, member, (uint8_t)(left - 1));
+        } else {
+            member->gossip_full = false;
         }
     }
 }
 
-static void send_datagram(za_membership_t *m, uint64_t uid, uint32_t budget, za_effects_t *out)
-{
-    const za_member_t *receiver = za_member_find(m, uid);
-    za_MembershipDatagram *datagram = &m->datagram_out;
-    datagram->view_hash = m->view_hash;
-    datagram->records_count = 0;
-    if (m->phase != ZA_PHASE_JOINING) {
-        add_news(m, receiver, budget);
-    }
-    uint8_t *bytes = za_effects_alloc(out, ZA_DATAGRAM_BYTES_MAX);
-    pb_ostream_t stream = pb_ostream_from_buffer(bytes, ZA_DATAGRAM_BYTES_MAX);
-    bool encoded = pb_encode(&stream, za_MembershipDatagram_fields, datagram);
-    ZA_ASSERT(encoded); // the budget is below the limit
-    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_SEND_DATAGRAM);
-    effect->uid = uid;
-    effect->address =
-        receiver != NULL ? za_effects_text(out, "%s", receiver->record.address) : NULL;
-    effect->bytes = bytes;
-    effect->size = (uint32_t)stream.bytes_written;
-}
-
 /** Whether a datagram can get to `uid`: over a link, or to the address of a member. */
-static bool reachable(za_membership_t *m, uint64_t uid)
+static bool reachable(const za_membership_t *m, const za_member_t *member, uint64_t uid)
 {
-    if (za_member_link(m, uid) != NULL) {
-        return true;
+    if (member == NULL) {
+        return za_member_link(m, uid) != NULL;
     }
-    const za_member_t *member = m->datagrams ? za_member_find(m, uid) : NULL;
-    return member != NULL && member->in_view;
+    return member->linked || (m->datagrams && member->in_view);
 }
 
-void za_member_send(za_membership_t *m, uint64_t uid, za_DatagramKind kind, uint64_t seq,
-                    uint64_t target, za_effects_t *out)
+void za_member_send(za_membership_t *m, const za_member_send_t *send, za_effects_t *out)
 {
+    const za_member_t *receiver = za_member_find(m, send->uid);
     // Lost like any other datagram if there is no way or no room.
-    if (!reachable(m, uid) ||
+    if (!reachable(m, receiver, send->uid) ||
         !za_effects_have_room(out, ZA_MEMBER_EFFECTS_RESERVE,
                               ZA_DATAGRAM_BYTES_MAX + ZA_ADDRESS_BYTES_MAX + 1)) {
         return;
     }
-    m->datagram_out.kind = kind;
-    m->datagram_out.seq = seq;
-    m->datagram_out.target = target;
-    bool gossip = kind == za_DatagramKind_DATAGRAM_KIND_GOSSIP;
-    send_datagram(m, uid, gossip ? ZA_DATAGRAM_BYTES_MAX - HEAD_BYTES : ZA_MEMBER_PIGGYBACK_BYTES,
-                  out);
+    za_member_datagram_t head = {
+        .kind = send->kind,
+        .seq = send->seq,
+        .target = send->target,
+        .view_hash = m->view_hash,
+    };
+    uint8_t *start = za_effects_next(out);
+    letter_t letter = { .at = za_member_datagram_put(start, &head) };
+    bool gossip = send->kind == za_DatagramKind_DATAGRAM_KIND_GOSSIP;
+    letter.end = gossip ? start + ZA_DATAGRAM_BYTES_MAX : letter.at + ZA_MEMBER_PIGGYBACK_BYTES;
+    if (m->phase != ZA_PHASE_JOINING) {
+        add_news(m, receiver, &letter);
+    }
+    uint32_t size = (uint32_t)(letter.at - start);
+    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_SEND_DATAGRAM);
+    effect->uid = send->uid;
+    effect->bytes = za_effects_alloc(out, size);
+    effect->size = size;
+    effect->over_link = send->over_link;
+    effect->address =
+        receiver != NULL ? za_effects_copy(out, za_member_address(m, receiver)) : NULL;
 }
 
-uint32_t za_member_pick(const za_membership_t *m, za_rng_t *rng, uint64_t not_a, uint64_t not_b,
-                        bool alive_only, uint64_t *uids, uint32_t max)
+/* ---- whom ---------------------------------------------------------------------------------- */
+
+static bool taken(const uint16_t *slots, uint32_t count, uint16_t slot)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (slots[i] == slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool fits(const za_membership_t *m, uint16_t slot, uint64_t not_a, uint64_t not_b,
+                 bool alive_only)
+{
+    const za_member_t *member = &m->members[slot];
+    return member->uid != not_a && member->uid != not_b && (member->in_alive || !alive_only) &&
+           (member->linked || m->datagrams);
+}
+
+uint32_t za_member_pick(za_membership_t *m, uint64_t not_a, uint64_t not_b, bool alive_only,
+                        uint16_t *slots, uint32_t max)
+{
+    uint32_t count = 0;
+    uint32_t tries = m->live_size > max ? PICK_TRIES * max : 0;
+    for (uint32_t i = 0; i < tries && count < max; i++) {
+        uint64_t at = za_rng_below(&m->rng, m->live_size);
+        uint16_t slot = m->live[at];
+        if (!taken(slots, count, slot) && fits(m, slot, not_a, not_b, alive_only)) {
+            slots[count++] = slot;
+        }
+    }
+    if (count == max || m->live_size == 0) {
+        return count;
+    }
+    // Few or none fit: look at each, from a random one on.
+    uint64_t start = za_rng_below(&m->rng, m->live_size);
+    for (uint32_t i = 0; i < m->live_size && count < max; i++) {
+        uint16_t slot = m->live[(start + i) % m->live_size];
+        if (!taken(slots, count, slot) && fits(m, slot, not_a, not_b, alive_only)) {
+            slots[count++] = slot;
+        }
+    }
+    return count;
+}
+
+uint32_t za_member_pick_linked(const za_membership_t *m, za_rng_t *rng, uint64_t not_a,
+                               uint64_t not_b, bool alive_only, uint64_t *uids, uint32_t max)
 {
     // Reservoir sampling over the links in order of uid.
     uint32_t seen = 0;
     for (uint32_t i = 0; i < m->link_count; i++) {
         uint64_t uid = m->links[i].uid;
-        uint16_t index = za_member_index(m, uid);
-        if (uid == not_a || uid == not_b || index == ZA_MEMBER_NONE) {
-            continue;
-        }
-        const za_member_t *member = &m->members[index];
-        if (alive_only ? !member->in_alive : !member->in_view) {
+        const za_member_t *member = za_member_find(m, uid);
+        if (uid == not_a || uid == not_b || member == NULL ||
+            !(alive_only ? member->in_alive : member->in_view)) {
             continue;
         }
         seen++;
@@ -203,10 +254,16 @@ void za_member_gossip_tick(za_membership_t *m, za_effects_t *out)
     if (m->gossip_count == 0 || m->now_ms < m->gossip_ms) {
         return;
     }
-    uint64_t uids[ZA_MEMBER_FANOUT];
-    uint32_t count = za_member_pick(m, &m->rng, 0, 0, false, uids, ZA_MEMBER_FANOUT);
+    uint16_t slots[ZA_MEMBER_FANOUT];
+    uint32_t count = za_member_pick(m, 0, 0, false, slots, ZA_MEMBER_FANOUT);
     for (uint32_t i = 0; i < count && m->gossip_count > 0; i++) {
-        za_member_send(m, uids[i], za_DatagramKind_DATAGRAM_KIND_GOSSIP, 0, uids[i], out);
+        const za_member_t *member = &m->members[slots[i]];
+        za_member_send_t send = {
+            .uid = member->uid,
+            .kind = za_DatagramKind_DATAGRAM_KIND_GOSSIP,
+            .over_link = member->udp_degraded && member->linked,
+        };
+        za_member_send(m, &send, out);
     }
     if (count == 0 && m->live_count <= 1) {
         // Nobody is there to be told; whoever comes gets all of it by sync.
@@ -220,43 +277,36 @@ void za_member_gossip_tick(za_membership_t *m, za_effects_t *out)
 
 /* ---- datagrams in -------------------------------------------------------------------------- */
 
-static bool decode(za_membership_t *m, const za_cluster_event_t *event)
+static void answer_ping(za_membership_t *m, const za_cluster_event_t *event,
+                        const za_member_datagram_t *datagram, za_effects_t *out)
 {
-    za_MembershipDatagram *datagram = &m->datagram_in;
-    memset(datagram, 0, offsetof(za_MembershipDatagram, records));
-    if (event->size > ZA_DATAGRAM_BYTES_MAX || event->bytes == NULL) {
-        return false;
+    // A ping for a uid that we no longer have is for another: silence is the right answer.
+    if (datagram->target != za_membership_self_uid(m)) {
+        return;
     }
-    pb_istream_t stream = pb_istream_from_buffer(event->bytes, event->size);
-    if (!pb_decode_ex(&stream, za_MembershipDatagram_fields, datagram, PB_DECODE_NOINIT)) {
-        return false;
-    }
-    for (pb_size_t i = 0; i < datagram->records_count; i++) {
-        if (!za_member_valid(&datagram->records[i])) {
-            return false;
-        }
-    }
-    return datagram->kind <= _za_DatagramKind_MAX;
+    za_member_send_t ack = {
+        .uid = event->uid,
+        .kind = za_DatagramKind_DATAGRAM_KIND_ACK,
+        .seq = datagram->seq,
+        .over_link = event->over_link, // back by the way that it came
+    };
+    za_member_send(m, &ack, out);
 }
 
-static void dispatch(za_membership_t *m, uint64_t uid, za_effects_t *out)
+static void dispatch(za_membership_t *m, const za_cluster_event_t *event,
+                     const za_member_datagram_t *datagram, za_effects_t *out)
 {
-    const za_MembershipDatagram *datagram = &m->datagram_in;
     switch (datagram->kind) {
     case za_DatagramKind_DATAGRAM_KIND_GOSSIP:
         break;
     case za_DatagramKind_DATAGRAM_KIND_PING:
-        // A ping for a uid that we no longer have is for another: silence is the right answer.
-        if (datagram->target == za_membership_self_uid(m)) {
-            za_member_send(m, uid, za_DatagramKind_DATAGRAM_KIND_ACK, datagram->seq,
-                           datagram->target, out);
-        }
+        answer_ping(m, event, datagram, out);
         break;
     case za_DatagramKind_DATAGRAM_KIND_ACK:
-        za_member_probe_ack(m, uid, datagram->seq, out);
+        za_member_probe_ack(m, event->uid, datagram->seq, event->over_link, out);
         break;
     case za_DatagramKind_DATAGRAM_KIND_PING_REQ:
-        za_member_probe_relay(m, uid, datagram->seq, datagram->target, out);
+        za_member_probe_relay(m, event->uid, datagram->seq, datagram->target, out);
         break;
     case za_DatagramKind_DATAGRAM_KIND_NACK:
         za_member_probe_nack(m, datagram->seq);
@@ -266,8 +316,11 @@ static void dispatch(za_membership_t *m, uint64_t uid, za_effects_t *out)
 
 void za_member_on_datagram(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out)
 {
+    za_member_datagram_t datagram;
     m->counters.datagrams_in++;
-    if (event->uid == 0 || event->uid == za_membership_self_uid(m) || !decode(m, event)) {
+    if (event->uid == 0 || event->uid == za_membership_self_uid(m) || event->bytes == NULL ||
+        event->size > ZA_DATAGRAM_BYTES_MAX ||
+        !za_member_datagram_get(event->bytes, event->size, &datagram)) {
         m->counters.datagrams_bad++;
         return;
     }
@@ -278,16 +331,18 @@ void za_member_on_datagram(za_membership_t *m, const za_cluster_event_t *event, 
             return;
         }
         sender->heard_ms = m->now_ms;
+        m->probe.heard = true;
     }
-    if (m->phase != ZA_PHASE_JOINING) { // a joiner hears the one it asked, by frames
-        for (pb_size_t i = 0; i < m->datagram_in.records_count; i++) {
-            za_member_learn(m, &m->datagram_in.records[i], out);
+    if (m->phase != ZA_PHASE_JOINING && datagram.record_count > 0) {
+        // A joiner hears the one it asked, by frames.
+        za_member_news_t news;
+        while (za_member_datagram_record(&datagram, &news)) {
+            za_member_learn(m, &news, out);
         }
     }
-    dispatch(m, event->uid, out);
-    bool hashed = m->datagram_in.kind == za_DatagramKind_DATAGRAM_KIND_PING ||
-                  m->datagram_in.kind == za_DatagramKind_DATAGRAM_KIND_ACK;
-    if (hashed) {
-        za_member_sync_hash(m, event->uid, m->datagram_in.view_hash, out);
+    dispatch(m, event, &datagram, out);
+    if (datagram.kind == za_DatagramKind_DATAGRAM_KIND_PING ||
+        datagram.kind == za_DatagramKind_DATAGRAM_KIND_ACK) {
+        za_member_sync_hash(m, event->uid, datagram.view_hash, out);
     }
 }

@@ -2,9 +2,27 @@
 
 #include "base/assert.h"
 #include "cluster/membership_internal.h"
-#include "pb_decode.h"
 
-enum { JOIN_ADDRESSES = 4 }; // tried per attempt
+enum {
+    JOIN_ADDRESSES = 4, // tried per attempt
+    LAST_JOIN = 3,      // fields of the small frames
+    LAST_CODE = 3,
+    LAST_CLAIM = 4,
+    NUMBER_1 = 1 << 3 | 0,
+    NUMBER_2 = 2 << 3 | 0,
+    NUMBER_3 = 3 << 3 | 0,
+    TEXT_2 = 2 << 3 | 2,
+    TEXT_3 = 3 << 3 | 2,
+    WORD_1 = 1 << 3 | 1,
+    WORD_3 = 3 << 3 | 1,
+    WORD_4 = 4 << 3 | 1,
+};
+
+/** What a frame has in it. */
+typedef struct body {
+    uint32_t tag, size;
+    const uint8_t *bytes;
+} body_t;
 
 static uint64_t interval(const za_membership_t *m, uint32_t times)
 {
@@ -74,6 +92,49 @@ static bool may_ask(za_membership_t *m, uint64_t uid)
     return member == NULL || member->voided || !za_member_terminal(member);
 }
 
+static uint8_t *put_text(uint8_t *at, uint32_t field, const char *text)
+{
+    uint32_t bytes = (uint32_t)strlen(text);
+    at = za_member_length_put(at, field, bytes);
+    memcpy(at, text, bytes);
+    return at + bytes;
+}
+
+/** A text of a peer, for people and comparisons; false if it is too long or has control characters. */
+static bool get_text(const za_member_field_t *field, char *out, uint32_t bytes_max)
+{
+    if (field->size > bytes_max) {
+        return false;
+    }
+    for (uint32_t i = 0; i < field->size; i++) {
+        if (field->bytes[i] < 0x20 || field->bytes[i] == 0x7f) {
+            return false;
+        }
+        out[i] = (char)field->bytes[i];
+    }
+    out[field->size] = '\0';
+    return true;
+}
+
+/** Our record, with the latest time that we know as the time of the join. */
+static void send_join(za_membership_t *m, uint64_t uid, za_effects_t *out)
+{
+    za_member_frame_t frame;
+    if (!za_member_frame_begin(m, uid, za_MembershipFrame_join_tag, &frame, out)) {
+        return;
+    }
+    za_member_opinion_t opinion;
+    za_member_profile_t profile;
+    za_member_line_t line;
+    za_member_line(m, za_member_self(m), &opinion, &profile, false, &line);
+    profile.joined = m->clock;
+    frame.at = za_member_record_put(frame.at, ZA_MEMBER_ME, &line, za_member_record_bytes(&line));
+    frame.at = put_text(frame.at, 2, m->downing.text);
+    frame.at = za_member_fixed_put(frame.at, 3, m->downing.was);
+    frame.at = za_member_fixed_put(frame.at, 4, m->downing.fence_hash);
+    za_member_frame_end(&frame, out);
+}
+
 /** One at a time: views of two sides of a healed split must not mix in a joiner. */
 void za_member_ask_to_join(za_membership_t *m, za_effects_t *out)
 {
@@ -94,32 +155,24 @@ void za_member_ask_to_join(za_membership_t *m, za_effects_t *out)
     }
     m->join_target = chosen;
     m->join_end_ms = m->now_ms + interval(m, 6);
-    m->frame_out.which_body = za_MembershipFrame_join_tag;
-    m->frame_out.body.join.has_me = true;
-    m->frame_out.body.join.me = za_member_self(m)->record;
-    m->frame_out.body.join.me.joined = m->clock;
-    m->frame_out.body.join.was = m->downing.was;
-    m->frame_out.body.join.stable = m->downing.fence_hash;
-    memcpy(m->frame_out.body.join.downing, m->downing.text, sizeof m->downing.text);
-    za_member_send_frame(m, chosen, out);
+    send_join(m, chosen, out);
 }
 
 static const char *join_address(const za_membership_t *m, uint32_t at)
 {
     if (at < m->seed_count) {
-        return m->seeds[at];
+        return m->seeds[at].address;
     }
-    uint16_t index = m->by_uid[at - m->seed_count];
-    const za_member_t *member = &m->members[index];
-    bool useless = index == m->self || member->linked ||
-                   member->record.terminal == za_MemberTerminal_MEMBER_TERMINAL_LEFT;
-    return useless ? NULL : member->record.address;
+    const za_member_t *member = za_member_slot(m, at - m->seed_count);
+    bool useless = member == NULL || member == &m->members[m->self] || member->linked ||
+                   member->terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_LEFT;
+    return useless ? NULL : za_member_address(m, member);
 }
 
 static void seek(za_membership_t *m, za_effects_t *out)
 {
     m->join_retry_ms = m->now_ms + interval(m, 2);
-    uint32_t all = m->seed_count + m->count;
+    uint32_t all = m->seed_count + m->fresh;
     uint32_t tried = 0;
     for (uint32_t i = 0; i < all && tried < JOIN_ADDRESSES; i++) {
         const char *address = join_address(m, m->join_cursor++ % all);
@@ -138,7 +191,10 @@ static void become_up(za_membership_t *m, uint64_t joined, za_effects_t *out)
     m->may_found = true; // whoever was a member may go on alone after a rebirth
     m->told_to_found = false;
     m->clock = joined > m->clock ? joined : m->clock;
-    self->record.joined = joined;
+    za_member_profile_t profile = za_member_profile(za_member_text(m, self));
+    profile.joined = joined;
+    bool set = za_member_set_texts(m, self, &profile);
+    ZA_ASSERT(set); // two texts of a node's own are counted in
     m->join_target = 0;
     za_member_table_up(m);
     za_member_changed(m, self, out);
@@ -157,8 +213,8 @@ static void become_up(za_membership_t *m, uint64_t joined, za_effects_t *out)
     for (uint32_t i = 0; i < count; i++) {
         za_member_greet(m, uids[i], true, out);
     }
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_want_link(m, &m->members[m->by_uid[i]]);
+    for (uint16_t at = 0; at < m->live_size; at++) {
+        za_member_want_link(m, &m->members[m->live[at]]);
     }
 }
 
@@ -168,10 +224,34 @@ void za_member_found(za_membership_t *m, za_effects_t *out)
     za_member_downing_up(m, true);
 }
 
-/** Says why the cluster will not have us; asked again only after a while. */
-static void refused(za_membership_t *m, za_effects_t *out)
+typedef struct join_ack {
+    uint64_t code, joined;
+    char downing[ZA_DOWNING_TEXT_BYTES_MAX + 1]; // the cluster's
+} join_ack_t;
+
+static bool join_ack_get(const uint8_t *next, const uint8_t *end, join_ack_t *ack)
 {
-    const za_MembershipJoinAck *ack = &m->frame_in.body.join_ack;
+    za_member_field_t field;
+    *ack = (join_ack_t){ 0 };
+    while (za_member_field_get(&next, end, &field)) {
+        if (field.key == NUMBER_1) {
+            ack->code = field.number;
+        } else if (field.key == NUMBER_2) {
+            ack->joined = field.number;
+        } else if (field.key == TEXT_3) {
+            if (!get_text(&field, ack->downing, ZA_DOWNING_TEXT_BYTES_MAX)) {
+                return false;
+            }
+        } else if (!za_member_field_later(&field, LAST_CODE)) {
+            return false;
+        }
+    }
+    return next == end && ack->joined <= ZA_MEMBER_LOGICAL_MAX;
+}
+
+/** Says why the cluster will not have us; asked again only after a while. */
+static void refused(za_membership_t *m, const join_ack_t *ack, za_effects_t *out)
+{
     m->join_pause_ms = m->now_ms + interval(m, 10);
     m->alone_ms = ZA_MEMBER_NEVER;
     if (!za_membership_room(m, out, 512)) {
@@ -192,46 +272,59 @@ static void refused(za_membership_t *m, za_effects_t *out)
     }
 }
 
-static void on_join_ack(za_membership_t *m, uint64_t uid, za_effects_t *out)
+static void on_join_ack(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
 {
-    const za_MembershipJoinAck *ack = &m->frame_in.body.join_ack;
+    join_ack_t ack;
+    if (!join_ack_get(body->bytes, body->bytes + body->size, &ack)) {
+        m->counters.frames_bad++;
+        return;
+    }
     if (m->phase != ZA_PHASE_JOINING || uid != m->join_target) {
         return; // late: another accepted us
     }
-    if (ack->code == za_JoinCode_JOIN_CODE_OK) {
-        if (ack->joined > ZA_MEMBER_LOGICAL_MAX) {
-            m->counters.frames_bad++;
-            return;
-        }
-        become_up(m, ack->joined, out);
+    if (ack.code == za_JoinCode_JOIN_CODE_OK) {
+        become_up(m, ack.joined, out);
         za_member_downing_up(m, false);
         return;
     }
     m->join_target = 0;
     m->join_end_ms = ZA_MEMBER_NEVER;
-    if (ack->code == za_JoinCode_JOIN_CODE_WAIT) {
+    if (ack.code == za_JoinCode_JOIN_CODE_WAIT) {
         // Who gave up asks one after the other, so that enough of them meet soon.
         m->join_pause_ms = m->now_ms + interval(m, m->downing.fenced ? 1 : 5) / 5;
         m->join_end_ms = m->join_pause_ms;
         return;
     }
-    refused(m, out);
+    refused(m, &ack, out);
 }
 
 /* ---- the acceptor -------------------------------------------------------------------------- */
 
+static void send_join_ack(za_membership_t *m, uint64_t uid, za_JoinCode code, uint64_t joined,
+                          za_effects_t *out)
+{
+    za_member_frame_t frame;
+    if (za_member_frame_begin(m, uid, za_MembershipFrame_join_ack_tag, &frame, out)) {
+        frame.at = za_member_number_put(frame.at, 1, (uint64_t)code);
+        frame.at = za_member_number_put(frame.at, 2, joined);
+        frame.at = put_text(frame.at, 3, m->downing.text);
+        za_member_frame_end(&frame, out);
+    }
+}
+
+void za_member_accept(za_membership_t *m, uint64_t uid, uint64_t joined, za_effects_t *out)
+{
+    send_join_ack(m, uid, za_JoinCode_JOIN_CODE_OK, joined, out);
+}
+
 static void answer_join(za_membership_t *m, uint64_t uid, za_JoinCode code, za_effects_t *out)
 {
-    uint64_t joined = 0;
     if (code == za_JoinCode_JOIN_CODE_OK) {
-        za_member_send_all(m, uid,
-                           out); // the joiner knows our view, tombstones too, before it is up
-        joined = tick_clock(m);
+        // The joiner knows our view, tombstones too, before it is up.
+        za_member_send_all(m, uid, tick_clock(m), out);
+    } else {
+        send_join_ack(m, uid, code, 0, out);
     }
-    m->frame_out.which_body = za_MembershipFrame_join_ack_tag;
-    m->frame_out.body.join_ack = (za_MembershipJoinAck){ .code = code, .joined = joined };
-    memcpy(m->frame_out.body.join_ack.downing, m->downing.text, sizeof m->downing.text);
-    za_member_send_frame(m, uid, out);
 }
 
 /** Another address under the same name: see whether the holder still answers. */
@@ -248,76 +341,140 @@ static void question_holder(za_membership_t *m, uint64_t joiner, za_member_t *ho
     }
     m->claimants[m->claimant_count++] = (za_member_claimant_t){
         .uid = joiner,
-        .holder = holder->record.uid,
+        .holder = holder->uid,
         .since_ms = m->now_ms,
         .end_ms = m->now_ms + interval(m, 2),
     };
     if (holder->linked) {
-        za_member_send(m, holder->record.uid, za_DatagramKind_DATAGRAM_KIND_PING, ++m->next_seq,
-                       holder->record.uid, out);
+        za_member_send_t ping = {
+            .uid = holder->uid,
+            .kind = za_DatagramKind_DATAGRAM_KIND_PING,
+            .over_link = true,
+            .seq = ++m->next_seq,
+            .target = holder->uid,
+        };
+        za_member_send(m, &ping, out);
     } else {
-        za_membership_connect(m, out, holder->record.address);
+        za_membership_connect(m, out, za_member_address(m, holder));
     }
+}
+
+static bool get_join_field(const za_member_field_t *field, bool *found, za_member_joiner_t *out)
+{
+    switch (field->key) {
+    case ZA_MEMBER_ME << 3 | 2:
+        *found = za_member_record_get(field->bytes, field->size, &out->me);
+        return *found;
+    case TEXT_2:
+        return get_text(field, out->downing, ZA_DOWNING_TEXT_BYTES_MAX);
+    case WORD_3:
+        out->was = field->number;
+        return true;
+    case WORD_4:
+        out->stable = field->number;
+        return true;
+    default:
+        return za_member_field_later(field, LAST_JOIN);
+    }
+}
+
+/** Reads a Join, or a Leave, which has its first field only; a record comes from its owner alone. */
+static bool joiner_get(const body_t *body, uint64_t uid, za_member_joiner_t *out)
+{
+    const uint8_t *next = body->bytes;
+    const uint8_t *end = body->bytes + body->size;
+    za_member_field_t field;
+    bool found = false;
+    out->was = 0;
+    out->stable = 0;
+    out->downing[0] = '\0';
+    while (za_member_field_get(&next, end, &field)) {
+        if (!get_join_field(&field, &found, out)) {
+            return false;
+        }
+    }
+    return next == end && found && !out->me.brief && out->me.uid == uid;
+}
+
+/** The link's name is the certificate's. */
+static bool is_named(const za_member_link_t *link, const za_member_profile_t *profile)
+{
+    size_t bytes = strlen(link->name);
+    return bytes == 0 ||
+           (bytes == profile->name_bytes && memcmp(link->name, profile->name, bytes) == 0);
+}
+
+static bool has_address(const za_membership_t *m, const za_member_t *member,
+                        const za_member_profile_t *profile)
+{
+    za_member_profile_t own = za_member_profile(za_member_text(m, member));
+    return own.address_bytes == profile->address_bytes &&
+           memcmp(own.address, profile->address, own.address_bytes) == 0;
 }
 
 /** The other half of what the joiner is told. */
-static void say_not_admitted(za_membership_t *m, za_JoinCode code, za_effects_t *out)
+static void say_not_admitted(za_membership_t *m, const za_member_joiner_t *join, za_JoinCode code,
+                             za_effects_t *out)
 {
-    const za_MembershipJoin *join = &m->frame_in.body.join;
-    if (code == za_JoinCode_JOIN_CODE_WAIT || !za_membership_room(m, out, 512)) {
+    if (code == za_JoinCode_JOIN_CODE_WAIT) {
         return;
     }
     m->counters.joins_refused++;
-    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_LOG);
-    effect->level = ZA_WARN;
+    int bytes = (int)join->me.profile.name_bytes;
     if (code == za_JoinCode_JOIN_CODE_INCOMPATIBLE) {
-        effect->name =
-            za_effects_text(out, "refused %s: its cluster.downing is \"%s\", here it is \"%s\"",
-                            join->me.name, join->downing, m->downing.text);
+        za_membership_log(m, out, ZA_WARN,
+                          "refused %.*s: its cluster.downing is \"%s\", here it is \"%s\"", bytes,
+                          join->me.profile.name, join->downing, m->downing.text);
     } else {
-        effect->name = za_effects_text(out,
-                                       "refused %s: with one member more, two halves of the "
-                                       "cluster could both have its quorum of %u",
-                                       join->me.name, m->downing.config.quorum);
+        za_membership_log(
+            m, out, ZA_WARN,
+            "refused %.*s: with one member more, two halves of the cluster could both "
+            "have its quorum of %u",
+            bytes, join->me.profile.name, m->downing.config.quorum);
     }
 }
 
-static void on_join(za_membership_t *m, uint64_t uid, za_effects_t *out)
+/** Whether a member has the joiner's name, and lives, or may. Then it has been answered, or will be. */
+static bool name_is_held(za_membership_t *m, uint64_t uid, const za_member_profile_t *profile,
+                         za_effects_t *out)
 {
-    const za_MembershipJoin *join = &m->frame_in.body.join;
+    za_member_t *holder = za_member_holder(m, profile->name, profile->name_bytes, uid);
+    if (holder == za_member_self(m)) {
+        answer_join(m, uid, za_JoinCode_JOIN_CODE_NAME_IN_USE, out);
+        return true;
+    }
+    if (holder != NULL && !has_address(m, holder, profile)) {
+        question_holder(m, uid, holder, out);
+        return true;
+    }
+    if (holder != NULL) {
+        za_member_down(m, holder, za_MemberReason_MEMBER_REASON_REPLACED, out);
+    }
+    return false;
+}
+
+static void on_join(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
+{
+    za_member_joiner_t join;
     const za_member_link_t *link = za_member_link(m, uid);
-    bool sound = join->has_me && za_member_valid(&join->me) && join->me.uid == uid &&
-                 join->me.terminal == za_MemberTerminal_MEMBER_TERMINAL_NONE;
-    // The link's name is the certificate's.
-    if (!sound || link == NULL ||
-        (link->name[0] != '\0' && strcmp(link->name, join->me.name) != 0)) {
+    if (link == NULL || !joiner_get(body, uid, &join) || !is_named(link, &join.me.profile) ||
+        join.me.opinion.terminal != za_MemberTerminal_MEMBER_TERMINAL_NONE) {
         m->counters.frames_bad++;
         return;
     }
     if (m->phase > ZA_PHASE_UP) {
         return;
     }
-    m->clock = join->me.joined > m->clock ? join->me.joined : m->clock;
-    za_member_t *holder = za_member_holder(m, join->me.name, uid);
-    za_JoinCode code = za_member_downing_admit(m, join, holder, out);
+    const za_member_profile_t *profile = &join.me.profile;
+    m->clock = profile->joined > m->clock ? profile->joined : m->clock;
+    za_member_t *holder = za_member_holder(m, profile->name, profile->name_bytes, uid);
+    za_JoinCode code = za_member_downing_admit(m, &join, holder, out);
     if (code != za_JoinCode_JOIN_CODE_OK) {
-        say_not_admitted(m, code, out);
+        say_not_admitted(m, &join, code, out);
         answer_join(m, uid, code, out);
-        return;
+    } else if (!name_is_held(m, uid, profile, out)) {
+        answer_join(m, uid, code, out);
     }
-    holder = za_member_holder(m, join->me.name, uid); // it may have ended just now
-    if (holder == za_member_self(m)) {
-        answer_join(m, uid, za_JoinCode_JOIN_CODE_NAME_IN_USE, out);
-        return;
-    }
-    if (holder != NULL && strcmp(holder->record.address, join->me.address) != 0) {
-        question_holder(m, uid, holder, out);
-        return;
-    }
-    if (holder != NULL) {
-        za_member_down(m, holder, za_MemberReason_MEMBER_REASON_REPLACED, out);
-    }
-    answer_join(m, uid, za_JoinCode_JOIN_CODE_OK, out);
 }
 
 static void decide_claimant(za_membership_t *m, const za_member_claimant_t *claimant,
@@ -369,10 +526,7 @@ static void tell_leave(za_membership_t *m, za_effects_t *out)
             continue;
         }
         member->leave_acked = false;
-        m->frame_out.which_body = za_MembershipFrame_leave_tag;
-        m->frame_out.body.leave.has_me = true;
-        m->frame_out.body.leave.me = za_member_self(m)->record;
-        za_member_send_frame(m, member->record.uid, out);
+        za_member_send_record(m, member->uid, za_MembershipFrame_leave_tag, za_member_self(m), out);
     }
 }
 
@@ -402,8 +556,7 @@ static void say_left(za_membership_t *m, za_effects_t *out)
 {
     za_member_t *self = za_member_self(m);
     m->phase = ZA_PHASE_PARTING;
-    self->record.terminal = za_MemberTerminal_MEMBER_TERMINAL_LEFT;
-    self->record.rank = za_MemberRank_MEMBER_RANK_ALIVE;
+    self->terminal = (unsigned)za_MemberTerminal_MEMBER_TERMINAL_LEFT;
     tell_leave(m, out);
     za_member_changed(m, self, out);
 }
@@ -422,8 +575,8 @@ void za_member_leave(za_membership_t *m, za_effects_t *out)
         return;
     }
     m->phase = ZA_PHASE_LEAVING;
-    self->record.leaving = true;
-    self->record.inc++;
+    self->leaving = true;
+    self->inc++;
     tell_leave(m, out);
     za_member_changed(m, self, out);
 }
@@ -442,25 +595,54 @@ void za_member_leave_check(za_membership_t *m, za_effects_t *out)
     }
 }
 
-static void on_leave(za_membership_t *m, uint64_t uid, za_effects_t *out)
+static void send_leave_ack(za_membership_t *m, uint64_t uid, uint32_t terminal, za_effects_t *out)
 {
-    const za_MembershipLeave *leave = &m->frame_in.body.leave;
-    if (!leave->has_me || !za_member_valid(&leave->me) || leave->me.uid != uid) {
+    za_member_frame_t frame;
+    if (za_member_frame_begin(m, uid, za_MembershipFrame_leave_ack_tag, &frame, out)) {
+        frame.at = za_member_number_put(frame.at, 1, terminal);
+        za_member_frame_end(&frame, out);
+    }
+}
+
+static void on_leave(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
+{
+    za_member_joiner_t leave;
+    if (!joiner_get(body, uid, &leave)) {
         m->counters.frames_bad++; // only the owner says that it leaves
         return;
     }
     // The ack first: LEFT closes the link.
-    m->frame_out.which_body = za_MembershipFrame_leave_ack_tag;
-    m->frame_out.body.leave_ack.terminal = leave->me.terminal;
-    za_member_send_frame(m, uid, out);
-    za_member_learn(m, &leave->me, out);
+    send_leave_ack(m, uid, leave.me.opinion.terminal, out);
+    za_member_learn(m, &leave.me, out);
 }
 
-static void on_leave_ack(za_membership_t *m, uint64_t uid)
+/** The number or word of a frame that has one field. */
+static bool single_get(const body_t *body, uint32_t key, uint64_t *out)
 {
+    const uint8_t *next = body->bytes;
+    const uint8_t *end = body->bytes + body->size;
+    za_member_field_t field;
+    *out = 0;
+    while (za_member_field_get(&next, end, &field)) {
+        if (field.key == key) {
+            *out = field.number;
+        } else if (!za_member_field_later(&field, 1)) {
+            return false;
+        }
+    }
+    return next == end;
+}
+
+static void on_leave_ack(za_membership_t *m, uint64_t uid, const body_t *body)
+{
+    uint64_t terminal;
+    if (!single_get(body, NUMBER_1, &terminal)) {
+        m->counters.frames_bad++;
+        return;
+    }
     za_member_t *member = za_member_find(m, uid);
     bool left = m->phase == ZA_PHASE_PARTING;
-    bool said = m->frame_in.body.leave_ack.terminal == za_MemberTerminal_MEMBER_TERMINAL_LEFT;
+    bool said = terminal == za_MemberTerminal_MEMBER_TERMINAL_LEFT;
     if (member != NULL && left == said) {
         member->leave_acked = true;
     }
@@ -468,17 +650,25 @@ static void on_leave_ack(za_membership_t *m, uint64_t uid)
 
 /* ---- rebirth ------------------------------------------------------------------------------- */
 
+static void send_down(za_membership_t *m, uint64_t uid, za_effects_t *out)
+{
+    za_member_frame_t frame;
+    if (za_member_frame_begin(m, uid, za_MembershipFrame_down_tag, &frame, out)) {
+        frame.at = za_member_fixed_put(frame.at, 1, uid);
+        za_member_frame_end(&frame, out);
+    }
+}
+
 void za_member_tell_down(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
-    uint64_t uid = member->record.uid;
+    uint64_t uid = member->uid;
     if (za_member_link(m, uid) == NULL) {
         return;
     }
-    if (member->told_ms == ZA_MEMBER_NEVER || m->now_ms - member->told_ms >= interval(m, 1)) {
-        member->told_ms = m->now_ms;
-        m->frame_out.which_body = za_MembershipFrame_down_tag;
-        m->frame_out.body.down.uid = uid;
-        za_member_send_frame(m, uid, out);
+    // heard_ms of a terminal one: when it was told.
+    if (member->heard_ms == ZA_MEMBER_NEVER || m->now_ms - member->heard_ms >= interval(m, 1)) {
+        member->heard_ms = m->now_ms;
+        send_down(m, uid, out);
     }
     za_member_close(m, uid, out);
 }
@@ -492,12 +682,12 @@ typedef struct side {
 static side_t own_side(const za_membership_t *m)
 {
     side_t side = { 0, UINT64_MAX, UINT64_MAX };
-    for (uint32_t i = 0; i < m->count; i++) {
-        const za_member_t *member = &m->members[m->by_uid[i]];
-        if (member->in_alive) {
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        const za_member_t *member = za_member_slot(m, at);
+        if (member != NULL && member->in_alive) {
             side.up++;
-            side.joined = za_ms_min(side.joined, member->record.joined);
-            side.lowest = za_ms_min(side.lowest, member->record.uid);
+            side.joined = za_ms_min(side.joined, za_member_text(m, member)->joined);
+            side.lowest = za_ms_min(side.lowest, member->uid);
         }
     }
     return side;
@@ -517,15 +707,15 @@ static bool side_wins(side_t a, side_t b)
 
 void za_member_claim(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
-    side_t side = own_side(m);
-    m->frame_out.which_body = za_MembershipFrame_claim_tag;
-    m->frame_out.body.claim = (za_MembershipClaim){
-        .uid = member->record.uid,
-        .up = side.up,
-        .joined = side.joined,
-        .lowest = side.lowest,
-    };
-    za_member_send_frame(m, member->record.uid, out);
+    za_member_frame_t frame;
+    if (za_member_frame_begin(m, member->uid, za_MembershipFrame_claim_tag, &frame, out)) {
+        side_t side = own_side(m);
+        frame.at = za_member_fixed_put(frame.at, 1, member->uid);
+        frame.at = za_member_number_put(frame.at, 2, side.up);
+        frame.at = za_member_number_put(frame.at, 3, side.joined);
+        frame.at = za_member_fixed_put(frame.at, 4, side.lowest);
+        za_member_frame_end(&frame, out);
+    }
 }
 
 static void be_reborn(za_membership_t *m, uint64_t by)
@@ -541,10 +731,41 @@ static void be_reborn(za_membership_t *m, uint64_t by)
     }
 }
 
-static void on_claim(za_membership_t *m, uint64_t uid, za_effects_t *out)
+typedef struct claim {
+    uint64_t uid;
+    side_t side;
+} claim_t;
+
+static bool claim_get(const body_t *body, claim_t *claim)
 {
-    const za_MembershipClaim *claim = &m->frame_in.body.claim;
-    if (claim->uid != za_membership_self_uid(m)) {
+    const uint8_t *next = body->bytes;
+    const uint8_t *end = body->bytes + body->size;
+    za_member_field_t field;
+    *claim = (claim_t){ 0 };
+    while (za_member_field_get(&next, end, &field)) {
+        if (field.key == WORD_1) {
+            claim->uid = field.number;
+        } else if (field.key == NUMBER_2) {
+            claim->side.up = field.number > UINT32_MAX ? UINT32_MAX : (uint32_t)field.number;
+        } else if (field.key == NUMBER_3) {
+            claim->side.joined = field.number;
+        } else if (field.key == WORD_4) {
+            claim->side.lowest = field.number;
+        } else if (!za_member_field_later(&field, LAST_CLAIM)) {
+            return false;
+        }
+    }
+    return next == end;
+}
+
+static void on_claim(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
+{
+    claim_t claim;
+    if (!claim_get(body, &claim)) {
+        m->counters.frames_bad++;
+        return;
+    }
+    if (claim.uid != za_membership_self_uid(m)) {
         return; // for whom we were before
     }
     za_member_t *member = za_member_find(m, uid);
@@ -555,20 +776,20 @@ static void on_claim(za_membership_t *m, uint64_t uid, za_effects_t *out)
     }
     za_membership_mark(m, out, ZA_MARK_RECONNECT_DOWNED);
     // We alone decide, so that never both yield.
-    side_t theirs = { claim->up, claim->joined, claim->lowest };
-    if (side_wins(theirs, own_side(m))) {
+    if (side_wins(claim.side, own_side(m))) {
         be_reborn(m, uid);
         return;
     }
-    m->frame_out.which_body = za_MembershipFrame_down_tag;
-    m->frame_out.body.down.uid = uid;
-    za_member_send_frame(m, uid, out);
+    send_down(m, uid, out);
     za_member_close(m, uid, out);
 }
 
-static void on_down(za_membership_t *m, uint64_t uid)
+static void on_down(za_membership_t *m, uint64_t uid, const body_t *body)
 {
-    if (m->frame_in.body.down.uid == za_membership_self_uid(m)) {
+    uint64_t down;
+    if (!single_get(body, WORD_1, &down)) {
+        m->counters.frames_bad++;
+    } else if (down == za_membership_self_uid(m)) {
         be_reborn(m, uid);
     }
 }
@@ -586,7 +807,7 @@ static uint64_t draw_uid(za_membership_t *m)
 static void say_down_self(const za_membership_t *m, za_effects_t *out)
 {
     if (za_member_downing_waits(m) && m->phase != ZA_PHASE_JOINING) {
-        const char *text = za_effects_text(out, "%s", m->downing.text);
+        const char *text = za_effects_copy(out, m->downing.text);
         za_effects_add(out, ZA_EFFECT_DOWN_SELF)->name = text;
     }
 }
@@ -614,7 +835,10 @@ void za_member_rebirth(za_membership_t *m, za_effects_t *out)
 
     m->phase = ZA_PHASE_JOINING;
     m->link_count = 0; // the driver makes all links anew, under the new uid
+    m->connect_count = 0;
+    m->connects_ms = ZA_MEMBER_NEVER;
     m->claimant_count = 0;
+    m->dump_count = 0;
     za_member_probe_stop(m);
     za_member_table_reborn(m, uid);
     za_member_downing_reborn(m, was);
@@ -631,26 +855,33 @@ void za_member_rebirth(za_membership_t *m, za_effects_t *out)
 
 /* ---- frames -------------------------------------------------------------------------------- */
 
-static bool decode(za_membership_t *m, const za_cluster_event_t *event)
+/** A frame has one body, the last of those in it. */
+static bool body_get(const za_cluster_event_t *event, body_t *body)
 {
     if (event->bytes == NULL || event->size < 2 || event->size > ZA_MEMBER_FRAME_BYTES_MAX ||
         event->bytes[0] != ZA_MEMBERSHIP_TAG || event->lane != ZA_LANE_CONTROL) {
         return false;
     }
-    pb_istream_t stream = pb_istream_from_buffer(event->bytes + 1, event->size - 1);
-    return pb_decode(&stream, za_MembershipFrame_fields, &m->frame_in) &&
-           m->frame_in.which_body != 0;
+    const uint8_t *next = event->bytes + 1;
+    const uint8_t *end = event->bytes + event->size;
+    za_member_field_t field;
+    *body = (body_t){ 0 };
+    while (za_member_field_get(&next, end, &field)) {
+        if ((field.key & 7) == 2) {
+            *body = (body_t){ field.key >> 3, field.size, field.bytes };
+        }
+    }
+    return next == end && body->tag != 0;
 }
 
 /** Whether a frame of that sender is heard; a terminal sender may only say who is down. */
-static bool admit(za_membership_t *m, uint64_t uid, za_effects_t *out)
+static bool admit(za_membership_t *m, uint64_t uid, uint32_t tag, za_effects_t *out)
 {
-    pb_size_t body = m->frame_in.which_body;
     za_member_t *sender = za_member_find(m, uid);
     if (sender != NULL && !sender->voided) {
         if (!za_member_terminal(sender)) {
             sender->heard_ms = m->now_ms;
-        } else if (body != za_MembershipFrame_claim_tag && body != za_MembershipFrame_down_tag) {
+        } else if (tag != za_MembershipFrame_claim_tag && tag != za_MembershipFrame_down_tag) {
             za_member_tell_down(m, sender, out);
             return false;
         }
@@ -658,7 +889,7 @@ static bool admit(za_membership_t *m, uint64_t uid, za_effects_t *out)
     if (m->phase != ZA_PHASE_JOINING) {
         return true;
     }
-    switch (body) {
+    switch (tag) {
     case za_MembershipFrame_digest_tag:
     case za_MembershipFrame_leave_tag:
         return false;
@@ -669,32 +900,32 @@ static bool admit(za_membership_t *m, uint64_t uid, za_effects_t *out)
     }
 }
 
-static void dispatch(za_membership_t *m, uint64_t uid, za_effects_t *out)
+static void dispatch(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
 {
-    switch (m->frame_in.which_body) {
+    switch (body->tag) {
     case za_MembershipFrame_join_tag:
-        on_join(m, uid, out);
+        on_join(m, uid, body, out);
         break;
     case za_MembershipFrame_join_ack_tag:
-        on_join_ack(m, uid, out);
+        on_join_ack(m, uid, body, out);
         break;
     case za_MembershipFrame_digest_tag:
-        za_member_on_digest(m, uid, out);
+        za_member_on_digest(m, uid, body->bytes, body->size, out);
         break;
     case za_MembershipFrame_records_tag:
-        za_member_on_records(m, uid, out);
+        za_member_on_records(m, uid, body->bytes, body->size, out);
         break;
     case za_MembershipFrame_claim_tag:
-        on_claim(m, uid, out);
+        on_claim(m, uid, body, out);
         break;
     case za_MembershipFrame_down_tag:
-        on_down(m, uid);
+        on_down(m, uid, body);
         break;
     case za_MembershipFrame_leave_tag:
-        on_leave(m, uid, out);
+        on_leave(m, uid, body, out);
         break;
     case za_MembershipFrame_leave_ack_tag:
-        on_leave_ack(m, uid);
+        on_leave_ack(m, uid, body);
         break;
     default:
         m->counters.frames_bad++;
@@ -704,12 +935,13 @@ static void dispatch(za_membership_t *m, uint64_t uid, za_effects_t *out)
 
 void za_member_on_frame(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out)
 {
-    if (event->uid == 0 || event->uid == za_membership_self_uid(m) || !decode(m, event)) {
+    body_t body;
+    if (event->uid == 0 || event->uid == za_membership_self_uid(m) || !body_get(event, &body)) {
         m->counters.frames_bad++;
         return;
     }
-    if (admit(m, event->uid, out)) {
-        dispatch(m, event->uid, out);
+    if (admit(m, event->uid, body.tag, out)) {
+        dispatch(m, event->uid, &body, out);
     }
 }
 

@@ -26,7 +26,7 @@ static uint32_t position(const za_membership_t *m, uint64_t uid)
     return low;
 }
 
-za_member_link_t *za_member_link(za_membership_t *m, uint64_t uid)
+za_member_link_t *za_member_link(const za_membership_t *m, uint64_t uid)
 {
     uint32_t at = position(m, uid);
     return at < m->link_count && m->links[at].uid == uid ? &m->links[at] : NULL;
@@ -89,12 +89,12 @@ void za_member_want_link(za_membership_t *m, za_member_t *member)
         return;
     }
     uint64_t at_ms = m->now_ms;
-    if (za_membership_self_uid(m) > member->record.uid) {
+    if (za_membership_self_uid(m) > member->uid) {
         // The lower uid connects; we only do if it cannot.
         uint64_t jitter = za_rng_below(&m->rng, m->timing.probe_interval_ms);
         at_ms += m->timing.probe_interval_ms + jitter;
     }
-    za_member_set_connect(m, member, za_ms_min(member->connect_ms, at_ms));
+    za_member_plan_connect(m, member, at_ms);
 }
 
 void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *out)
@@ -105,7 +105,7 @@ void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *o
         if (all || lower) {
             za_member_send_digest(m, uid, out);
         }
-    } else if (member->record.terminal == za_MemberTerminal_MEMBER_TERMINAL_LEFT) {
+    } else if (member->terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_LEFT) {
         za_member_tell_down(m, member, out);
     } else if (all || lower) {
         za_member_claim(m, member, out);
@@ -129,8 +129,10 @@ void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_e
     za_member_t *member = za_member_find(m, uid);
     if (member != NULL) {
         member->linked = true;
-        member->heard_ms = m->now_ms;
-        member->connect_ms = ZA_MEMBER_NEVER;
+        if (!za_member_terminal(member)) {
+            member->heard_ms = m->now_ms;
+        }
+        za_member_plan_connect(m, member, ZA_MEMBER_NEVER);
     }
     if (m->phase == ZA_PHASE_JOINING) {
         za_member_ask_to_join(m, out);
@@ -161,7 +163,7 @@ void za_member_link_down(za_membership_t *m, const za_cluster_event_t *event, za
     }
     uint64_t jitter = za_rng_below(&m->rng, EVIDENCE_JITTER_MS);
     uint64_t wait_ms = broken ? 0 : m->timing.probe_interval_ms;
-    za_member_set_connect(m, member, m->now_ms + wait_ms + jitter);
+    za_member_plan_connect(m, member, m->now_ms + wait_ms + jitter);
 }
 
 static void join_failed(za_membership_t *m, za_err_t err, const char *address, za_effects_t *out)
@@ -184,13 +186,12 @@ void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *even
         join_failed(m, event->err, event->address, out);
         return;
     }
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = &m->members[m->by_uid[i]];
-        if (!member->in_view || member->linked || member == za_member_self(m) ||
-            strcmp(member->record.address, event->address) != 0) {
-            continue;
-        }
-        if (event->err == ZA_EREFUSED) {
+    if (event->err != ZA_EREFUSED) {
+        return;
+    }
+    for (uint16_t at = 0; at < m->live_size; at++) {
+        za_member_t *member = &m->members[m->live[at]];
+        if (!member->linked && strcmp(za_member_address(m, member), event->address) == 0) {
             za_membership_mark(m, out, ZA_MARK_REFUSED_EVIDENCE);
             za_member_suspect(m, member, true, out);
         }
@@ -199,21 +200,43 @@ void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *even
 
 /* ---- timers -------------------------------------------------------------------------------- */
 
+void za_member_plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms)
+{
+    uint16_t slot = (uint16_t)(member - m->members);
+    uint32_t at = 0;
+    while (at < m->connect_count && m->connects[at].member != slot) {
+        at++;
+    }
+    if (at_ms == ZA_MEMBER_NEVER) {
+        if (at < m->connect_count) {
+            m->connects[at] = m->connects[--m->connect_count];
+        }
+        return;
+    }
+    if (at == m->connect_count) {
+        if (at == ZA_MEMBER_CONNECTS_MAX) {
+            return; // it comes with the reconnects
+        }
+        m->connects[m->connect_count++] = (za_member_connect_t){ ZA_MEMBER_NEVER, slot };
+    }
+    m->connects[at].at_ms = za_ms_min(m->connects[at].at_ms, at_ms);
+    m->connects_ms = za_ms_min(m->connects_ms, at_ms);
+}
+
 static void connect_member(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
-    member->connect_ms = ZA_MEMBER_NEVER;
     if (!member->in_view || member->linked) {
         return;
     }
-    za_membership_connect(m, out, member->record.address);
+    za_membership_connect(m, out, za_member_address(m, member));
     uint64_t interval = m->timing.probe_interval_ms;
     uint64_t wait_ms = 2 * interval + za_rng_below(&m->rng, interval);
-    if (member->record.rank == za_MemberRank_MEMBER_RANK_UNREACHABLE) {
+    if (member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE) {
         wait_ms = m->timing.reconnect_interval_ms;
     } else if (sparse(m) && m->link_count >= LINKS_MIN) {
         return;
     }
-    za_member_set_connect(m, member, m->now_ms + wait_ms);
+    za_member_plan_connect(m, member, m->now_ms + wait_ms);
 }
 
 static void tick_connects(za_membership_t *m, za_effects_t *out)
@@ -221,28 +244,46 @@ static void tick_connects(za_membership_t *m, za_effects_t *out)
     if (m->now_ms < m->connects_ms) {
         return;
     }
+    for (uint32_t i = 0; i < m->connect_count;) {
+        za_member_connect_t due = m->connects[i];
+        if (due.at_ms > m->now_ms) {
+            i++;
+            continue;
+        }
+        m->connects[i] = m->connects[--m->connect_count];
+        connect_member(m, &m->members[due.member], out); // appends it again, for later
+    }
     m->connects_ms = ZA_MEMBER_NEVER;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = &m->members[m->by_uid[i]];
-        if (member->connect_ms <= m->now_ms) {
-            connect_member(m, member, out);
-        }
-        m->connects_ms = za_ms_min(m->connects_ms, member->connect_ms);
+    for (uint32_t i = 0; i < m->connect_count; i++) {
+        m->connects_ms = za_ms_min(m->connects_ms, m->connects[i].at_ms);
     }
 }
 
-static bool address_lives(const za_membership_t *m, const char *address)
+/** A member that is in view at `address`; NULL if there is none. */
+static const za_member_t *member_at(const za_membership_t *m, const char *address)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        const za_member_t *member = &m->members[m->by_uid[i]];
-        if (member->in_view && strcmp(member->record.address, address) == 0) {
-            return true;
+    if (strcmp(address, m->address) == 0) {
+        return &m->members[m->self];
+    }
+    for (uint16_t at = 0; at < m->live_size; at++) {
+        const za_member_t *member = &m->members[m->live[at]];
+        if (strcmp(za_member_address(m, member), address) == 0) {
+            return member;
         }
     }
-    return false;
+    return NULL;
 }
 
-/** A member that is down may be the other half of a split that healed. */
+/** Whether to see if `member` is there again: the other half of a split that healed. */
+static bool to_reconnect(const za_membership_t *m, const za_member_t *member)
+{
+    if (member->in_dead) {
+        return member_at(m, za_member_address(m, member)) == NULL;
+    }
+    return member->in_view && !member->linked &&
+           member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE;
+}
+
 static void tick_reconnects(za_membership_t *m, za_effects_t *out)
 {
     if (m->now_ms < m->reconnect_ms) {
@@ -251,15 +292,29 @@ static void tick_reconnects(za_membership_t *m, za_effects_t *out)
     uint64_t jitter = za_rng_below(&m->rng, m->timing.reconnect_interval_ms / 4 + 1);
     m->reconnect_ms = m->now_ms + m->timing.reconnect_interval_ms - jitter;
     za_member_purge(m);
+    if (m->dead_count + m->doubt_count == 0) {
+        return;
+    }
     uint32_t tried = 0;
-    for (uint32_t i = 0; i < m->count && tried < ZA_MEMBER_RECONNECTS; i++) {
-        const za_member_t *member = &m->members[m->by_uid[m->reconnect_cursor++ % m->count]];
-        if (member->record.terminal == za_MemberTerminal_MEMBER_TERMINAL_DOWN &&
-            !address_lives(m, member->record.address)) {
-            za_membership_connect(m, out, member->record.address);
+    for (uint32_t i = 0; i < m->fresh && tried < ZA_MEMBER_RECONNECTS; i++) {
+        const za_member_t *member = za_member_slot(m, m->reconnect_cursor++ % m->fresh);
+        if (member != NULL && to_reconnect(m, member)) {
+            za_membership_connect(m, out, za_member_address(m, member));
             tried++;
         }
     }
+}
+
+/** Whether the member last seen at that seed's address is still there, or another is. */
+static bool seed_lives(const za_membership_t *m, za_member_seed_t *seed)
+{
+    const za_member_t *member = seed->member != 0 ? za_member_find(m, seed->member) : NULL;
+    if (member == NULL || !member->in_view ||
+        strcmp(za_member_address(m, member), seed->address) != 0) {
+        member = member_at(m, seed->address);
+    }
+    seed->member = member != NULL ? member->uid : 0;
+    return member != NULL;
 }
 
 static void tick_seeds(za_membership_t *m, za_effects_t *out)
@@ -269,8 +324,8 @@ static void tick_seeds(za_membership_t *m, za_effects_t *out)
     }
     m->seed_ms = m->now_ms + m->timing.seed_interval_ms;
     for (uint32_t i = 0; i < m->seed_count; i++) {
-        if (!address_lives(m, m->seeds[i])) {
-            za_membership_connect(m, out, m->seeds[i]);
+        if (!seed_lives(m, &m->seeds[i])) {
+            za_membership_connect(m, out, m->seeds[i].address);
         }
     }
 }

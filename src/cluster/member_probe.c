@@ -1,14 +1,56 @@
 #include "base/assert.h"
 #include "cluster/membership_internal.h"
 
+enum {
+    TARGETS_MAX = 64, // looked at per round: others are unreachable, and not probed
+    UDP_SILENT_MAX = 3,
+    RTT_RISE = 8,   // the 99th percentile rises by an eighth, and falls by a 99th of that
+    RTT_UNIT = 256, // of it, per microsecond
+};
+
 /* ---- local health (Lifeguard) -------------------------------------------------------------- */
 
 void za_member_health(za_membership_t *m, int delta)
 {
     int health = (int)m->health + delta;
-    m->health = (uint32_t)(health < 0                      ? 0
+    m->health = (uint32_t)(health < 0 || m->plain          ? 0
                            : health > ZA_MEMBER_HEALTH_MAX ? ZA_MEMBER_HEALTH_MAX
                                                            : health);
+}
+
+/* ---- round trips --------------------------------------------------------------------------- */
+
+/**
+ * Smoothed round trip of one peer, and the 99th percentile of all, by the frugal estimate of Ma,
+ * Muthukrishnan and Sandler (2013): one up for each sample above, a 99th down for each below.
+ */
+static void note_rtt(za_membership_t *m, za_member_t *member, uint32_t rtt_us)
+{
+    uint64_t sum = 7 * (uint64_t)member->rtt_us + rtt_us;
+    member->rtt_us = member->rtt_us == 0 ? rtt_us : (uint32_t)(sum / 8);
+    uint64_t sample = (uint64_t)rtt_us * RTT_UNIT;
+    uint64_t step = m->rtt99 / RTT_RISE + 1;
+    if (m->rtt99 == 0) {
+        m->rtt99 = sample;
+    } else if (sample > m->rtt99) {
+        m->rtt99 += step;
+    } else {
+        m->rtt99 -= step / 99;
+    }
+}
+
+/** Thrice the 99th percentile of round trips, within [configured, T/2]; T/2 while it is unknown. */
+static uint64_t timeout_ms(const za_membership_t *m, const za_member_t *target)
+{
+    uint64_t most = m->timing.probe_interval_ms / 2;
+    uint64_t timeout = most;
+    if (target->rtt_us != 0) {
+        uint64_t rtt99_us = m->rtt99 / RTT_UNIT;
+        uint64_t rtt_us = target->rtt_us > rtt99_us ? target->rtt_us : rtt99_us;
+        timeout = 3 * rtt_us / 1000 + 1;
+    }
+    timeout = timeout < m->timing.probe_timeout_ms ? m->timing.probe_timeout_ms : timeout;
+    return za_ms_min(timeout, most) * (m->health + 1);
 }
 
 /* ---- rounds -------------------------------------------------------------------------------- */
@@ -18,33 +60,20 @@ static uint64_t interval_ms(const za_membership_t *m)
     return (uint64_t)m->timing.probe_interval_ms * (m->health + 1);
 }
 
-/** Thrice the usual round trip, within [T/5, T/2]; the configured guess while it is unknown. */
-static uint64_t timeout_ms(const za_membership_t *m, const za_member_t *target)
-{
-    uint64_t interval = m->timing.probe_interval_ms;
-    uint64_t timeout = m->timing.probe_timeout_ms;
-    if (target->rtt_us != 0) {
-        timeout = 3 * (uint64_t)target->rtt_us / 1000 + 1;
-    }
-    timeout = timeout < interval / 5 ? interval / 5 : timeout;
-    timeout = za_ms_min(timeout, interval / 2);
-    return timeout * (m->health + 1);
-}
-
 void za_member_probe_start(za_membership_t *m, uint64_t first_ms)
 {
     m->probe.phase = ZA_PROBE_IDLE;
-    m->probe.target = 0;
     m->probe.next_ms = first_ms;
 }
 
 void za_member_probe_stop(za_membership_t *m)
 {
     za_member_probe_start(m, ZA_MEMBER_NEVER);
-    m->relay_count = 0;
+    m->probe.target = 0;
     m->probe.urgent = 0;
-    m->probe.order_count = 0;
-    m->probe.order_at = 0;
+    m->relay_count = 0;
+    m->relays_ms = ZA_MEMBER_NEVER;
+    m->pass_at = 0;
 }
 
 uint64_t za_member_probe_deadline(const za_membership_t *m)
@@ -52,62 +81,62 @@ uint64_t za_member_probe_deadline(const za_membership_t *m)
     uint64_t deadline = m->probe.phase == ZA_PROBE_IDLE     ? m->probe.next_ms
                         : m->probe.phase == ZA_PROBE_DIRECT ? m->probe.timeout_ms
                                                             : m->probe.end_ms;
-    for (uint32_t i = 0; i < m->relay_count; i++) {
-        deadline = za_ms_min(deadline, za_ms_min(m->relays[i].nack_ms, m->relays[i].end_ms));
-    }
-    return deadline;
+    return za_ms_min(deadline, m->relays_ms);
 }
 
 /** Unreachable members are not probed: reconnecting looks after them, and rounds stay short. */
-static bool may_probe(const za_membership_t *m, uint16_t index)
+static bool may_probe(const za_member_t *member)
 {
-    const za_member_t *member = &m->members[index];
-    return index != m->self && member->in_view &&
-           member->record.rank != za_MemberRank_MEMBER_RANK_UNREACHABLE;
+    return member->live_at != ZA_MEMBER_NONE &&
+           member->rank != (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE;
 }
 
-static void deal_order(za_membership_t *m)
+/** The next of this pass: a random one of those that it has not met. */
+static za_member_t *next_in_pass(za_membership_t *m)
 {
-    za_member_probe_t *probe = &m->probe;
-    probe->order_count = 0;
-    probe->order_at = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        if (may_probe(m, m->by_uid[i])) {
-            probe->order[probe->order_count++] = m->by_uid[i];
-        }
+    if (m->pass_at >= m->live_size) {
+        m->pass_at = 0;
     }
-    for (uint32_t i = probe->order_count; i > 1; i--) {
-        uint64_t at = za_rng_below(&m->rng, i);
-        uint16_t swap = probe->order[at];
-        probe->order[at] = probe->order[i - 1];
-        probe->order[i - 1] = swap;
-    }
+    uint64_t draw = za_rng_below(&m->rng, (uint64_t)(m->live_size - m->pass_at));
+    uint16_t at = (uint16_t)(m->pass_at + draw);
+    uint16_t slot = m->live[at];
+    m->live[at] = m->live[m->pass_at];
+    m->members[m->live[at]].live_at = at;
+    m->live[m->pass_at] = slot;
+    m->members[slot].live_at = m->pass_at;
+    m->pass_at++;
+    return &m->members[slot];
 }
 
 /** Each member once per pass, in random order: a crash is met within two passes. */
-static uint16_t next_target(za_membership_t *m)
+static za_member_t *next_target(za_membership_t *m)
 {
-    za_member_probe_t *probe = &m->probe;
-    uint16_t urgent = probe->urgent != 0 ? za_member_index(m, probe->urgent) : ZA_MEMBER_NONE;
-    probe->urgent = 0;
-    if (urgent != ZA_MEMBER_NONE && may_probe(m, urgent)) {
+    za_member_t *urgent = m->probe.urgent != 0 ? za_member_find(m, m->probe.urgent) : NULL;
+    m->probe.urgent = 0;
+    if (urgent != NULL && may_probe(urgent)) {
         return urgent;
     }
-    for (int pass = 0; pass < 2; pass++) {
-        while (probe->order_at < probe->order_count) {
-            uint16_t index = probe->order[probe->order_at++];
-            if (may_probe(m, index)) {
-                return index;
-            }
+    uint32_t tries = m->live_size < TARGETS_MAX ? 2u * m->live_size : TARGETS_MAX;
+    for (uint32_t i = 0; i < tries; i++) {
+        za_member_t *member = next_in_pass(m);
+        if (may_probe(member)) {
+            return member;
         }
-        deal_order(m);
     }
-    return ZA_MEMBER_NONE;
+    return NULL;
 }
 
-static void send_ping(za_membership_t *m, uint64_t uid, uint64_t seq, za_effects_t *out)
+static void send_ping(za_membership_t *m, uint64_t uid, uint64_t seq, bool over_link,
+                      za_effects_t *out)
 {
-    za_member_send(m, uid, za_DatagramKind_DATAGRAM_KIND_PING, seq, uid, out);
+    za_member_send_t send = {
+        .uid = uid,
+        .kind = za_DatagramKind_DATAGRAM_KIND_PING,
+        .over_link = over_link,
+        .seq = seq,
+        .target = uid,
+    };
+    za_member_send(m, &send, out);
 }
 
 /** Above the full mesh, links made for probes are given back one by one. */
@@ -115,7 +144,7 @@ static void shed_link(za_membership_t *m, uint64_t target, za_effects_t *out)
 {
     uint64_t uid = 0;
     if (m->live_count > ZA_MEMBER_MESH_MAX && m->link_count > ZA_MEMBER_SPARSE_LINKS &&
-        za_member_pick(m, &m->rng, target, m->join_target, false, &uid, 1) == 1) {
+        za_member_pick_linked(m, &m->rng, target, m->join_target, false, &uid, 1) == 1) {
         za_member_close(m, uid, out);
     }
 }
@@ -124,43 +153,71 @@ static void begin_round(za_membership_t *m, za_effects_t *out)
 {
     za_member_probe_t *probe = &m->probe;
     za_member_check_names(m, out);
-    uint16_t index = next_target(m);
-    if (index == ZA_MEMBER_NONE) {
+    za_member_t *target = next_target(m);
+    if (target == NULL) {
         probe->next_ms = m->now_ms + interval_ms(m);
         return;
     }
-    za_member_t *target = &m->members[index];
     probe->phase = ZA_PROBE_DIRECT;
-    probe->target = target->record.uid;
+    probe->target = target->uid;
     probe->seq = ++m->next_seq;
     probe->start_ms = m->now_ms;
+    probe->start_us = m->now_us;
     probe->timeout_ms = m->now_ms + timeout_ms(m, target);
     probe->end_ms = m->now_ms + interval_ms(m);
     probe->asked = 0;
     probe->nacks = 0;
+    probe->heard = false;
     m->counters.probes++;
     if (target->linked || m->datagrams) {
-        send_ping(m, probe->target, probe->seq, out);
+        send_ping(m, target->uid, probe->seq, false, out);
     } else {
-        za_membership_connect(m, out, target->record.address); // pinged when the link is up
+        za_membership_connect(m, out, za_member_address(m, target)); // pinged when the link is up
     }
-    shed_link(m, probe->target, out);
+    if (target->udp_degraded && target->linked) {
+        send_ping(m, target->uid, probe->seq, true, out);
+    }
+    shed_link(m, target->uid, out);
+}
+
+/** A member that UDP does not reach, or no longer, answers over the link, or one made for it. */
+static void ping_by_link(za_membership_t *m, const za_member_t *target, za_effects_t *out)
+{
+    if (target->linked) {
+        send_ping(m, target->uid, m->probe.seq, true, out);
+    } else if (m->datagrams) {
+        za_membership_connect(m, out, za_member_address(m, target)); // pinged when the link is up
+    }
 }
 
 static void ask_helpers(za_membership_t *m, za_effects_t *out)
 {
     za_member_probe_t *probe = &m->probe;
-    uint64_t helpers[ZA_MEMBER_HELPERS];
-    probe->asked = za_member_pick(m, &m->rng, probe->target, 0, true, helpers, ZA_MEMBER_HELPERS);
+    probe->phase = ZA_PROBE_INDIRECT;
+    const za_member_t *target = za_member_find(m, probe->target);
+    if (target == NULL) {
+        return;
+    }
+    uint16_t helpers[ZA_MEMBER_HELPERS];
+    probe->asked = za_member_pick(m, probe->target, 0, true, helpers, ZA_MEMBER_HELPERS);
     for (uint32_t i = 0; i < probe->asked; i++) {
-        za_member_send(m, helpers[i], za_DatagramKind_DATAGRAM_KIND_PING_REQ, probe->seq,
-                       probe->target, out);
+        const za_member_t *helper = &m->members[helpers[i]];
+        za_member_send_t send = {
+            .uid = helper->uid,
+            .kind = za_DatagramKind_DATAGRAM_KIND_PING_REQ,
+            .over_link = helper->udp_degraded && helper->linked,
+            .seq = probe->seq,
+            .target = probe->target,
+        };
+        za_member_send(m, &send, out);
     }
     if (probe->asked > 0) {
         za_membership_mark(m, out, ZA_MARK_INDIRECT_PROBE);
     }
-    send_ping(m, probe->target, probe->seq, out); // the first may have been lost
-    probe->phase = ZA_PROBE_INDIRECT;
+    if (m->datagrams) {
+        send_ping(m, probe->target, probe->seq, false, out); // the first may have been lost
+    }
+    ping_by_link(m, target, out);
 }
 
 static void end_round(za_membership_t *m, za_effects_t *out)
@@ -168,6 +225,7 @@ static void end_round(za_membership_t *m, za_effects_t *out)
     za_member_probe_t *probe = &m->probe;
     za_member_t *target = za_member_find(m, probe->target);
     za_member_probe_start(m, m->now_ms);
+    probe->target = 0;
     if (target == NULL || !target->in_view) {
         return; // it ended while it was probed
     }
@@ -181,16 +239,28 @@ static void end_round(za_membership_t *m, za_effects_t *out)
 
 static void tick_relays(za_membership_t *m, za_effects_t *out)
 {
+    if (m->now_ms < m->relays_ms) {
+        return;
+    }
     uint32_t kept = 0;
+    m->relays_ms = ZA_MEMBER_NEVER;
     for (uint32_t i = 0; i < m->relay_count; i++) {
         za_member_relay_t relay = m->relays[i];
         if (relay.nack_ms <= m->now_ms) {
-            za_member_send(m, relay.origin, za_DatagramKind_DATAGRAM_KIND_NACK, relay.origin_seq,
-                           relay.target, out);
+            za_member_send_t nack = {
+                .uid = relay.origin,
+                .kind = za_DatagramKind_DATAGRAM_KIND_NACK,
+                .seq = relay.origin_seq,
+                .target = relay.target,
+            };
+            if (!m->plain) {
+                za_member_send(m, &nack, out);
+            }
             relay.nack_ms = ZA_MEMBER_NEVER;
         }
         if (relay.end_ms > m->now_ms) {
             m->relays[kept++] = relay;
+            m->relays_ms = za_ms_min(m->relays_ms, za_ms_min(relay.nack_ms, relay.end_ms));
         }
     }
     m->relay_count = kept;
@@ -215,8 +285,10 @@ void za_member_probe_lag(za_membership_t *m)
 {
     // What was asked before the stall may have been answered: it proves nothing either way.
     m->relay_count = 0;
+    m->relays_ms = ZA_MEMBER_NEVER;
     if (m->probe.next_ms != ZA_MEMBER_NEVER || m->probe.phase != ZA_PROBE_IDLE) {
         za_member_probe_start(m, m->now_ms + m->timing.probe_interval_ms / 2);
+        m->probe.target = 0;
     }
     za_member_health(m, 1);
 }
@@ -226,40 +298,81 @@ void za_member_probe_lag(za_membership_t *m)
 void za_member_probe_linked(za_membership_t *m, uint64_t uid, za_effects_t *out)
 {
     if (m->probe.phase != ZA_PROBE_IDLE && m->probe.target == uid) {
-        send_ping(m, uid, m->probe.seq, out);
+        send_ping(m, uid, m->probe.seq, true, out);
     }
     for (uint32_t i = 0; i < m->relay_count; i++) {
         if (m->relays[i].target == uid) {
-            send_ping(m, uid, m->relays[i].seq, out);
+            send_ping(m, uid, m->relays[i].seq, true, out);
         }
     }
 }
 
-static void answered(za_membership_t *m, uint64_t uid)
+/** An answer by UDP: whatever was the matter with it is over. */
+static void note_udp(za_membership_t *m, za_member_t *member, za_effects_t *out)
+{
+    member->udp_silent = 0;
+    if (member->udp_degraded) {
+        member->udp_degraded = false;
+        za_membership_log(m, out, ZA_INFO, "datagrams reach %s again",
+                          za_member_text(m, member)->name);
+    }
+}
+
+/** Only the link brought an answer, although UDP was asked first. */
+static void note_no_udp(za_membership_t *m, za_member_t *member, za_effects_t *out)
+{
+    if (!m->datagrams || member->udp_degraded || ++member->udp_silent < UDP_SILENT_MAX) {
+        return;
+    }
+    member->udp_degraded = true;
+    m->counters.udp_degraded++;
+    za_membership_log(m, out, ZA_WARN, "datagrams do not reach %s (%s): it is probed over its link",
+                      za_member_text(m, member)->name, za_member_address(m, member));
+}
+
+static void answered(za_membership_t *m, za_member_t *target, bool direct, bool over_link,
+                     za_effects_t *out)
 {
     za_member_probe_t *probe = &m->probe;
-    za_member_t *target = za_member_find(m, probe->target);
-    if (target != NULL && uid == probe->target && probe->phase == ZA_PROBE_DIRECT) {
-        uint32_t rtt_us = (uint32_t)(m->now_ms - probe->start_ms) * 1000u + 1u;
-        target->rtt_us = target->rtt_us == 0 ? rtt_us : (7 * target->rtt_us + rtt_us) / 8;
+    if (direct && target != NULL) {
+        if (over_link && probe->phase == ZA_PROBE_INDIRECT) {
+            note_no_udp(m, target, out);
+        }
+        if (probe->phase == ZA_PROBE_DIRECT) {
+            uint64_t rtt_us = m->now_us - probe->start_us + 1;
+            note_rtt(m, target, rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us);
+        }
     }
     za_member_health(m, -1);
     za_member_probe_start(m, za_ms_min(probe->end_ms, probe->start_ms + interval_ms(m)));
 }
 
-void za_member_probe_ack(za_membership_t *m, uint64_t uid, uint64_t seq, za_effects_t *out)
+void za_member_probe_ack(za_membership_t *m, uint64_t uid, uint64_t seq, bool over_link,
+                         za_effects_t *out)
 {
     // Acks come from peers. One of another round says nothing of this one.
-    if (m->probe.phase != ZA_PROBE_IDLE && m->probe.seq == seq) {
-        answered(m, uid);
+    if (m->probe.target != 0 && m->probe.seq == seq) {
+        za_member_t *target = za_member_find(m, m->probe.target);
+        bool direct = uid == m->probe.target;
+        if (direct && !over_link && target != NULL) {
+            note_udp(m, target, out); // also if the link was faster
+        }
+        if (m->probe.phase != ZA_PROBE_IDLE) {
+            answered(m, target, direct, over_link, out);
+        }
         return;
     }
     for (uint32_t i = 0; i < m->relay_count; i++) {
         za_member_relay_t relay = m->relays[i];
         if (relay.seq == seq && relay.target == uid) {
             m->relays[i] = m->relays[--m->relay_count];
-            za_member_send(m, relay.origin, za_DatagramKind_DATAGRAM_KIND_ACK, relay.origin_seq,
-                           relay.target, out);
+            za_member_send_t ack = {
+                .uid = relay.origin,
+                .kind = za_DatagramKind_DATAGRAM_KIND_ACK,
+                .seq = relay.origin_seq,
+                .target = relay.target,
+            };
+            za_member_send(m, &ack, out);
             return;
         }
     }
@@ -291,9 +404,10 @@ void za_member_probe_relay(za_membership_t *m, uint64_t origin, uint64_t seq, ui
         .nack_ms = m->now_ms + m->timing.probe_interval_ms * 2 / 5,
         .end_ms = m->now_ms + m->timing.probe_interval_ms,
     };
+    m->relays_ms = za_ms_min(m->relays_ms, relay->nack_ms);
     if (member->linked || m->datagrams) {
-        send_ping(m, target, relay->seq, out);
+        send_ping(m, target, relay->seq, member->udp_degraded && member->linked, out);
     } else {
-        za_membership_connect(m, out, member->record.address);
+        za_membership_connect(m, out, za_member_address(m, member));
     }
 }

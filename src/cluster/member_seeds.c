@@ -8,9 +8,10 @@ static void add_seed(za_membership_t *m, const char *address, size_t size)
     bool fits = size > 0 && size <= ZA_ADDRESS_BYTES_MAX && m->seed_count < ZA_MEMBER_SEEDS_MAX;
     bool own = size == strlen(m->address) && memcmp(address, m->address, size) == 0;
     if (fits && !own) {
-        char *seed = m->seeds[m->seed_count++];
-        memcpy(seed, address, size);
-        seed[size] = '\0';
+        za_member_seed_t *seed = &m->seeds[m->seed_count++];
+        memcpy(seed->address, address, size);
+        seed->address[size] = '\0';
+        seed->member = 0;
     }
 }
 

@@ -2,87 +2,311 @@
 
 #include "base/assert.h"
 #include "base/fixed.h"
+#include "base/hash.h"
 #include "cluster/membership_internal.h"
 
-enum { NOT_SHOWN = 0xff, MAX_OVER_MIN = 6, CONFIRMATIONS_MAX = 3, EVIDENCE_JITTER_MS = 200 };
+enum {
+    NOT_SHOWN = 0xff,
+    MAX_OVER_MIN = 6,
+    CONFIRMATIONS_MAX = 3,
+    EVIDENCE_JITTER_MS = 200,
+    BUCKETS_MIN = 64,
+    PURGE_MS = 600000,
+};
 
-void za_member_table_init(za_membership_t *m)
+/* ---- memory -------------------------------------------------------------------------------- */
+
+static uint8_t *divide(uint8_t *base, size_t *used, size_t count, size_t bytes)
 {
-    m->free_count = ZA_MEMBERS_MAX;
-    for (uint32_t i = 0; i < ZA_MEMBERS_MAX; i++) {
-        m->free[i] = (uint16_t)(ZA_MEMBERS_MAX - 1 - i);
-    }
-    m->timers_ms = ZA_MEMBER_NEVER;
-    m->connects_ms = ZA_MEMBER_NEVER;
+    size_t at = (*used + 63) & ~(size_t)63;
+    *used = at + count * bytes;
+    return base != NULL ? base + at : NULL;
 }
 
-/* ---- the two orders ------------------------------------------------------------------------ */
-
-static uint32_t position_by_uid(const za_membership_t *m, uint64_t uid)
+size_t za_member_table_init(za_membership_t *m, uint32_t capacity, uint8_t *memory)
 {
-    uint32_t low = 0;
-    uint32_t high = m->count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (m->members[m->by_uid[middle]].record.uid < uid) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    uint32_t buckets = BUCKETS_MIN;
+    while (buckets < 2 * capacity) {
+        buckets *= 2;
     }
-    return low;
+    size_t used = 0;
+    m->members = (za_member_t *)(void *)divide(memory, &used, capacity, sizeof *m->members);
+    m->doubts = (za_member_doubt_t *)(void *)divide(memory, &used, capacity, sizeof *m->doubts);
+    m->by_uid = (uint16_t *)(void *)divide(memory, &used, buckets, sizeof *m->by_uid);
+    m->by_name = (uint16_t *)(void *)divide(memory, &used, buckets, sizeof *m->by_name);
+    m->sorted = (uint16_t *)(void *)divide(memory, &used, capacity + 1u, sizeof *m->sorted);
+    m->live = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->live);
+    m->scratch = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->scratch);
+    m->timers = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->timers);
+    m->links = (za_member_link_t *)(void *)divide(memory, &used, ZA_PEERS_MAX, sizeof *m->links);
+    m->connects = (za_member_connect_t *)(void *)divide(memory, &used, ZA_MEMBER_CONNECTS_MAX,
+                                                        sizeof *m->connects);
+    m->seeds =
+        (za_member_seed_t *)(void *)divide(memory, &used, ZA_MEMBER_SEEDS_MAX, sizeof *m->seeds);
+    if (memory != NULL) {
+        m->sorted_count = &m->sorted[capacity];
+        *m->sorted_count = ZA_MEMBER_NONE;
+        m->capacity = (uint16_t)capacity;
+        m->free = ZA_MEMBER_NONE;
+        m->doubt_free = ZA_MEMBER_NONE;
+        m->mask = BUCKETS_MIN - 1;
+        m->mask_max = buckets - 1; // twice the capacity or more
+        m->names_ms = ZA_MEMBER_NEVER;
+        m->connects_ms = ZA_MEMBER_NEVER;
+        m->purge_ms = m->now_ms + PURGE_MS;
+    }
+    return used + 64;
 }
 
-static uint32_t position_by_name(const za_membership_t *m, const char *name, uint64_t uid)
+void za_member_table_deinit(za_membership_t *m)
 {
-    uint32_t low = 0;
-    uint32_t high = m->count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        const za_MemberRecord *record = &m->members[m->by_name[middle]].record;
-        int order = strcmp(record->name, name);
-        if (order < 0 || (order == 0 && record->uid < uid)) {
-            low = middle + 1;
-        } else {
-            high = middle;
+    for (uint32_t at = 0; at < m->fresh; at++) {
+        const za_member_t *member = za_member_slot(m, at);
+        if (member != NULL) {
+            za_member_texts_release(m->texts, member->texts);
         }
     }
-    return low;
+}
+
+/* ---- by uid and by name -------------------------------------------------------------------- */
+
+static uint16_t index_of(const za_membership_t *m, const za_member_t *member)
+{
+    return (uint16_t)(member - m->members);
+}
+
+za_member_t *za_member_slot(const za_membership_t *m, uint32_t at)
+{
+    return m->members[at].uid != 0 ? &m->members[at] : NULL;
+}
+
+static uint32_t uid_bucket(const za_membership_t *m, uint64_t uid)
+{
+    return (uint32_t)((uid * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & m->mask;
 }
 
 uint16_t za_member_index(const za_membership_t *m, uint64_t uid)
 {
-    uint32_t at = position_by_uid(m, uid);
-    if (at < m->count && m->members[m->by_uid[at]].record.uid == uid) {
-        return m->by_uid[at];
+    for (uint32_t at = uid_bucket(m, uid);; at = (at + 1) & m->mask) {
+        uint16_t slot = m->by_uid[at];
+        if (slot == 0) {
+            return ZA_MEMBER_NONE;
+        }
+        if (m->members[slot - 1].uid == uid) {
+            return (uint16_t)(slot - 1);
+        }
     }
-    return ZA_MEMBER_NONE;
 }
 
-za_member_t *za_member_find(za_membership_t *m, uint64_t uid)
+za_member_t *za_member_find(const za_membership_t *m, uint64_t uid)
 {
     uint16_t index = za_member_index(m, uid);
     return index == ZA_MEMBER_NONE ? NULL : &m->members[index];
 }
 
-static void open_gap(uint16_t *order, uint32_t count, uint32_t at, uint16_t index)
+static uint16_t *name_bucket(const za_membership_t *m, uint32_t hash)
 {
-    memmove(&order[at + 1], &order[at], (count - at) * sizeof *order);
-    order[at] = index;
+    return &m->by_name[hash & m->mask];
 }
 
-static void close_gap(uint16_t *order, uint32_t count, uint32_t at)
+static void index_add(za_membership_t *m, uint16_t index)
 {
-    memmove(&order[at], &order[at + 1], (count - at - 1) * sizeof *order);
+    za_member_t *member = &m->members[index];
+    uint32_t at = uid_bucket(m, member->uid);
+    while (m->by_uid[at] != 0) {
+        at = (at + 1) & m->mask;
+    }
+    m->by_uid[at] = (uint16_t)(index + 1);
+    uint16_t *bucket = name_bucket(m, za_member_text(m, member)->name_hash);
+    member->next = *bucket;
+    *bucket = (uint16_t)(index + 1);
+}
+
+/** Doubles the buckets before they are half full. */
+static void index_grow(za_membership_t *m)
+{
+    if (2u * (m->count + 1u) <= m->mask || m->mask == m->mask_max) {
+        return;
+    }
+    m->mask = 2 * m->mask + 1;
+    memset(m->by_uid, 0, (m->mask + 1) * sizeof *m->by_uid);
+    memset(m->by_name, 0, (m->mask + 1) * sizeof *m->by_name);
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        if (za_member_slot(m, at) != NULL) {
+            index_add(m, at);
+        }
+    }
+}
+
+static void unlink_uid(za_membership_t *m, uint16_t index)
+{
+    uint32_t hole = uid_bucket(m, m->members[index].uid);
+    while (m->by_uid[hole] != index + 1) {
+        hole = (hole + 1) & m->mask;
+    }
+    // Whatever follows without a gap moves up, unless it would pass its own bucket.
+    for (uint32_t at = (hole + 1) & m->mask; m->by_uid[at] != 0; at = (at + 1) & m->mask) {
+        uint32_t home = uid_bucket(m, m->members[m->by_uid[at] - 1].uid);
+        if (((at - home) & m->mask) >= ((at - hole) & m->mask)) {
+            m->by_uid[hole] = m->by_uid[at];
+            hole = at;
+        }
+    }
+    m->by_uid[hole] = 0;
+}
+
+static void unlink_name(za_membership_t *m, uint16_t index)
+{
+    uint16_t *place = name_bucket(m, za_member_text(m, &m->members[index])->name_hash);
+    while (*place != index + 1) {
+        place = &m->members[*place - 1].next;
+    }
+    *place = m->members[index].next;
+}
+
+/** The next member with that name from `slot` (+ 1) of a bucket on; NULL if there is none. */
+static za_member_t *named(const za_membership_t *m, uint16_t slot, const char *name, uint32_t bytes)
+{
+    for (; slot != 0; slot = m->members[slot - 1].next) {
+        const za_member_text_t *text = za_member_text(m, &m->members[slot - 1]);
+        if (text->address_at == bytes + 1 && memcmp(text->name, name, bytes) == 0) {
+            return &m->members[slot - 1];
+        }
+    }
+    return NULL;
+}
+
+static za_member_t *first_named(const za_membership_t *m, const char *name, uint32_t bytes)
+{
+    return named(m, *name_bucket(m, za_member_name_hash(name, bytes)), name, bytes);
+}
+
+/* ---- order of (name, uid) ------------------------------------------------------------------ */
+
+static bool sorts_before(const za_membership_t *m, uint16_t a, uint16_t b)
+{
+    const za_member_t *left = &m->members[a];
+    const za_member_t *right = &m->members[b];
+    int order = strcmp(za_member_text(m, left)->name, za_member_text(m, right)->name);
+    return order < 0 || (order == 0 && left->uid < right->uid);
+}
+
+static void sift(const za_membership_t *m, uint32_t at, uint32_t count)
+{
+    uint16_t slot = m->sorted[at];
+    for (uint32_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && sorts_before(m, m->sorted[child], m->sorted[child + 1])) {
+            child++;
+        }
+        if (!sorts_before(m, slot, m->sorted[child])) {
+            break;
+        }
+        m->sorted[at] = m->sorted[child];
+        at = child;
+    }
+    m->sorted[at] = slot;
+}
+
+const uint16_t *za_member_sorted(const za_membership_t *m)
+{
+    if (*m->sorted_count != ZA_MEMBER_NONE) {
+        return m->sorted;
+    }
+    uint32_t count = 0;
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        if (za_member_slot(m, at) != NULL) {
+            m->sorted[count++] = at;
+        }
+    }
+    for (uint32_t at = count / 2; at-- > 0;) {
+        sift(m, at, count);
+    }
+    for (uint32_t last = count; last-- > 1;) {
+        uint16_t slot = m->sorted[0];
+        m->sorted[0] = m->sorted[last];
+        m->sorted[last] = slot;
+        sift(m, 0, last);
+    }
+    *m->sorted_count = (uint16_t)count;
+    return m->sorted;
+}
+
+/* ---- the live ones ------------------------------------------------------------------------- */
+
+/** `live` is also the order of probes: those before pass_at were met in this pass. */
+static void live_put(za_membership_t *m, uint16_t index, uint16_t at)
+{
+    m->live[at] = index;
+    m->members[index].live_at = at;
+}
+
+static void live_add(za_membership_t *m, uint16_t index)
+{
+    live_put(m, index, m->live_size);
+    m->live_size++;
+}
+
+static void live_remove(za_membership_t *m, uint16_t index)
+{
+    uint16_t hole = m->members[index].live_at;
+    m->members[index].live_at = ZA_MEMBER_NONE;
+    if (hole < m->pass_at) {
+        m->pass_at--;
+        if (hole != m->pass_at) {
+            live_put(m, m->live[m->pass_at], hole);
+        }
+        hole = m->pass_at;
+    }
+    m->live_size--;
+    if (hole != m->live_size) {
+        live_put(m, m->live[m->live_size], hole);
+    }
+}
+
+za_member_state_t za_member_state_of(const za_member_t *member)
+{
+    za_member_opinion_t opinion;
+    opinion.terminal = (uint8_t)member->terminal;
+    opinion.rank = (uint8_t)member->rank;
+    opinion.leaving = member->leaving;
+    return za_member_state(&opinion);
+}
+
+static uint64_t member_hash(const za_membership_t *m, const za_member_t *member)
+{
+    uint64_t hash = za_mix64(za_member_text(m, member)->hash ^ member->uid);
+    hash = za_mix64(hash ^ member->inc);
+    uint64_t state =
+        (uint64_t)member->terminal << 8 | (uint64_t)member->rank << 4 | member->leaving;
+    return za_mix64(hash ^ state);
+}
+
+static uint64_t settle_ms(const za_membership_t *m)
+{
+    return 6 * (uint64_t)m->timing.probe_interval_ms;
+}
+
+static void note_name(za_membership_t *m, const za_member_t *member)
+{
+    const za_member_text_t *text = za_member_text(m, member);
+    uint32_t bytes = text->address_at - 1u;
+    za_member_t *other = first_named(m, text->name, bytes);
+    for (; other != NULL; other = named(m, other->next, text->name, bytes)) {
+        if (other != member && other->in_view) {
+            m->names_ms = za_ms_min(m->names_ms, m->now_ms + settle_ms(m));
+        }
+    }
 }
 
 static void recount(za_membership_t *m, za_member_t *member)
 {
     bool self = member == za_member_self(m);
-    bool in_view =
-        !member->voided && !za_member_terminal(member) && !(self && m->phase == ZA_PHASE_JOINING);
-    bool in_alive = in_view && member->record.rank == za_MemberRank_MEMBER_RANK_ALIVE;
-    uint64_t hash = in_view ? za_member_hash(&member->record) : 0;
+    bool terminal = za_member_terminal(member);
+    bool in_view = !member->voided && !terminal && !(self && m->phase == ZA_PHASE_JOINING);
+    bool in_alive = in_view && member->rank == za_MemberRank_MEMBER_RANK_ALIVE;
+    bool in_dead =
+        !member->voided && member->terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_DOWN;
+    uint64_t hash = in_view ? member_hash(m, member) : 0;
     if (hash != member->hash) {
         m->changed_ms = m->now_ms;
     }
@@ -90,49 +314,192 @@ static void recount(za_membership_t *m, za_member_t *member)
     m->view_hash = m->view_hash - member->hash + hash;
     m->live_count = (uint16_t)(m->live_count - member->in_view + in_view);
     m->alive_count = (uint16_t)(m->alive_count - member->in_alive + in_alive);
+    m->dead_count = (uint16_t)(m->dead_count - member->in_dead + in_dead);
+    if (in_view && !member->in_view) {
+        note_name(m, member);
+    }
     member->hash = hash;
     member->in_view = in_view;
     member->in_alive = in_alive;
+    member->in_dead = in_dead;
+    bool live = in_view && !self;
+    if (live && member->live_at == ZA_MEMBER_NONE) {
+        live_add(m, index_of(m, member));
+    } else if (!live && member->live_at != ZA_MEMBER_NONE) {
+        live_remove(m, index_of(m, member));
+    }
 }
+
+/* ---- doubts, and their timers: a heap by (time, place) ---------------------------------------- */
+
+static bool timer_before(const za_membership_t *m, uint16_t a, uint16_t b)
+{
+    uint64_t left = m->doubts[a].timer_ms;
+    uint64_t right = m->doubts[b].timer_ms;
+    return left < right || (left == right && a < b);
+}
+
+static void timer_put(za_membership_t *m, uint16_t doubt, uint32_t at)
+{
+    m->timers[at] = doubt;
+    m->doubts[doubt].heap_at = (uint16_t)at;
+}
+
+/** Restores the heap around `at`, where `doubt` has a new time. */
+static void timer_sift(za_membership_t *m, uint16_t doubt, uint32_t at)
+{
+    while (at > 0 && timer_before(m, doubt, m->timers[(at - 1) / 2])) {
+        timer_put(m, m->timers[(at - 1) / 2], at);
+        at = (at - 1) / 2;
+    }
+    for (uint32_t child = 2 * at + 1; child < m->doubt_count; child = 2 * at + 1) {
+        if (child + 1u < m->doubt_count &&
+            timer_before(m, m->timers[child + 1], m->timers[child])) {
+            child++;
+        }
+        if (!timer_before(m, m->timers[child], doubt)) {
+            break;
+        }
+        timer_put(m, m->timers[child], at);
+        at = child;
+    }
+    timer_put(m, doubt, at);
+}
+
+static za_member_doubt_t *doubt_of(const za_membership_t *m, const za_member_t *member)
+{
+    return member->doubt != ZA_MEMBER_NONE ? &m->doubts[member->doubt] : NULL;
+}
+
+static void doubt_add(za_membership_t *m, za_member_t *member)
+{
+    uint16_t at = m->doubt_free;
+    if (at != ZA_MEMBER_NONE) {
+        m->doubt_free = m->doubts[at].member;
+    } else {
+        at = m->doubt_fresh++;
+    }
+    za_member_doubt_t *doubt = &m->doubts[at];
+    doubt->member = index_of(m, member);
+    doubt->rank_ms = m->now_ms;
+    doubt->timer_ms = ZA_MEMBER_NEVER;
+    doubt->suspecters.count = 0;
+    doubt->refused.count = 0;
+    member->doubt = at;
+    timer_sift(m, at, m->doubt_count++);
+}
+
+static void doubt_remove(za_membership_t *m, za_member_t *member)
+{
+    uint16_t at = member->doubt;
+    uint16_t hole = m->doubts[at].heap_at;
+    uint16_t last = m->timers[--m->doubt_count];
+    if (last != at) {
+        timer_sift(m, last, hole);
+    }
+    m->doubts[at].member = m->doubt_free;
+    m->doubt_free = at;
+    member->doubt = ZA_MEMBER_NONE;
+}
+
+void za_member_opinion(const za_membership_t *m, const za_member_t *member,
+                       za_member_opinion_t *out)
+{
+    out->inc = member->inc;
+    out->terminal = (uint8_t)member->terminal;
+    out->rank = (uint8_t)member->rank;
+    out->reason = (uint8_t)member->reason;
+    out->leaving = member->leaving;
+    const za_member_doubt_t *doubt = doubt_of(m, member);
+    if (doubt != NULL) {
+        out->suspecters = doubt->suspecters;
+        out->refused = doubt->refused;
+    } else {
+        out->suspecters.count = 0;
+        out->refused.count = 0;
+    }
+}
+
+void za_member_set_opinion(za_membership_t *m, za_member_t *member,
+                           const za_member_opinion_t *opinion)
+{
+    bool doubted = opinion->terminal == za_MemberTerminal_MEMBER_TERMINAL_NONE &&
+                   opinion->rank != za_MemberRank_MEMBER_RANK_ALIVE;
+    bool again = opinion->rank != member->rank;
+    member->inc = opinion->inc;
+    member->terminal = opinion->terminal & 3u;
+    member->rank = opinion->rank & 3u;
+    member->reason = opinion->reason & 7u;
+    member->leaving = opinion->leaving;
+    if (!doubted) {
+        if (member->doubt != ZA_MEMBER_NONE) {
+            doubt_remove(m, member);
+        }
+        return;
+    }
+    if (member->doubt == ZA_MEMBER_NONE) {
+        doubt_add(m, member);
+    }
+    za_member_doubt_t *doubt = doubt_of(m, member);
+    doubt->suspecters = opinion->suspecters;
+    doubt->refused = opinion->refused;
+    if (again) {
+        doubt->rank_ms = m->now_ms; // of the new rank, or of the same after a refutation
+    }
+}
+
+/* ---- coming and going ---------------------------------------------------------------------- */
 
 static void remove_member(za_membership_t *m, uint16_t index)
 {
     za_member_t *member = &m->members[index];
     za_member_gossip_remove(m, member);
     za_member_downing_forget(m, member);
+    za_member_plan_connect(m, member, ZA_MEMBER_NEVER);
+    if (member->doubt != ZA_MEMBER_NONE) {
+        doubt_remove(m, member);
+    }
     member->voided = true;
     recount(m, member);
-    close_gap(m->by_name, m->count, position_by_name(m, member->record.name, member->record.uid));
-    close_gap(m->by_uid, m->count, position_by_uid(m, member->record.uid));
-    m->count--;
-    m->free[m->free_count++] = index;
+    unlink_name(m, index);
+    unlink_uid(m, index);
+    za_member_texts_release(m->texts, member->texts);
     memset(member, 0, sizeof *member);
+    member->next = m->free;
+    m->free = index;
+    m->count--;
+    *m->sorted_count = ZA_MEMBER_NONE;
 }
 
 /** The tombstone to give up first; ZA_MEMBER_NONE if there is none. */
 static uint16_t oldest_tombstone(const za_membership_t *m, za_MemberTerminal terminal)
 {
     uint16_t oldest = ZA_MEMBER_NONE;
-    for (uint32_t i = 0; i < m->count; i++) {
-        uint16_t index = m->by_uid[i];
-        const za_member_t *member = &m->members[index];
-        if (member->record.terminal == terminal && index != m->self &&
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        const za_member_t *member = za_member_slot(m, at);
+        if (member != NULL && member->terminal == (unsigned)terminal && at != m->self &&
             (oldest == ZA_MEMBER_NONE || member->since_ms < m->members[oldest].since_ms)) {
-            oldest = index;
+            oldest = at;
         }
     }
     return oldest;
 }
 
-static bool make_room(za_membership_t *m)
+static uint16_t least_tombstone(const za_membership_t *m)
 {
-    if (m->free_count > 0) {
-        return true;
-    }
     uint16_t index = oldest_tombstone(m, za_MemberTerminal_MEMBER_TERMINAL_LEFT);
     if (index == ZA_MEMBER_NONE) {
         index = oldest_tombstone(m, za_MemberTerminal_MEMBER_TERMINAL_DOWN);
     }
+    return index;
+}
+
+static bool make_room(za_membership_t *m)
+{
+    if (m->count < m->capacity) {
+        return true;
+    }
+    uint16_t index = least_tombstone(m);
     if (index == ZA_MEMBER_NONE) {
         return false;
     }
@@ -140,41 +507,69 @@ static bool make_room(za_membership_t *m)
     return true;
 }
 
-za_member_t *za_member_insert(za_membership_t *m, const za_MemberRecord *record)
+static uint16_t take_slot(za_membership_t *m)
 {
-    if (!make_room(m)) {
+    uint16_t index = m->free;
+    if (index == ZA_MEMBER_NONE) {
+        return m->fresh++;
+    }
+    m->free = m->members[index].next;
+    return index;
+}
+
+za_member_t *za_member_insert(za_membership_t *m, uint64_t uid, const za_member_opinion_t *opinion,
+                              const za_member_profile_t *profile)
+{
+    uint32_t texts = make_room(m) ? za_member_texts_intern(m->texts, profile) : 0;
+    if (texts == 0) {
         return NULL;
     }
-    uint16_t index = m->free[--m->free_count];
+    index_grow(m);
+    uint16_t index = take_slot(m);
     za_member_t *member = &m->members[index];
-    memset(member, 0, sizeof *member);
-    member->record = *record;
-    member->shown = NOT_SHOWN;
-    member->added_ms = m->now_ms;
-    member->since_ms = m->now_ms;
-    member->rank_ms = m->now_ms;
-    member->heard_ms = ZA_MEMBER_NEVER;
-    member->told_ms = ZA_MEMBER_NEVER;
-    member->timer_ms = ZA_MEMBER_NEVER;
-    member->connect_ms = ZA_MEMBER_NEVER;
-    member->linked = za_member_link(m, record->uid) != NULL;
-    open_gap(m->by_uid, m->count, position_by_uid(m, record->uid), index);
-    open_gap(m->by_name, m->count, position_by_name(m, record->name, record->uid), index);
+    *member = (za_member_t){
+        .uid = uid,
+        .texts = texts,
+        .since_ms = m->now_ms,
+        .heard_ms = ZA_MEMBER_NEVER,
+        .live_at = ZA_MEMBER_NONE,
+        .doubt = ZA_MEMBER_NONE,
+        .shown = NOT_SHOWN,
+        .linked = za_member_link(m, uid) != NULL,
+        .gossip_full = true,
+    };
+    za_member_set_opinion(m, member, opinion);
+    index_add(m, index);
     m->count++;
+    *m->sorted_count = ZA_MEMBER_NONE;
     return member;
+}
+
+bool za_member_set_texts(za_membership_t *m, za_member_t *member,
+                         const za_member_profile_t *profile)
+{
+    uint32_t texts = za_member_texts_intern(m->texts, profile);
+    if (texts == 0) {
+        return false;
+    }
+    // The name stays the same, and with it the place in by_name.
+    za_member_texts_release(m->texts, member->texts);
+    member->texts = texts;
+    member->gossip_full = true;
+    return true;
 }
 
 /* ---- suspicion ----------------------------------------------------------------------------- */
 
 /** Whether enough members met a refusing address: a process that is gone, not a path. */
-static bool refused_enough(const za_membership_t *m, const za_member_t *member)
+static bool refused_enough(const za_membership_t *m, const za_member_doubt_t *doubt)
 {
     uint32_t needed = m->alive_count < 2 ? 1 : 2; // the suspect itself is not in alive_count
-    return member->record.refused_count >= needed;
+    return doubt->refused.count >= needed;
 }
 
 /** Lifeguard: long while one member alone suspects, shorter with each that agrees. */
-static uint64_t suspicion_ms(const za_membership_t *m, const za_member_t *member)
+static uint64_t suspicion_ms(const za_membership_t *m, const za_member_doubt_t *doubt)
 {
     uint32_t log = za_log10_q16(m->live_count);
     uint64_t scale = log > ZA_FIXED_ONE ? log : ZA_FIXED_ONE;
@@ -182,9 +577,9 @@ static uint64_t suspicion_ms(const za_membership_t *m, const za_member_t *member
         (m->timing.suspicion_mult * (uint64_t)m->timing.probe_interval_ms * scale) >> 16;
     uint32_t others = m->live_count > 2 ? m->live_count - 2u : 0;
     uint32_t k = others < CONFIRMATIONS_MAX ? others : CONFIRMATIONS_MAX;
-    uint32_t have = member->record.suspecters_count;
+    uint32_t have = doubt->suspecters.count;
     uint32_t confirmations = have > 0 ? have - 1 : 0;
-    if (confirmations >= k) {
+    if (confirmations >= k || m->plain) {
         return min_ms;
     }
     uint64_t max_ms = min_ms * MAX_OVER_MIN;
@@ -193,35 +588,22 @@ static uint64_t suspicion_ms(const za_membership_t *m, const za_member_t *member
 
 static void set_timer(za_membership_t *m, za_member_t *member)
 {
-    member->timer_ms = ZA_MEMBER_NEVER;
-    if (za_member_terminal(member) || member->voided || member == za_member_self(m)) {
+    za_member_doubt_t *doubt = doubt_of(m, member);
+    if (doubt == NULL) {
         return;
     }
-    bool refused = refused_enough(m, member);
-    switch (member->record.rank) {
-    case za_MemberRank_MEMBER_RANK_ALIVE:
-        return;
-    case za_MemberRank_MEMBER_RANK_SUSPECT:
-        member->timer_ms = member->rank_ms + suspicion_ms(m, member);
+    bool refused = refused_enough(m, doubt);
+    uint64_t timer_ms = ZA_MEMBER_NEVER;
+    if (member->rank == za_MemberRank_MEMBER_RANK_SUSPECT) {
+        timer_ms = doubt->rank_ms + suspicion_ms(m, doubt);
         if (refused) { // evidence speeds a suspicion up, and is no verdict
-            uint64_t early_ms = member->rank_ms + m->timing.probe_interval_ms;
-            member->timer_ms = za_ms_min(member->timer_ms, early_ms);
+            timer_ms = za_ms_min(timer_ms, doubt->rank_ms + m->timing.probe_interval_ms);
         }
-        break;
-    case za_MemberRank_MEMBER_RANK_UNREACHABLE:
-        if (za_member_downing_waits(m)) {
-            return;
-        }
-        member->timer_ms = member->rank_ms + (refused ? 0 : m->timing.auto_down_ms);
-        break;
+    } else if (!za_member_downing_waits(m)) {
+        timer_ms = doubt->rank_ms + (refused ? 0 : m->timing.auto_down_ms);
     }
-    m->timers_ms = za_ms_min(m->timers_ms, member->timer_ms);
-}
-
-void za_member_set_connect(za_membership_t *m, za_member_t *member, uint64_t at_ms)
-{
-    member->connect_ms = at_ms;
-    m->connects_ms = za_ms_min(m->connects_ms, at_ms);
+    doubt->timer_ms = timer_ms;
+    timer_sift(m, member->doubt, doubt->heap_at);
 }
 
 /* ---- what the driver is told --------------------------------------------------------------- */
@@ -248,7 +630,7 @@ void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *o
         return;
     }
     bool joining = member == za_member_self(m) && m->phase == ZA_PHASE_JOINING;
-    za_member_state_t state = joining ? ZA_MEMBER_JOINING : za_member_state(&member->record);
+    za_member_state_t state = joining ? ZA_MEMBER_JOINING : za_member_state_of(member);
     if (member->shown == state) {
         return;
     }
@@ -263,18 +645,19 @@ void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *o
     member->shown = (uint8_t)state;
     member->since_ms = m->now_ms;
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_MEMBER);
-    effect->uid = member->record.uid;
+    effect->uid = member->uid;
     effect->state = state;
-    effect->name = za_effects_text(out, "%s", member->record.name);
-    effect->address = za_effects_text(out, "%s", member->record.address);
+    effect->name = za_effects_copy(out, za_member_text(m, member)->name);
+    effect->address = za_effects_copy(out, za_member_address(m, member));
     count_state(m, state, out);
 }
 
 void za_member_announce_all(za_membership_t *m, za_effects_t *out)
 {
     m->unannounced = false;
+    const uint16_t *sorted = za_member_sorted(m);
     for (uint32_t i = 0; i < m->count; i++) {
-        za_member_announce(m, &m->members[m->by_name[i]], out);
+        za_member_announce(m, &m->members[sorted[i]], out);
     }
 }
 
@@ -286,7 +669,7 @@ void za_member_changed(za_membership_t *m, za_member_t *member, za_effects_t *ou
     za_member_gossip_add(m, member);
     za_member_announce(m, member, out);
     if (za_member_terminal(member) && member != za_member_self(m)) {
-        member->connect_ms = ZA_MEMBER_NEVER;
+        za_member_plan_connect(m, member, ZA_MEMBER_NEVER);
         if (member->linked) {
             za_member_tell_down(m, member, out);
         }
@@ -295,29 +678,24 @@ void za_member_changed(za_membership_t *m, za_member_t *member, za_effects_t *ou
 
 /* ---- our own opinion ----------------------------------------------------------------------- */
 
-static void add_own_evidence(za_membership_t *m, za_MemberRecord *record, bool refused)
-{
-    uint64_t uid = za_membership_self_uid(m);
-    za_member_add_evidence(record->suspecters, &record->suspecters_count, uid);
-    if (refused) {
-        za_member_add_evidence(record->refused, &record->refused_count, uid);
-        record->reason = za_MemberReason_MEMBER_REASON_REFUSED;
-    }
-}
-
 void za_member_suspect(za_membership_t *m, za_member_t *member, bool refused, za_effects_t *out)
 {
     if (za_member_terminal(member) || member->voided || member == za_member_self(m)) {
         return;
     }
-    za_MemberRecord news = member->record;
-    if (news.rank == za_MemberRank_MEMBER_RANK_ALIVE) {
-        news.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
-        news.reason = za_MemberReason_MEMBER_REASON_TIMEOUT;
-        news.suspecters_count = 0;
-        news.refused_count = 0;
+    za_member_news_t news = { .uid = member->uid, .brief = true };
+    za_member_opinion(m, member, &news.opinion);
+    news.profile.attributes = za_member_text(m, member)->attributes;
+    if (news.opinion.rank == za_MemberRank_MEMBER_RANK_ALIVE) {
+        news.opinion.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
+        news.opinion.reason = za_MemberReason_MEMBER_REASON_TIMEOUT;
     }
-    add_own_evidence(m, &news, refused);
+    uint64_t self = za_membership_self_uid(m);
+    za_member_add_evidence(&news.opinion.suspecters, self);
+    if (refused) {
+        za_member_add_evidence(&news.opinion.refused, self);
+        news.opinion.reason = za_MemberReason_MEMBER_REASON_REFUSED;
+    }
     za_member_learn(m, &news, out);
 }
 
@@ -327,11 +705,14 @@ void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason rea
     if (za_member_terminal(member)) {
         return;
     }
-    member->record.terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN;
-    member->record.rank = za_MemberRank_MEMBER_RANK_ALIVE;
-    member->record.reason = reason;
-    member->record.suspecters_count = 0;
-    member->record.refused_count = 0;
+    za_member_opinion_t opinion = {
+        .inc = member->inc,
+        .terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN,
+        .reason = (uint8_t)reason,
+        .leaving = member->leaving,
+    };
+    za_member_set_opinion(m, member, &opinion);
+    member->heard_ms = ZA_MEMBER_NEVER; // from now on: when it was told
     if (reason == za_MemberReason_MEMBER_REASON_REPLACED) {
         za_membership_mark(m, out, ZA_MARK_REPLACED);
     }
@@ -340,141 +721,160 @@ void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason rea
 
 static void fire_timer(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
-    bool refused = refused_enough(m, member) && !za_member_downing_waits(m);
-    if (member->record.rank == za_MemberRank_MEMBER_RANK_UNREACHABLE || refused) {
+    bool refused = refused_enough(m, doubt_of(m, member)) && !za_member_downing_waits(m);
+    if (member->rank == za_MemberRank_MEMBER_RANK_UNREACHABLE || refused) {
         za_member_down(m, member,
                        refused ? za_MemberReason_MEMBER_REASON_REFUSED
                                : za_MemberReason_MEMBER_REASON_TIMEOUT,
                        out);
         return;
     }
-    member->record.rank = za_MemberRank_MEMBER_RANK_UNREACHABLE;
-    member->rank_ms = m->now_ms;
+    za_member_opinion_t opinion;
+    za_member_opinion(m, member, &opinion);
+    opinion.rank = za_MemberRank_MEMBER_RANK_UNREACHABLE;
+    za_member_set_opinion(m, member, &opinion);
     za_member_changed(m, member, out);
+}
+
+uint64_t za_member_rank_ms(const za_membership_t *m, const za_member_t *member)
+{
+    ZA_ASSERT(member->doubt != ZA_MEMBER_NONE);
+    return m->doubts[member->doubt].rank_ms;
+}
+
+uint64_t za_member_timers_deadline(const za_membership_t *m)
+{
+    return m->doubt_count > 0 ? m->doubts[m->timers[0]].timer_ms : ZA_MEMBER_NEVER;
 }
 
 void za_member_timers(za_membership_t *m, za_effects_t *out)
 {
-    if (m->now_ms < m->timers_ms) {
-        return;
-    }
-    m->timers_ms = ZA_MEMBER_NEVER;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = &m->members[m->by_uid[i]];
-        if (member->timer_ms <= m->now_ms && za_membership_room(m, out, 1024)) {
-            fire_timer(m, member, out);
-        }
-        m->timers_ms = za_ms_min(m->timers_ms, member->timer_ms);
+    while (za_member_timers_deadline(m) <= m->now_ms && za_membership_room(m, out, 1024)) {
+        fire_timer(m, &m->members[m->doubts[m->timers[0]].member], out);
     }
 }
 
 void za_member_table_lag(za_membership_t *m, uint64_t lag_ms)
 {
-    m->timers_ms = ZA_MEMBER_NEVER;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = &m->members[m->by_uid[i]];
-        if (member->timer_ms != ZA_MEMBER_NEVER) {
-            member->rank_ms += lag_ms;
-            member->timer_ms += lag_ms;
-            m->timers_ms = za_ms_min(m->timers_ms, member->timer_ms);
+    for (uint32_t i = 0; i < m->doubt_count; i++) { // all alike: the heap stays one
+        za_member_doubt_t *doubt = &m->doubts[m->timers[i]];
+        doubt->rank_ms += lag_ms;
+        if (doubt->timer_ms != ZA_MEMBER_NEVER) {
+            doubt->timer_ms += lag_ms;
         }
     }
 }
 
 void za_member_purge(za_membership_t *m)
 {
-    for (uint32_t i = m->count; i-- > 0;) {
-        uint16_t index = m->by_uid[i];
-        const za_member_t *member = &m->members[index];
-        if (za_member_terminal(member) && index != m->self &&
+    if (m->now_ms < m->purge_ms) {
+        return;
+    }
+    m->purge_ms = m->now_ms + PURGE_MS;
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        const za_member_t *member = za_member_slot(m, at);
+        if (member != NULL && (za_member_terminal(member) || member->voided) && at != m->self &&
             m->now_ms - member->since_ms >= ZA_MEMBER_TOMBSTONE_MS) {
-            remove_member(m, index);
+            remove_member(m, at);
         }
     }
 }
 
 void za_member_table_up(za_membership_t *m)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = &m->members[m->by_uid[i]];
-        member->rank_ms = m->now_ms;
-        set_timer(m, member);
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        za_member_t *member = za_member_slot(m, at);
+        if (member != NULL && member->doubt != ZA_MEMBER_NONE) {
+            doubt_of(m, member)->rank_ms = m->now_ms;
+            set_timer(m, member);
+        }
+    }
+}
+
+static void forget_side(za_membership_t *m)
+{
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        za_member_t *member = za_member_slot(m, at);
+        if (member == NULL) {
+            continue;
+        }
+        za_member_gossip_remove(m, member);
+        member->linked = false;
+        bool down = member->terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_DOWN;
+        bool doubted = member->doubt != ZA_MEMBER_NONE && za_member_downing_waits(m);
+        if (doubted) { // the winning side knows better who can be reached
+            doubt_remove(m, member);
+        }
+        member->voided = member->voided || doubted || (down && !member->was_self);
+        recount(m, member);
     }
 }
 
 void za_member_table_reborn(za_membership_t *m, uint64_t uid)
 {
     za_member_t *old = za_member_self(m);
-    za_MemberRecord record = old->record;
-    record.uid = uid;
-    record.inc = 1;
-    record.joined = m->clock;
-    record.leaving = false;
-    old->record.terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN;
-    old->record.rank = za_MemberRank_MEMBER_RANK_ALIVE;
+    za_member_profile_t profile = za_member_profile(za_member_text(m, old));
+    profile.joined = m->clock;
+    profile.attributes = 1;
+    old->terminal = (unsigned)za_MemberTerminal_MEMBER_TERMINAL_DOWN;
+    old->rank = (unsigned)za_MemberRank_MEMBER_RANK_ALIVE;
     old->was_self = true;
     old->shown = ZA_MEMBER_DOWN; // ZA_EFFECT_REBORN says so
     old->since_ms = m->now_ms;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = &m->members[m->by_uid[i]];
-        za_member_gossip_remove(m, member);
-        member->linked = false;
-        member->timer_ms = ZA_MEMBER_NEVER;
-        member->connect_ms = ZA_MEMBER_NEVER;
-        if (member->record.terminal == za_MemberTerminal_MEMBER_TERMINAL_DOWN &&
-            !member->was_self) {
-            member->voided = true;
-        }
-        if (za_member_downing_waits(m) && !za_member_terminal(member) &&
-            member->record.rank != za_MemberRank_MEMBER_RANK_ALIVE) {
-            member->voided = true; // the winning side knows better who can be reached
-        }
-        recount(m, member);
-    }
-    if (!make_room(m)) {
+    old->heard_ms = ZA_MEMBER_NEVER;
+    forget_side(m);
+    uint32_t texts = za_member_texts_intern(m->texts, &profile);
+    ZA_ASSERT(texts != 0);
+    profile = za_member_profile(za_member_texts_at(m->texts, texts)); // outlives the old record
+    bool full = m->count == m->capacity && least_tombstone(m) == ZA_MEMBER_NONE;
+    if (full) {
         remove_member(m, m->self);
     }
-    za_member_t *self = za_member_insert(m, &record);
-    m->self = (uint16_t)(self - m->members);
+    za_member_opinion_t opinion = { .inc = 1 };
+    za_member_t *self = za_member_insert(m, uid, &opinion, &profile);
+    ZA_ASSERT(self != NULL); // two texts of a node's own are counted in
+    za_member_texts_release(m->texts, texts);
+    m->self = index_of(m, self);
+    if (!full) {
+        recount(m, old);
+    }
     recount(m, self);
 }
 
 /* ---- names --------------------------------------------------------------------------------- */
 
-static bool joined_before(const za_member_t *a, const za_member_t *b)
+static bool joined_before(const za_membership_t *m, const za_member_t *a, const za_member_t *b)
 {
-    return a->record.joined < b->record.joined ||
-           (a->record.joined == b->record.joined && a->record.uid < b->record.uid);
+    uint64_t left = za_member_text(m, a)->joined;
+    uint64_t right = za_member_text(m, b)->joined;
+    return left < right || (left == right && a->uid < b->uid);
 }
 
 /** Two processes cannot have one name and one address: the earlier one is gone. */
 static void replace_by_address(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
-    uint32_t at = position_by_name(m, member->record.name, 0);
-    for (; at < m->count && !za_member_terminal(member); at++) {
-        za_member_t *other = &m->members[m->by_name[at]];
-        if (strcmp(other->record.name, member->record.name) != 0) {
-            break;
-        }
+    const za_member_text_t *text = za_member_text(m, member);
+    uint32_t bytes = text->address_at - 1u;
+    za_member_t *other = first_named(m, text->name, bytes);
+    for (; other != NULL && !za_member_terminal(member);
+         other = named(m, other->next, text->name, bytes)) {
         if (other == member || !other->in_view ||
-            strcmp(other->record.address, member->record.address) != 0) {
+            strcmp(za_member_address(m, other), za_member_text_address(text)) != 0) {
             continue;
         }
-        bool member_is_gone = other == za_member_self(m) || joined_before(member, other);
+        bool member_is_gone = other == za_member_self(m) || joined_before(m, member, other);
         za_member_down(m, member_is_gone ? member : other, za_MemberReason_MEMBER_REASON_REPLACED,
                        out);
     }
 }
 
-za_member_t *za_member_holder(za_membership_t *m, const char *name, uint64_t not_uid)
+za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32_t bytes,
+                              uint64_t not_uid)
 {
-    for (uint32_t at = position_by_name(m, name, 0); at < m->count; at++) {
-        za_member_t *member = &m->members[m->by_name[at]];
-        if (strcmp(member->record.name, name) != 0) {
-            return NULL;
-        }
-        bool self = member == za_member_self(m); // not in view while it joins
-        if (member->record.uid != not_uid && (member->in_view || self)) {
+    za_member_t *member = first_named(m, name, bytes);
+    for (; member != NULL; member = named(m, member->next, name, bytes)) {
+        bool self = member == &m->members[m->self]; // not in view while it joins
+        if (member->uid != not_uid && (member->in_view || self)) {
             return member;
         }
     }
@@ -484,12 +884,12 @@ za_member_t *za_member_holder(za_membership_t *m, const char *name, uint64_t not
 static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_effects_t *out)
 {
     // Joins are checked against the acceptor's view alone; this is for names that met later.
-    uint64_t settle_ms = 6 * (uint64_t)m->timing.probe_interval_ms;
-    if (!a->in_alive || !b->in_alive || strcmp(a->record.name, b->record.name) != 0 ||
-        m->now_ms - a->added_ms < settle_ms || m->now_ms - b->added_ms < settle_ms) {
+    if (!a->in_alive || !b->in_alive || m->now_ms - a->since_ms < settle_ms(m) ||
+        m->now_ms - b->since_ms < settle_ms(m)) {
+        m->names_ms = m->now_ms + m->timing.probe_interval_ms;
         return;
     }
-    za_member_t *later = joined_before(a, b) ? b : a;
+    za_member_t *later = joined_before(m, a, b) ? b : a;
     if (later == za_member_self(m)) {
         m->rebirth_due = true;
         m->rebirth_by = 0;
@@ -500,22 +900,29 @@ static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_
 
 void za_member_check_names(za_membership_t *m, za_effects_t *out)
 {
-    za_member_t *previous = NULL;
-    for (uint32_t i = 0; i < m->count; i++) {
-        za_member_t *member = &m->members[m->by_name[i]];
-        if (!member->in_alive) {
+    if (m->now_ms < m->names_ms) {
+        return;
+    }
+    m->names_ms = ZA_MEMBER_NEVER;
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        za_member_t *member = za_member_slot(m, at);
+        if (member == NULL || !member->in_view) {
             continue;
         }
-        if (previous != NULL && previous->in_alive) {
-            resolve_name(m, previous, member, out);
+        const za_member_text_t *text = za_member_text(m, member);
+        uint32_t bytes = text->address_at - 1u;
+        za_member_t *other = named(m, member->next, text->name, bytes);
+        for (; other != NULL; other = named(m, other->next, text->name, bytes)) {
+            if (other->in_view && member->in_view) {
+                resolve_name(m, member, other, out);
+            }
         }
-        previous = member;
     }
 }
 
 /* ---- news ---------------------------------------------------------------------------------- */
 
-static void learn_of_self(za_membership_t *m, const za_MemberRecord *news, za_effects_t *out)
+static void learn_of_self(za_membership_t *m, const za_member_opinion_t *news, za_effects_t *out)
 {
     za_member_t *self = za_member_self(m);
     if (news->terminal != za_MemberTerminal_MEMBER_TERMINAL_NONE) {
@@ -526,8 +933,8 @@ static void learn_of_self(za_membership_t *m, const za_MemberRecord *news, za_ef
         return;
     }
     bool doubted = news->rank != za_MemberRank_MEMBER_RANK_ALIVE;
-    if (m->phase == ZA_PHASE_JOINING || m->phase > ZA_PHASE_LEAVING ||
-        news->inc < self->record.inc || (news->inc == self->record.inc && !doubted)) {
+    if (m->phase == ZA_PHASE_JOINING || m->phase > ZA_PHASE_LEAVING || news->inc < self->inc ||
+        (news->inc == self->inc && !doubted)) {
         return;
     }
     if (news->inc == ZA_MEMBER_LOGICAL_MAX) {
@@ -535,18 +942,19 @@ static void learn_of_self(za_membership_t *m, const za_MemberRecord *news, za_ef
         m->rebirth_by = 0;
         return;
     }
-    self->record.inc = news->inc + 1;
+    self->inc = news->inc + 1;
     m->counters.refutes++;
     za_membership_mark(m, out, ZA_MARK_REFUTE);
     za_member_health(m, 1);
     za_member_changed(m, self, out);
 }
 
-static void learn_of_new(za_membership_t *m, const za_MemberRecord *news, za_effects_t *out)
+static void learn_of_new(za_membership_t *m, const za_member_news_t *news, za_effects_t *out)
 {
-    za_member_t *member = za_member_insert(m, news);
+    za_member_t *member =
+        news->brief ? NULL : za_member_insert(m, news->uid, &news->opinion, &news->profile);
     if (member == NULL) {
-        return; // the table is full of live members
+        return; // its texts come with a sync, or the table is full of live members
     }
     za_member_changed(m, member, out);
     replace_by_address(m, member, out);
@@ -560,27 +968,26 @@ static void follow_suspicion(za_membership_t *m, za_member_t *member)
 {
     if (!member->linked && m->live_count <= ZA_MEMBER_MESH_MAX) {
         uint64_t jitter = za_rng_below(&m->rng, EVIDENCE_JITTER_MS);
-        za_member_set_connect(m, member, za_ms_min(member->connect_ms, m->now_ms + jitter));
+        za_member_plan_connect(m, member, m->now_ms + jitter);
     }
     // In a large cluster enough others probe it by chance, and all at once would be a burst.
     if (m->live_count <= 32) {
-        m->probe.urgent = member->record.uid;
+        m->probe.urgent = member->uid;
     }
 }
 
-static void learn_change(za_membership_t *m, za_member_t *member, za_member_state_t before,
-                         za_effects_t *out)
+static void learn_change(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
-    bool died = member->record.terminal == za_MemberTerminal_MEMBER_TERMINAL_DOWN;
-    if (died && member->heard_ms != ZA_MEMBER_NEVER &&
-        m->now_ms - member->heard_ms < 2 * (uint64_t)m->timing.probe_interval_ms) {
-        m->counters.down_of_live++; // agreement beats our own opinion
-    }
-    za_member_state_t state = za_member_state(&member->record);
-    if (state != before) {
-        member->rank_ms = m->now_ms;
+    if (za_member_terminal(member)) {
+        bool died = member->terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_DOWN;
+        if (died && member->heard_ms != ZA_MEMBER_NEVER &&
+            m->now_ms - member->heard_ms < 2 * (uint64_t)m->timing.probe_interval_ms) {
+            m->counters.down_of_live++; // agreement beats our own opinion
+        }
+        member->heard_ms = ZA_MEMBER_NEVER;
     }
     za_member_changed(m, member, out);
+    za_member_state_t state = za_member_state_of(member);
     if (state == ZA_MEMBER_SUSPECT) {
         follow_suspicion(m, member);
     }
@@ -589,41 +996,65 @@ static void learn_change(za_membership_t *m, za_member_t *member, za_member_stat
     }
 }
 
-void za_member_learn(za_membership_t *m, const za_MemberRecord *news, za_effects_t *out)
+/**
+ * Whether the news' texts are those that we have or, if it wins, may become them. A brief record about
+ * other attributes says nothing to us: a sync brings all of it.
+ */
+static bool texts_agree(za_membership_t *m, za_member_t *member, const za_member_news_t *news,
+                        bool wins)
 {
-    if (news->uid == za_membership_self_uid(m)) {
-        learn_of_self(m, news, out);
+    const za_member_text_t *text = za_member_text(m, member);
+    bool same = text->attributes == news->profile.attributes;
+    if (news->opinion.terminal != za_MemberTerminal_MEMBER_TERMINAL_NONE) {
+        return true;
+    }
+    if (news->brief) {
+        return same;
+    }
+    if (text->address_at != news->profile.name_bytes + 1 ||
+        memcmp(text->name, news->profile.name, news->profile.name_bytes) != 0) {
+        m->counters.frames_bad++; // a uid has one name for life
+        return false;
+    }
+    return same || !wins || za_member_set_texts(m, member, &news->profile);
+}
+
+static void learn_of_known(za_membership_t *m, za_member_t *member, const za_member_news_t *news,
+                           za_effects_t *out)
+{
+    za_member_opinion_t opinion;
+    za_member_opinion(m, member, &opinion);
+    za_merge_t merge = za_member_merge(&opinion, &news->opinion);
+    if (merge == ZA_MERGE_OLD || !texts_agree(m, member, news, merge == ZA_MERGE_NEW)) {
         return;
     }
-    m->clock = news->joined > m->clock ? news->joined : m->clock;
+    bool terminal = za_member_terminal(member);
+    za_member_set_opinion(m, member, &opinion);
+    if (merge == ZA_MERGE_NEW) {
+        learn_change(m, member, out);
+    } else if (!terminal) {
+        set_timer(m, member);
+        za_member_gossip_add(m, member);
+    }
+}
+
+void za_member_learn(za_membership_t *m, const za_member_news_t *news, za_effects_t *out)
+{
+    if (news->uid == za_membership_self_uid(m)) {
+        learn_of_self(m, &news->opinion, out);
+        return;
+    }
+    m->clock = news->profile.joined > m->clock ? news->profile.joined : m->clock;
     za_member_t *member = za_member_find(m, news->uid);
     if (member == NULL) {
         learn_of_new(m, news, out);
-        return;
-    }
-    if (strcmp(member->record.name, news->name) != 0) {
-        m->counters.frames_bad++; // a uid has one name for life
-        return;
-    }
-    za_member_state_t before = za_member_state(&member->record);
-    if (member->voided) {
+    } else if (!member->voided) {
+        learn_of_known(m, member, news, out);
+    } else if (texts_agree(m, member, news, true)) {
         member->voided = false;
-        member->record = *news;
-        learn_change(m, member, before, out);
+        member->heard_ms = ZA_MEMBER_NEVER;
+        za_member_set_opinion(m, member, &news->opinion);
+        learn_change(m, member, out);
         replace_by_address(m, member, out);
-        return;
-    }
-    switch (za_member_merge(&member->record, news)) {
-    case ZA_MERGE_OLD:
-        break;
-    case ZA_MERGE_MORE:
-        if (!za_member_terminal(member)) {
-            set_timer(m, member);
-            za_member_gossip_add(m, member);
-        }
-        break;
-    case ZA_MERGE_NEW:
-        learn_change(m, member, before, out);
-        break;
     }
 }

@@ -1,5 +1,6 @@
 #include "cluster/membership.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 const za_cluster_timing_t za_cluster_timing_lan = {
     .probe_interval_ms = 500,
-    .probe_timeout_ms = 200,
+    .probe_timeout_ms = 100,
     .suspicion_mult = 4,
     .gossip_interval_ms = 100,
     .sync_interval_ms = 10000,
@@ -19,6 +20,19 @@ const za_cluster_timing_t za_cluster_timing_lan = {
     .reconnect_interval_ms = 10000,
     .seed_interval_ms = 30000,
     .registry_sync_ms = 1000,
+};
+
+const za_cluster_timing_t za_cluster_timing_wan = {
+    .probe_interval_ms = 2000,
+    .probe_timeout_ms = 1000,
+    .suspicion_mult = 6,
+    .gossip_interval_ms = 500,
+    .sync_interval_ms = 30000,
+    .auto_down_ms = 20000,
+    .leave_timeout_ms = 10000,
+    .reconnect_interval_ms = 10000,
+    .seed_interval_ms = 30000,
+    .registry_sync_ms = 5000,
 };
 
 const za_cluster_timing_t za_cluster_timing_local = {
@@ -32,6 +46,11 @@ const za_cluster_timing_t za_cluster_timing_local = {
     .reconnect_interval_ms = 1000,
     .seed_interval_ms = 2000,
     .registry_sync_ms = 200,
+};
+
+enum {
+    LOG_BYTES_MAX = 512,
+    TEXTS_OWN = 2, // our own record has two while one replaces the other
 };
 
 /* ---- effects ------------------------------------------------------------------------------- */
@@ -55,9 +74,24 @@ void za_membership_mark(za_membership_t *m, za_effects_t *out, za_mark_t mark)
 void za_membership_connect(za_membership_t *m, za_effects_t *out, const char *address)
 {
     if (za_membership_room(m, out, ZA_ADDRESS_BYTES_MAX + 1)) {
-        const char *text = za_effects_text(out, "%s", address);
+        const char *text = za_effects_copy(out, address);
         za_effects_add(out, ZA_EFFECT_CONNECT)->address = text;
     }
+}
+
+void za_membership_log(za_membership_t *m, za_effects_t *out, int level, const char *format, ...)
+{
+    if (!za_membership_room(m, out, LOG_BYTES_MAX)) {
+        return;
+    }
+    char text[LOG_BYTES_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_LOG);
+    effect->level = level;
+    effect->name = za_effects_copy(out, text);
 }
 
 /* ---- create -------------------------------------------------------------------------------- */
@@ -78,14 +112,27 @@ static bool timing_valid(const za_cluster_timing_t *timing)
            timing->seed_interval_ms > 0;
 }
 
+static za_member_profile_t own_profile(const za_cluster_config_t *config)
+{
+    return (za_member_profile_t){
+        .attributes = 1,
+        .name = config->name,
+        .address = config->address,
+        .roles = config->roles != NULL ? config->roles : "",
+        .meta = config->meta,
+        .name_bytes = (uint32_t)strlen(config->name),
+        .address_bytes = (uint32_t)strlen(config->address),
+        .roles_bytes = config->roles != NULL ? (uint32_t)strlen(config->roles) : 0,
+        .meta_bytes = config->meta_bytes,
+    };
+}
+
 static bool config_valid(const za_cluster_config_t *config)
 {
     if (config == NULL || !fits(config->name, ZA_NODE_NAME_BYTES_MAX) ||
         !fits(config->address, ZA_ADDRESS_BYTES_MAX) || config->seed_count > ZA_MEMBER_SEEDS_MAX ||
+        config->members_max > ZA_MEMBERS_LIMIT || config->members_max == 1 ||
         !timing_valid(&config->timing)) {
-        return false;
-    }
-    if (!za_downing_config_valid(&config->downing) || config->downing.role[0] != '\0') {
         return false;
     }
     for (uint32_t i = 0; i < config->seed_count; i++) {
@@ -93,35 +140,42 @@ static bool config_valid(const za_cluster_config_t *config)
             return false;
         }
     }
-    return true;
+    if (!za_downing_config_valid(&config->downing)) {
+        return false;
+    }
+    za_member_profile_t profile = own_profile(config);
+    return za_member_profile_valid(&profile);
 }
 
 static void copy_config(za_membership_t *m, const za_cluster_config_t *config)
 {
     m->timing = config->timing;
     m->datagrams = config->datagrams;
+    m->plain = config->plain_swim;
     snprintf(m->name, sizeof m->name, "%s", config->name);
     snprintf(m->address, sizeof m->address, "%s", config->address);
     for (uint32_t i = 0; i < config->seed_count; i++) {
         if (strcmp(config->seeds[i], m->address) == 0) {
             m->may_found = true; // a seed may be the first of all
         } else {
-            memcpy(m->seeds[m->seed_count++], config->seeds[i], strlen(config->seeds[i]) + 1);
+            memcpy(m->seeds[m->seed_count++].address, config->seeds[i],
+                   strlen(config->seeds[i]) + 1);
         }
     }
     m->may_found = m->may_found || (m->seed_count == 0 && !config->discovers);
 }
 
-static void insert_self(za_membership_t *m)
+static bool insert_self(za_membership_t *m, const za_cluster_config_t *config)
 {
-    za_MemberRecord record = za_MemberRecord_init_zero;
-    do {
-        record.uid = za_rng_next(&m->rng);
-    } while (record.uid == 0 || record.uid == ZA_NODE_NAMED);
-    record.inc = 1;
-    memcpy(record.name, m->name, strlen(m->name) + 1);
-    memcpy(record.address, m->address, strlen(m->address) + 1);
-    m->self = (uint16_t)(za_member_insert(m, &record) - m->members);
+    uint64_t uid = za_rng_next(&m->rng);
+    while (uid == 0 || uid == ZA_NODE_NAMED) {
+        uid = za_rng_next(&m->rng);
+    }
+    za_member_profile_t profile = own_profile(config);
+    za_member_opinion_t opinion = { .inc = 1 };
+    za_member_t *self = za_member_insert(m, uid, &opinion, &profile);
+    m->self = self != NULL ? (uint16_t)(self - m->members) : 0;
+    return self != NULL;
 }
 
 static uint64_t deadline(const za_membership_t *m)
@@ -138,9 +192,27 @@ static uint64_t deadline(const za_membership_t *m)
     }
     at_ms = za_ms_min(at_ms, za_member_probe_deadline(m));
     at_ms = za_ms_min(at_ms, za_member_downing_deadline(m));
-    at_ms = za_ms_min(at_ms, za_ms_min(m->timers_ms, m->connects_ms));
+    at_ms = za_ms_min(at_ms, za_ms_min(za_member_timers_deadline(m), m->connects_ms));
     at_ms = za_ms_min(at_ms, za_ms_min(m->sync_ms, za_ms_min(m->reconnect_ms, m->seed_ms)));
     return m->gossip_count > 0 ? za_ms_min(at_ms, m->gossip_ms) : at_ms;
+}
+
+/** Its tables, all in one piece: zero pages cost nothing until they are used. */
+static za_err_t create_tables(za_membership_t *m, const za_cluster_config_t *config)
+{
+    uint32_t capacity = config->members_max != 0 ? config->members_max : ZA_MEMBERS_MAX;
+    m->memory = calloc(1, za_member_table_init(m, capacity, NULL));
+    if (m->memory == NULL) {
+        return ZA_ENOMEM;
+    }
+    uintptr_t line = ((uintptr_t)m->memory + 63) & ~(uintptr_t)63;
+    za_member_table_init(m, capacity, (uint8_t *)m->memory + (line - (uintptr_t)m->memory));
+    m->texts = config->texts;
+    if (m->texts != NULL) {
+        return ZA_OK;
+    }
+    m->own_texts = true;
+    return za_member_texts_create(capacity + TEXTS_OWN, &m->texts);
 }
 
 za_err_t za_membership_create(const za_cluster_config_t *config, uint64_t now_ms,
@@ -149,25 +221,26 @@ za_err_t za_membership_create(const za_cluster_config_t *config, uint64_t now_ms
     if (out == NULL || !config_valid(config)) {
         return ZA_EINVAL;
     }
-    // Zero pages cost nothing until they are used: a simulation makes hundreds of these.
     za_membership_t *m = calloc(1, sizeof *m);
     if (m == NULL) {
-        return ZA_ENOMEM;
-    }
-    m->members = calloc(ZA_MEMBERS_MAX, sizeof *m->members);
-    if (m->members == NULL) {
-        free(m);
         return ZA_ENOMEM;
     }
     m->now_ms = now_ms;
     m->gossip_first = ZA_MEMBER_NONE;
     m->gossip_last = ZA_MEMBER_NONE;
-    copy_config(m, config);
     // The name as well: nodes that were given one seed must not draw one uid.
-    za_rng_init(&m->rng, config->random_seed ^ za_fnv64(ZA_FNV64_INIT, m->name, strlen(m->name)));
+    za_rng_init(&m->rng,
+                config->random_seed ^ za_fnv64(ZA_FNV64_INIT, config->name, strlen(config->name)));
     za_member_downing_init(m, &config->downing);
-    za_member_table_init(m);
-    insert_self(m);
+    za_err_t err = create_tables(m, config);
+    if (err == ZA_OK) {
+        copy_config(m, config);
+        err = insert_self(m, config) ? ZA_OK : ZA_ENOMEM;
+    }
+    if (err != ZA_OK) {
+        za_membership_destroy(m);
+        return err;
+    }
     za_member_probe_stop(m);
     za_member_join_start(m);
     m->unannounced = true;
@@ -178,10 +251,16 @@ za_err_t za_membership_create(const za_cluster_config_t *config, uint64_t now_ms
 
 void za_membership_destroy(za_membership_t *membership)
 {
-    if (membership != NULL) {
-        free(membership->members);
-        free(membership);
+    if (membership == NULL) {
+        return;
     }
+    if (membership->own_texts) {
+        za_member_texts_destroy(membership->texts);
+    } else if (membership->texts != NULL) {
+        za_member_table_deinit(membership);
+    }
+    free(membership->memory);
+    free(membership);
 }
 
 /* ---- step ---------------------------------------------------------------------------------- */
@@ -207,7 +286,8 @@ static void down_node(za_membership_t *m, const char *name, za_effects_t *out)
     if (name == NULL) {
         return;
     }
-    za_member_t *member = za_member_holder(m, name, za_membership_self_uid(m));
+    za_member_t *member =
+        za_member_holder(m, name, (uint32_t)strlen(name), za_membership_self_uid(m));
     if (member != NULL) {
         za_member_down(m, member, za_MemberReason_MEMBER_REASON_OPERATOR, out);
     }
@@ -222,6 +302,7 @@ static void tick(za_membership_t *m, za_effects_t *out)
     if (m->phase == ZA_PHASE_JOINING) {
         return;
     }
+    za_member_dumps_tick(m, out);
     za_member_probe_tick(m, out);
     za_member_timers(m, out);
     za_member_downing_tick(m, out);
@@ -275,6 +356,8 @@ za_step_t za_membership_step(za_membership_t *membership, const za_cluster_event
     za_membership_t *m = membership;
     ZA_ASSERT(event->now_ms >= m->now_ms); // the driver's clock is monotonic
     m->now_ms = event->now_ms;
+    uint64_t now_us = event->now_us != 0 ? event->now_us : event->now_ms * 1000;
+    m->now_us = now_us > m->now_us ? now_us : m->now_us;
     m->more = false;
     if (m->phase == ZA_PHASE_LEFT) {
         if (event->type == ZA_CLUSTER_LINK_UP) {
@@ -292,7 +375,7 @@ za_step_t za_membership_step(za_membership_t *membership, const za_cluster_event
     }
     za_member_downing_follow(m);
     m->deadline_ms = deadline(m);
-    ZA_ASSERT(m->link_count <= ZA_PEERS_MAX && m->count + m->free_count == ZA_MEMBERS_MAX);
+    ZA_ASSERT(m->link_count <= ZA_PEERS_MAX && m->count <= m->capacity);
     return m->more ? ZA_STEP_MORE : ZA_STEP_DONE;
 }
 
@@ -311,16 +394,21 @@ uint64_t za_membership_uid(const za_membership_t *membership)
 static za_member_info_t info_of(const za_membership_t *m, uint16_t index)
 {
     const za_member_t *member = &m->members[index];
+    const za_member_text_t *text = za_member_text(m, member);
     bool joining = index == m->self && m->phase == ZA_PHASE_JOINING;
     return (za_member_info_t){
-        .uid = member->record.uid,
-        .name = member->record.name,
-        .address = member->record.address,
-        .state = joining ? ZA_MEMBER_JOINING : za_member_state(&member->record),
-        .incarnation = member->record.inc,
+        .uid = member->uid,
+        .name = text->name,
+        .address = za_member_text_address(text),
+        .roles = za_member_text_roles(text),
+        .meta = za_member_text_meta(text),
+        .meta_bytes = text->meta_bytes,
+        .state = joining ? ZA_MEMBER_JOINING : za_member_state_of(member),
+        .incarnation = member->inc,
         .since_ms = member->since_ms,
         .rtt_us = member->rtt_us,
         .self = index == m->self,
+        .udp_degraded = member->udp_degraded,
     };
 }
 
@@ -338,8 +426,9 @@ void za_membership_each_member(const za_membership_t *membership,
                                bool (*visit)(const za_member_info_t *info, void *context),
                                void *context)
 {
+    const uint16_t *sorted = za_member_sorted(membership);
     for (uint32_t i = 0; i < membership->count; i++) {
-        za_member_info_t info = info_of(membership, membership->by_name[i]);
+        za_member_info_t info = info_of(membership, sorted[i]);
         if (!visit(&info, context)) {
             return;
         }
@@ -358,18 +447,13 @@ uint32_t za_membership_up_count(const za_membership_t *membership)
 
 bool za_membership_is_linked(const za_membership_t *membership, uint64_t uid)
 {
-    for (uint32_t i = 0; i < membership->link_count; i++) {
-        if (membership->links[i].uid == uid) {
-            return true;
-        }
-    }
-    return false;
+    return za_member_link(membership, uid) != NULL;
 }
 
 uint32_t za_membership_sample_linked(const za_membership_t *membership, za_rng_t *rng,
                                      uint64_t *uids, uint32_t max)
 {
-    return za_member_pick(membership, rng, 0, 0, true, uids, max);
+    return za_member_pick_linked(membership, rng, 0, 0, true, uids, max);
 }
 
 void za_membership_counters(const za_membership_t *membership, za_cluster_counters_t *out)
@@ -388,4 +472,5 @@ void za_membership_counters(const za_membership_t *membership, za_cluster_counte
     out->datagrams_in = counters->datagrams_in;
     out->datagrams_bad = counters->datagrams_bad;
     out->frames_bad = counters->frames_bad;
+    out->udp_degraded = counters->udp_degraded;
 }

@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "cluster/downing.h"
 #include "cluster/member.h"
+#include "cluster/member_codec.h"
 #include "cluster/membership.h"
 
 enum {
@@ -26,9 +27,11 @@ enum {
     ZA_MEMBER_FANOUT = 3,
     ZA_MEMBER_RELAYS_MAX = 64, // probes we make for others; more are not answered
     ZA_MEMBER_HEALTH_MAX = 8,
-    ZA_MEMBER_CLAIMANTS_MAX = 8, // joiners that wait for a name; more must ask again
+    ZA_MEMBER_CLAIMANTS_MAX = 8,  // joiners that wait for a name; more must ask again
+    ZA_MEMBER_DUMPS_MAX = 64,     // joiners that are being sent all records; more must ask again
+    ZA_MEMBER_CONNECTS_MAX = 256, // planned at once; what finds no room comes with the reconnects
     ZA_MEMBER_SEEDS_MAX = ZA_CLUSTER_SEEDS_MAX,
-    ZA_MEMBER_PAGE = 64, // records of a frame, as in membership.options
+    ZA_MEMBER_PAGE = 48, // records of a frame, as in membership.options
     ZA_MEMBER_DIGEST_PAGE = 256,
     ZA_MEMBER_PIGGYBACK_BYTES = 400, // news on a ping or an ack: keeps an idle round small
     ZA_MEMBER_FRAME_BYTES_MAX = 32 * 1024,
@@ -38,7 +41,7 @@ enum {
 #define ZA_MEMBER_NEVER UINT64_MAX
 #define ZA_MEMBER_TOMBSTONE_MS UINT64_C(86400000)
 
-static_assert((int)ZA_MEMBERS_MAX < (int)ZA_MEMBER_NONE, "an index fits in 16 bits");
+static_assert((int)ZA_MEMBERS_LIMIT < (int)ZA_MEMBER_NONE, "an index fits in 16 bits");
 
 /** What we heard, while we are no member, of the process that was this one. */
 typedef enum za_fenced {
@@ -48,32 +51,59 @@ typedef enum za_fenced {
     ZA_FENCED_ALIKE,   // and its last stable view was ours
 } za_fenced_t;
 
+/** What is kept of each member: 64 bytes, one cache line. What only few need is beside it. */
 typedef struct za_member {
-    za_MemberRecord record;
-    uint64_t hash;       // its part of the view hash; 0 if none
-    uint64_t since_ms;   // of the state shown
-    uint64_t added_ms;   // when we first knew it
-    uint64_t heard_ms;   // last word from itself; NEVER: none
-    uint64_t told_ms;    // when it was told that it is down
-    uint64_t rank_ms;    // start of the present rank
-    uint64_t timer_ms;   // end of the suspicion, or of UNREACHABLE
-    uint64_t connect_ms; // next attempt to link
-    uint32_t rtt_us;
+    uint64_t uid;
+    uint64_t inc;
+    uint64_t hash;     // its part of the view hash; 0 if none
+    uint64_t since_ms; // of the state shown
+    // The last word from itself; NEVER: none. Of a terminal one: when it was told so.
+    uint64_t heard_ms;
+    uint32_t texts;  // in the table of texts
+    uint32_t rtt_us; // 0: unknown
+    uint16_t next;   // with the same bucket of names, or free
     uint16_t gossip_next, gossip_previous;
-    uint8_t gossip_left; // transmissions still to make; 0: not queued
-    uint8_t shown;       // za_member_state_t told to the driver
-    bool linked;
-    bool in_view, in_alive; // counted in live_count, in alive_count
-    bool leave_acked;
-    // A tombstone from before our rebirth: our old side's opinion, which we no longer hold. It says
+    uint16_t live_at;      // place in `live`
+    uint16_t doubt;        // place in `doubts`
+    uint8_t gossip_left;   // transmissions still to make; 0: not queued
+    uint8_t shown;         // za_member_state_t told to the driver
+    unsigned terminal : 2; // these four: as in za_member_opinion_t
+    unsigned rank : 2;
+    unsigned reason : 3;
+    unsigned leaving : 1;
+    unsigned linked : 1;
+    unsigned in_view : 1;  // counted in live_count
+    unsigned in_alive : 1; // counted in alive_count
+    unsigned in_dead : 1;  // counted in dead_count
+    unsigned leave_acked : 1;
+    // Doubted or down before our rebirth: our old side's opinion, which we no longer hold. It says
     // nothing to others and gives way to any news.
-    bool voided;
-    bool was_self; // our own uid before a rebirth
+    unsigned voided : 1;
+    unsigned was_self : 1;    // our own uid before a rebirth
+    unsigned gossip_full : 1; // its texts are news, too
+    unsigned udp_silent : 2;  // rounds in a row that only the link saved
+    unsigned udp_degraded : 1;
     // member_downing.c
-    bool stable;    // of the last stable view
-    bool cut;       // unreachable
-    uint8_t fenced; // za_fenced_t
+    unsigned stable : 1; // of the last stable view
+    unsigned cut : 1;    // unreachable
+    unsigned fenced : 2; // za_fenced_t
 } za_member_t;
+
+static_assert(sizeof(za_member_t) == 64, "one cache line");
+
+/** What else is kept of a member that is suspect or unreachable. */
+typedef struct za_member_doubt {
+    uint64_t rank_ms;  // start of the present rank
+    uint64_t timer_ms; // end of the suspicion, or of UNREACHABLE
+    za_member_evidence_t suspecters, refused;
+    uint16_t member; // whose; free: the next free one
+    uint16_t heap_at;
+} za_member_doubt_t;
+
+typedef struct za_member_connect {
+    uint64_t at_ms;
+    uint16_t member;
+} za_member_connect_t;
 
 typedef struct za_member_link {
     uint64_t uid;
@@ -89,12 +119,11 @@ typedef enum za_probe_phase {
 
 typedef struct za_member_probe {
     za_probe_phase_t phase;
-    uint64_t target, seq;
-    uint64_t next_ms, start_ms, timeout_ms, end_ms;
+    uint64_t target, seq; // of the last round while IDLE
+    uint64_t next_ms, start_ms, start_us, timeout_ms, end_ms;
     uint32_t asked, nacks;
+    bool heard;      // of anybody since the round began
     uint64_t urgent; // uid to probe next; 0: none
-    uint16_t order_count, order_at;
-    uint16_t order[ZA_MEMBERS_MAX];
 } za_member_probe_t;
 
 typedef struct za_member_relay {
@@ -106,6 +135,13 @@ typedef struct za_member_claimant {
     uint64_t uid, holder; // the joiner, and who has its name
     uint64_t since_ms, end_ms;
 } za_member_claimant_t;
+
+/** All records on their way to a joiner, and the acceptance behind them. */
+typedef struct za_member_dump {
+    uint64_t uid;
+    uint64_t joined;
+    uint32_t at; // slot to go on with
+} za_member_dump_t;
 
 typedef struct za_member_downing {
     za_downing_config_t config;
@@ -139,40 +175,64 @@ typedef enum za_member_phase {
     ZA_PHASE_LEFT,
 } za_member_phase_t;
 
+typedef struct za_member_seed {
+    char address[ZA_ADDRESS_BYTES_MAX + 1];
+    uint64_t member; // uid last seen there
+} za_member_seed_t;
+
 struct za_membership {
     // membership.c
-    uint64_t now_ms;
+    uint64_t now_ms, now_us;
     uint64_t deadline_ms; // as it was after the last step
     za_rng_t rng;
     za_cluster_timing_t timing;
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
     char address[ZA_ADDRESS_BYTES_MAX + 1];
-    char seeds[ZA_MEMBER_SEEDS_MAX][ZA_ADDRESS_BYTES_MAX + 1];
     uint32_t seed_count;
-    bool datagrams;   // sent to members without a link, too
-    bool more;        // the step ran out of room
-    bool unannounced; // a member's `shown` lags behind
+    za_member_seed_t *seeds; // ZA_MEMBER_SEEDS_MAX
+    bool datagrams;          // sent to members without a link, too
+    bool plain;              // SWIM without Lifeguard
+    bool more;               // the step ran out of room
+    bool unannounced;        // a member's `shown` lags behind
+    bool own_texts;
     za_cluster_counters_t counters;
+    void *memory; // all tables; address space until they are used
 
     // member_table.c
     uint16_t self;
+    uint16_t capacity;
+    uint16_t fresh; // slots from here on were never used
+    uint16_t free;  // first of the freed ones
     uint16_t count;
-    uint16_t free_count;
     uint16_t live_count;  // neither left nor down, ourselves included once up
     uint16_t alive_count; // of these, neither suspect nor unreachable
+    uint16_t dead_count;  // DOWN and not voided
     uint64_t view_hash;
-    uint64_t changed_ms;  // of the view
-    uint64_t timers_ms;   // lower bound of all members' timers
-    uint64_t connects_ms; // lower bound of all members' connect_ms
-    uint16_t by_uid[ZA_MEMBERS_MAX];
-    uint16_t by_name[ZA_MEMBERS_MAX];
-    uint16_t free[ZA_MEMBERS_MAX];
-    za_member_t *members; // ZA_MEMBERS_MAX
+    uint64_t changed_ms; // of the view
+    uint64_t names_ms;   // look for names that two members have
+    uint64_t purge_ms;
+    za_member_texts_t *texts;
+    uint32_t mask; // of the two tables of buckets in use; both double as members come
+    uint32_t mask_max;
+    uint16_t *by_uid;       // open addressing: slot + 1, 0 if empty
+    uint16_t *by_name;      // slot + 1 of the first with that hash
+    uint16_t *sorted;       // by (name, uid), if *sorted_count is not NONE
+    uint16_t *sorted_count; // written by queries: a cache
+    za_member_t *members;
+    uint16_t pass_at;   // in `live`: whom this pass of probes has met are before it
+    uint16_t live_size; // live_count without ourselves
+    uint16_t *live;
+    uint16_t *scratch; // of one step, for a list of members
+    za_member_doubt_t *doubts;
+    uint16_t doubt_fresh, doubt_free, doubt_count;
+    uint16_t *timers; // heap of doubts by (timer_ms, place)
 
     // member_probe.c
     za_member_probe_t probe;
     uint32_t health; // 0: well
+    uint64_t rtt99;  // of all peers, in 256ths of a microsecond; 0: unknown
     uint64_t next_seq;
+    uint64_t relays_ms; // lower bound of all relays' times
     uint32_t relay_count;
     za_member_relay_t relays[ZA_MEMBER_RELAYS_MAX];
 
@@ -184,6 +244,8 @@ struct za_membership {
     // member_sync.c
     uint64_t sync_ms;
     uint64_t hash_sync_ms; // last sync because of a hash
+    uint32_t dump_count;
+    za_member_dump_t dumps[ZA_MEMBER_DUMPS_MAX];
 
     // member_join.c
     za_member_phase_t phase;
@@ -208,13 +270,12 @@ struct za_membership {
 
     // member_link.c
     uint32_t link_count;
-    za_member_link_t links[ZA_PEERS_MAX]; // sorted by uid
+    za_member_link_t *links; // ZA_PEERS_MAX, sorted by uid
+    uint32_t connect_count;
+    uint64_t connects_ms;          // lower bound of all connects
+    za_member_connect_t *connects; // ZA_MEMBER_CONNECTS_MAX
     uint64_t reconnect_ms, seed_ms;
-    uint64_t reconnect_cursor;
-
-    // Scratch of one step: too large for a stack.
-    za_MembershipFrame frame_in, frame_out;
-    za_MembershipDatagram datagram_in, datagram_out;
+    uint32_t reconnect_cursor;
 };
 
 static inline za_member_t *za_member_self(za_membership_t *m)
@@ -223,15 +284,25 @@ static inline za_member_t *za_member_self(za_membership_t *m)
 }
 static inline uint64_t za_membership_self_uid(const za_membership_t *m)
 {
-    return m->members[m->self].record.uid;
+    return m->members[m->self].uid;
 }
 static inline bool za_member_terminal(const za_member_t *member)
 {
-    return member->record.terminal != za_MemberTerminal_MEMBER_TERMINAL_NONE;
+    return member->terminal != za_MemberTerminal_MEMBER_TERMINAL_NONE;
 }
 static inline uint64_t za_ms_min(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+static inline const za_member_text_t *za_member_text(const za_membership_t *m,
+                                                     const za_member_t *member)
+{
+    return za_member_texts_at(m->texts, member->texts);
+}
+static inline const char *za_member_address(const za_membership_t *m, const za_member_t *member)
+{
+    return za_member_text_address(za_member_text(m, member));
 }
 
 /* ---- membership.c: effects, each with room for it ------------------------------------------ */
@@ -240,17 +311,32 @@ static inline uint64_t za_ms_min(uint64_t a, uint64_t b)
 bool za_membership_room(za_membership_t *m, za_effects_t *out, uint32_t bytes);
 void za_membership_mark(za_membership_t *m, za_effects_t *out, za_mark_t mark);
 void za_membership_connect(za_membership_t *m, za_effects_t *out, const char *address);
+void za_membership_log(za_membership_t *m, za_effects_t *out, int level, const char *format, ...)
+    ZA_PRINTF(4, 5);
 
 /* ---- member_table.c ------------------------------------------------------------------------ */
 
-void za_member_table_init(za_membership_t *m);
-uint16_t za_member_index(const za_membership_t *m, uint64_t uid); // ZA_MEMBER_NONE
-za_member_t *za_member_find(za_membership_t *m, uint64_t uid);    // NULL
-/** A slot for a new uid, zeroed but for it and name and address; NULL if the table is full. */
-za_member_t *za_member_insert(za_membership_t *m, const za_MemberRecord *record);
+/** Divides `memory`; with NULL it only says how many bytes that takes. */
+size_t za_member_table_init(za_membership_t *m, uint32_t capacity, uint8_t *memory);
+void za_member_table_deinit(za_membership_t *m);
+uint16_t za_member_index(const za_membership_t *m, uint64_t uid);    // ZA_MEMBER_NONE
+za_member_t *za_member_find(const za_membership_t *m, uint64_t uid); // NULL
+/** Slots 0 .. fresh - 1 are visited by `at`; NULL where one is free. */
+za_member_t *za_member_slot(const za_membership_t *m, uint32_t at);
+/** A slot for a new uid; NULL if the table is full. */
+za_member_t *za_member_insert(za_membership_t *m, uint64_t uid, const za_member_opinion_t *opinion,
+                              const za_member_profile_t *profile);
+/** Other texts for a member. False if the table of texts is full. */
+bool za_member_set_texts(za_membership_t *m, za_member_t *member,
+                         const za_member_profile_t *profile);
+void za_member_opinion(const za_membership_t *m, const za_member_t *member,
+                       za_member_opinion_t *out);
+void za_member_set_opinion(za_membership_t *m, za_member_t *member,
+                           const za_member_opinion_t *opinion);
+za_member_state_t za_member_state_of(const za_member_t *member);
 /** Merges what a peer or we ourselves say of any uid. */
-void za_member_learn(za_membership_t *m, const za_MemberRecord *news, za_effects_t *out);
-/** Follows a change of `member`'s record: hash, counts, timers, gossip, the driver. */
+void za_member_learn(za_membership_t *m, const za_member_news_t *news, za_effects_t *out);
+/** Follows a change of `member`: hash, counts, timers, gossip, the driver. */
 void za_member_changed(za_membership_t *m, za_member_t *member, za_effects_t *out);
 /** Tells the driver of the state of `member` if that is news to it. */
 void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *out);
@@ -259,7 +345,9 @@ void za_member_announce_all(za_membership_t *m, za_effects_t *out);
 void za_member_suspect(za_membership_t *m, za_member_t *member, bool refused, za_effects_t *out);
 void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason reason,
                     za_effects_t *out);
-void za_member_set_connect(za_membership_t *m, za_member_t *member, uint64_t at_ms);
+/** Start of the present rank of a member that is doubted. */
+uint64_t za_member_rank_ms(const za_membership_t *m, const za_member_t *member);
+uint64_t za_member_timers_deadline(const za_membership_t *m);
 /** Fires the timers that are due. */
 void za_member_timers(za_membership_t *m, za_effects_t *out);
 /** Moves suspicions by a stall of ours. */
@@ -267,13 +355,16 @@ void za_member_table_lag(za_membership_t *m, uint64_t lag_ms);
 /** Drops tombstones that are old enough. */
 void za_member_purge(za_membership_t *m);
 /** The live member of that name other than `not_uid`; NULL if there is none. */
-za_member_t *za_member_holder(za_membership_t *m, const char *name, uint64_t not_uid);
+za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32_t bytes,
+                              uint64_t not_uid);
 /** Ends a joiner's silence: all suspicions begin anew. */
 void za_member_table_up(za_membership_t *m);
 /** Our old uid becomes a tombstone, our old side's opinions void, `uid` ourselves. */
 void za_member_table_reborn(za_membership_t *m, uint64_t uid);
 /** Two live members under one name: the later one yields. */
 void za_member_check_names(za_membership_t *m, za_effects_t *out);
+/** Slots in order of (name, uid). */
+const uint16_t *za_member_sorted(const za_membership_t *m);
 
 /* ---- member_probe.c ------------------------------------------------------------------------ */
 
@@ -283,7 +374,8 @@ uint64_t za_member_probe_deadline(const za_membership_t *m);
 void za_member_probe_tick(za_membership_t *m, za_effects_t *out);
 void za_member_probe_lag(za_membership_t *m);
 void za_member_probe_linked(za_membership_t *m, uint64_t uid, za_effects_t *out);
-void za_member_probe_ack(za_membership_t *m, uint64_t uid, uint64_t seq, za_effects_t *out);
+void za_member_probe_ack(za_membership_t *m, uint64_t uid, uint64_t seq, bool over_link,
+                         za_effects_t *out);
 void za_member_probe_nack(za_membership_t *m, uint64_t seq);
 void za_member_probe_relay(za_membership_t *m, uint64_t origin, uint64_t seq, uint64_t target,
                            za_effects_t *out);
@@ -294,20 +386,49 @@ void za_member_health(za_membership_t *m, int delta);
 void za_member_gossip_add(za_membership_t *m, za_member_t *member);
 void za_member_gossip_remove(za_membership_t *m, za_member_t *member);
 void za_member_gossip_tick(za_membership_t *m, za_effects_t *out);
-void za_member_send(za_membership_t *m, uint64_t uid, za_DatagramKind kind, uint64_t seq,
-                    uint64_t target, za_effects_t *out);
+
+typedef struct za_member_send {
+    uint64_t uid;
+    za_DatagramKind kind;
+    bool over_link;
+    uint64_t seq, target;
+} za_member_send_t;
+
+void za_member_send(za_membership_t *m, const za_member_send_t *send, za_effects_t *out);
 void za_member_on_datagram(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out);
-/** Up to `max` uids of linked live members other than the two given, at random. */
-uint32_t za_member_pick(const za_membership_t *m, za_rng_t *rng, uint64_t not_a, uint64_t not_b,
-                        bool alive_only, uint64_t *uids, uint32_t max);
+/** Up to `max` slots of live members other than the two given, at random, that a datagram reaches. */
+uint32_t za_member_pick(za_membership_t *m, uint64_t not_a, uint64_t not_b, bool alive_only,
+                        uint16_t *slots, uint32_t max);
+/** The same among those that have a link. */
+uint32_t za_member_pick_linked(const za_membership_t *m, za_rng_t *rng, uint64_t not_a,
+                               uint64_t not_b, bool alive_only, uint64_t *uids, uint32_t max);
 
 /* ---- member_sync.c ------------------------------------------------------------------------- */
 
-void za_member_send_frame(za_membership_t *m, uint64_t uid, za_effects_t *out); // m->frame_out
+/** A frame while it is written; its bytes lie in the arena of the effects already. */
+typedef struct za_member_frame {
+    uint64_t uid;
+    uint8_t *start, *at;
+} za_member_frame_t;
+
+/** Begins a frame with field `body` to `uid`. False without a link or without room. */
+bool za_member_frame_begin(za_membership_t *m, uint64_t uid, uint32_t body,
+                           za_member_frame_t *frame, za_effects_t *out);
+void za_member_frame_end(za_member_frame_t *frame, za_effects_t *out);
+/** A frame whose body is one record. */
+void za_member_send_record(za_membership_t *m, uint64_t uid, uint32_t body,
+                           const za_member_t *member, za_effects_t *out);
+void za_member_line(const za_membership_t *m, const za_member_t *member,
+                    za_member_opinion_t *opinion, za_member_profile_t *profile, bool brief,
+                    za_member_line_t *out);
 void za_member_send_digest(za_membership_t *m, uint64_t uid, za_effects_t *out);
-void za_member_send_all(za_membership_t *m, uint64_t uid, za_effects_t *out);
-void za_member_on_digest(za_membership_t *m, uint64_t uid, za_effects_t *out);  // m->frame_in
-void za_member_on_records(za_membership_t *m, uint64_t uid, za_effects_t *out); // m->frame_in
+/** All records to a joiner, then its acceptance, in as many steps as it takes. */
+void za_member_send_all(za_membership_t *m, uint64_t uid, uint64_t joined, za_effects_t *out);
+void za_member_dumps_tick(za_membership_t *m, za_effects_t *out);
+void za_member_on_digest(za_membership_t *m, uint64_t uid, const uint8_t *bytes, uint32_t size,
+                         za_effects_t *out);
+void za_member_on_records(za_membership_t *m, uint64_t uid, const uint8_t *bytes, uint32_t size,
+                          za_effects_t *out);
 void za_member_sync_tick(za_membership_t *m, za_effects_t *out);
 void za_member_sync_hash(za_membership_t *m, uint64_t uid, uint64_t hash, za_effects_t *out);
 
@@ -319,6 +440,7 @@ void za_member_join_tick(za_membership_t *m, za_effects_t *out);
 void za_member_join_lag(za_membership_t *m, uint64_t lag_ms);
 void za_member_on_frame(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out);
 void za_member_ask_to_join(za_membership_t *m, za_effects_t *out);
+void za_member_accept(za_membership_t *m, uint64_t uid, uint64_t joined, za_effects_t *out);
 void za_member_leave(za_membership_t *m, za_effects_t *out);
 void za_member_leave_check(za_membership_t *m, za_effects_t *out);
 /** A peer that is terminal here spoke to us: tell it, and close. */
@@ -327,6 +449,14 @@ void za_member_claim(za_membership_t *m, za_member_t *member, za_effects_t *out)
 void za_member_rebirth(za_membership_t *m, za_effects_t *out);
 /** We are the first member of a new cluster. */
 void za_member_found(za_membership_t *m, za_effects_t *out);
+
+/** What a Join says. */
+typedef struct za_member_joiner {
+    za_member_news_t me;
+    uint64_t was;                                // its uid until it gave up in a split; 0: none
+    uint64_t stable;                             // a hash of those that counted then
+    char downing[ZA_DOWNING_TEXT_BYTES_MAX + 1]; // what decides in a split
+} za_member_joiner_t;
 
 /** How long a node that may be the first of all listens for others before it is. */
 uint64_t za_member_alone_wait_ms(const za_membership_t *m);
@@ -352,7 +482,7 @@ void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event
 /** Our uid `was` is over; before join_start. */
 void za_member_downing_reborn(za_membership_t *m, uint64_t was);
 /** How a joiner is to be answered as far as splits go; `holder` has its name, NULL: nobody. */
-za_JoinCode za_member_downing_admit(za_membership_t *m, const za_MembershipJoin *join,
+za_JoinCode za_member_downing_admit(za_membership_t *m, const za_member_joiner_t *join,
                                     const za_member_t *holder, za_effects_t *out);
 /** Whether no member is down but by a verdict, an operator or a successor at its address. */
 bool za_member_downing_waits(const za_membership_t *m);
@@ -360,7 +490,7 @@ bool za_member_downing_may_found(const za_membership_t *m);
 
 /* ---- member_link.c ------------------------------------------------------------------------- */
 
-za_member_link_t *za_member_link(za_membership_t *m, uint64_t uid); // NULL
+za_member_link_t *za_member_link(const za_membership_t *m, uint64_t uid); // NULL
 void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out);
 void za_member_link_down(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out);
 void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *event,
@@ -370,4 +500,6 @@ void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *o
 void za_member_close(za_membership_t *m, uint64_t uid, za_effects_t *out);
 /** Plans the link to a member that has none. */
 void za_member_want_link(za_membership_t *m, za_member_t *member);
+/** Plans to connect to `member` at `at_ms`, or before if that is planned; NEVER: not at all. */
+void za_member_plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms);
 void za_member_link_tick(za_membership_t *m, za_effects_t *out);

@@ -118,6 +118,7 @@ static void run(uint64_t for_ms)
 }
 
 static bool with_datagrams;
+static uint32_t with_members;
 
 static void start_with(const char *const *seeds, uint32_t seed_count)
 {
@@ -128,7 +129,8 @@ static void start_with(const char *const *seeds, uint32_t seed_count)
                                    .seed_count = seed_count,
                                    .random_seed = 42,
                                    .timing = za_cluster_timing_lan,
-                                   .datagrams = with_datagrams };
+                                   .datagrams = with_datagrams,
+                                   .members_max = with_members };
     now_ms = 1000;
     cr_assert(za_membership_create(&config, now_ms, &self) == ZA_OK, "create");
     forget();
@@ -178,6 +180,7 @@ static za_MemberRecord record(uint64_t uid, const char *name, const char *addres
     made.uid = uid;
     made.inc = 1;
     made.joined = 1;
+    made.attributes = 1;
     snprintf(made.name, sizeof made.name, "%s", name);
     snprintf(made.address, sizeof made.address, "%s", address);
     return made;
@@ -190,6 +193,12 @@ static za_MemberRecord numbered(uint64_t uid)
     snprintf(name, sizeof name, "m%" PRIu64, uid);
     snprintf(address, sizeof address, "m%" PRIu64 ":1", uid);
     return record(uid, name, address);
+}
+
+/** Of uids that come in ascending order. */
+static void add_evidence(uint64_t *uids, pb_size_t *count, uint64_t uid)
+{
+    uids[(*count)++] = uid;
 }
 
 static void tell(uint64_t from, za_MemberRecord news)
@@ -404,7 +413,7 @@ static uint64_t time_to_unreachable(uint32_t suspecters)
     za_MemberRecord suspect = numbered(8);
     suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
     for (uint32_t i = 0; i < suspecters; i++) {
-        za_member_add_evidence(suspect.suspecters, &suspect.suspecters_count, i + 1);
+        add_evidence(suspect.suspecters, &suspect.suspecters_count, i + 1);
     }
     uint64_t from_ms = now_ms;
     tell(1, suspect);
@@ -436,8 +445,8 @@ Test(membership_parts, a_stall_moves_the_suspicion)
     peer(2);
     za_MemberRecord suspect = numbered(2);
     suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
-    za_member_add_evidence(suspect.suspecters, &suspect.suspecters_count, 1);
-    za_member_add_evidence(suspect.suspecters, &suspect.suspecters_count, 3);
+    add_evidence(suspect.suspecters, &suspect.suspecters_count, 1);
+    add_evidence(suspect.suspecters, &suspect.suspecters_count, 3);
     tell(1, suspect);
     now_ms += 20000;
     step((za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
@@ -564,6 +573,50 @@ Test(membership_parts, a_uid_keeps_its_name)
     stop();
 }
 
+// Most of what is told is about members whose texts all know: it goes without them.
+Test(membership_parts, a_brief_record_needs_the_texts_that_it_leaves_out)
+{
+    start();
+    peer(1);
+    za_MemberRecord brief = { .uid = 1, .inc = 2, .attributes = 1, .leaving = true };
+    tell(1, brief);
+    za_member_info_t info;
+    cr_assert(za_membership_find(self, 1, &info) && info.incarnation == 2, "not taken");
+    cr_assert(strcmp(info.name, "m1") == 0 && strcmp(info.address, "m1:1") == 0, "its texts");
+    brief.inc = 3;
+    brief.attributes = 3; // others than we know
+    tell(1, brief);
+    cr_assert(za_membership_find(self, 1, &info) && info.incarnation == 2, "taken without texts");
+    brief.terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN;
+    tell(1, brief);
+    cr_assert(state(1) == ZA_MEMBER_DOWN, "an end needs no texts");
+    brief.uid = 9;
+    tell(1, brief);
+    cr_assert(!za_membership_find(self, 9, &info), "a member without a name");
+    stop();
+}
+
+Test(membership_parts, attributes_come_with_a_later_incarnation_only)
+{
+    start();
+    peer(1);
+    za_MemberRecord news = numbered(1);
+    snprintf(news.roles, sizeof news.roles, "db,web");
+    news.meta.size = 3;
+    memcpy(news.meta.bytes, "a\0b", 3);
+    tell(1, news);
+    za_member_info_t info;
+    cr_assert(za_membership_find(self, 1, &info) && strcmp(info.roles, "") == 0, "without inc + 1");
+    uint64_t hash = za_membership_view_hash(self);
+    news.inc = news.attributes = 2;
+    tell(1, news);
+    cr_assert(za_membership_find(self, 1, &info) && strcmp(info.roles, "db,web") == 0, "%s",
+              info.roles);
+    cr_assert(info.meta_bytes == 3 && memcmp(info.meta, "a\0b", 3) == 0, "its meta");
+    cr_assert(za_membership_view_hash(self) != hash, "views with other attributes are other views");
+    stop();
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static void fill(uint64_t first, uint64_t count, za_MemberTerminal terminal, za_MemberRank rank)
@@ -571,7 +624,7 @@ static void fill(uint64_t first, uint64_t count, za_MemberTerminal terminal, za_
     static za_MembershipFrame frame;
     for (uint64_t uid = first; uid < first + count;) {
         frame = (za_MembershipFrame){ .which_body = za_MembershipFrame_records_tag };
-        for (; uid < first + count && frame.body.records.records_count < 64; uid++) {
+        for (; uid < first + count && frame.body.records.records_count < 48; uid++) {
             za_MemberRecord made = numbered(uid);
             made.terminal = terminal;
             made.rank = rank;
@@ -584,21 +637,23 @@ static void fill(uint64_t first, uint64_t count, za_MemberTerminal terminal, za_
 
 Test(membership_parts, a_full_table_drops_the_oldest_left_first_then_down)
 {
+    with_members = 1024;
     start();
     fill(1, 10, za_MemberTerminal_MEMBER_TERMINAL_DOWN, 0);
     now_ms++;
     fill(100, 1013, za_MemberTerminal_MEMBER_TERMINAL_LEFT, 0);
-    cr_assert(count_all() == ZA_MEMBERS_MAX, "%u records", count_all());
+    cr_assert(count_all() == with_members, "%u records", count_all());
     now_ms++;
     fill(5000, 1000, 0, 0);
-    cr_assert(count_all() == ZA_MEMBERS_MAX, "%u records", count_all());
+    cr_assert(count_all() == with_members, "%u records", count_all());
     cr_assert(state(1) == ZA_MEMBER_DOWN && state(5999) == ZA_MEMBER_UP, "the wrong ones went");
     cr_assert(state(100) == ZA_MEMBER_JOINING && state(1112) == ZA_MEMBER_LEFT, "not the oldest");
     fill(7000, 100, 0, 0);
-    cr_assert(count_all() == ZA_MEMBERS_MAX && state(1) == ZA_MEMBER_JOINING, "beyond the limit");
+    cr_assert(count_all() == with_members && state(1) == ZA_MEMBER_JOINING, "beyond the limit");
     cr_assert(state(7022) == ZA_MEMBER_UP && state(7023) == ZA_MEMBER_JOINING,
               "a live member was dropped, or a tombstone kept");
     stop();
+    with_members = 0;
 }
 
 // More effects than a step may have: it goes on with CONTINUE, and nothing is said twice or lost.
@@ -969,7 +1024,7 @@ Test(membership_parts, a_doubted_member_hears_of_it_with_every_ping)
     peer(2);
     za_MemberRecord suspect = numbered(2);
     suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
-    za_member_add_evidence(suspect.suspecters, &suspect.suspecters_count, 1);
+    add_evidence(suspect.suspecters, &suspect.suspecters_count, 1);
     tell(1, suspect);
     run_answered(6000);
     cr_assert(state(2) == ZA_MEMBER_SUSPECT, "%s", za_member_state_name(state(2)));

@@ -7,7 +7,7 @@
 /** Sides that were parted until the end have two views, and no time to become one again: M9. */
 static void add_failure(za_plan_t *plan)
 {
-    plan->settle_ms = 50;
+    plan->settle_ms = 5;
     za_fault_t *fault = za_plan_add(plan, ZA_FAULT_PARTITION, 10000, 30000);
     za_fault_add_host(fault->a, 0);
     for (uint32_t host = 1; host < plan->nodes; host++) {

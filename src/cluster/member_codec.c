@@ -1,0 +1,441 @@
+#include "cluster/member_codec.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "wire/varint.h"
+
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
+
+#define KEY(field, wire) ((uint32_t)(field) << 3 | (uint32_t)(wire))
+
+enum record_key {
+    RECORD_UID = 1 << 3 | FIXED64,
+    RECORD_INC = 2 << 3 | VARINT,
+    RECORD_TERMINAL = 3 << 3 | VARINT,
+    RECORD_RANK = 4 << 3 | VARINT,
+    RECORD_REASON = 5 << 3 | VARINT,
+    RECORD_LEAVING = 6 << 3 | VARINT,
+    RECORD_JOINED = 7 << 3 | VARINT,
+    RECORD_NAME = 8 << 3 | BYTES,
+    RECORD_ADDRESS = 9 << 3 | BYTES,
+    RECORD_SUSPECTERS = 10 << 3 | BYTES,
+    RECORD_SUSPECTER = 10 << 3 | FIXED64, // protobuf readers take both
+    RECORD_REFUSED = 11 << 3 | BYTES,
+    RECORD_REFUSED_ONE = 11 << 3 | FIXED64,
+    RECORD_ATTRIBUTES = 12 << 3 | VARINT,
+    RECORD_ROLES = 13 << 3 | BYTES,
+    RECORD_META = 14 << 3 | BYTES,
+    RECORD_LAST = 14,
+};
+
+enum datagram_key {
+    DATAGRAM_KIND = 1 << 3 | VARINT,
+    DATAGRAM_SEQ = 2 << 3 | VARINT,
+    DATAGRAM_TARGET = 3 << 3 | FIXED64,
+    DATAGRAM_VIEW_HASH = 4 << 3 | FIXED64,
+    DATAGRAM_RECORD = ZA_MEMBER_DATAGRAM_RECORDS << 3 | BYTES,
+    DATAGRAM_LAST = 5,
+};
+
+enum brief_key {
+    BRIEF_UID = 1 << 3 | FIXED64,
+    BRIEF_INC = 2 << 3 | VARINT,
+    BRIEF_TERMINAL = 3 << 3 | VARINT,
+    BRIEF_RANK = 4 << 3 | VARINT,
+    BRIEF_LAST = 4,
+};
+
+/* ---- fields -------------------------------------------------------------------------------- */
+
+uint64_t za_member_word_get(const uint8_t *bytes)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        value |= (uint64_t)bytes[i] << (8 * i);
+    }
+    return value;
+}
+
+uint8_t *za_member_word_put(uint8_t *out, uint64_t value)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        out[i] = (uint8_t)(value >> (8 * i));
+    }
+    return out + 8;
+}
+
+bool za_member_field_get(const uint8_t **next, const uint8_t *end, za_member_field_t *out)
+{
+    const uint8_t *at = *next;
+    uint64_t number;
+    if (at == end || !za_varint_get(&at, end, &number) || number >> 32 != 0 || number < 8) {
+        return false;
+    }
+    out->key = (uint32_t)number;
+    switch (number & 7) {
+    case VARINT:
+        if (!za_varint_get(&at, end, &out->number)) {
+            return false;
+        }
+        break;
+    case FIXED64:
+        if (end - at < 8) {
+            return false;
+        }
+        out->number = za_member_word_get(at);
+        at += 8;
+        break;
+    case BYTES:
+        if (!za_varint_get(&at, end, &number) || number > (size_t)(end - at)) {
+            return false;
+        }
+        out->bytes = at;
+        out->size = (uint32_t)number;
+        at += number;
+        break;
+    case FIXED32:
+        if (end - at < 4) {
+            return false;
+        }
+        at += 4;
+        break;
+    default:
+        return false;
+    }
+    *next = at;
+    return true;
+}
+
+bool za_member_field_later(const za_member_field_t *field, uint32_t last)
+{
+    return field->key >> 3 > last;
+}
+
+uint8_t *za_member_number_put(uint8_t *out, uint32_t field, uint64_t value)
+{
+    if (value == 0) {
+        return out;
+    }
+    *out++ = (uint8_t)KEY(field, VARINT);
+    return za_varint_put(out, value);
+}
+
+uint8_t *za_member_fixed_put(uint8_t *out, uint32_t field, uint64_t value)
+{
+    if (value == 0) {
+        return out;
+    }
+    *out++ = (uint8_t)KEY(field, FIXED64);
+    return za_member_word_put(out, value);
+}
+
+uint8_t *za_member_length_put(uint8_t *out, uint32_t field, uint32_t bytes)
+{
+    *out++ = (uint8_t)KEY(field, BYTES);
+    return za_varint_put(out, bytes);
+}
+
+static uint8_t *put_bytes(uint8_t *out, uint32_t field, const void *bytes, uint32_t size)
+{
+    if (size == 0) {
+        return out;
+    }
+    out = za_member_length_put(out, field, size);
+    memcpy(out, bytes, size);
+    return out + size;
+}
+
+static uint32_t bytes_size(uint32_t size)
+{
+    return size == 0 ? 0 : 1 + (uint32_t)za_varint_bytes(size) + size;
+}
+
+static uint32_t number_size(uint64_t value)
+{
+    return value == 0 ? 0 : 1 + (uint32_t)za_varint_bytes(value);
+}
+
+/* ---- records ------------------------------------------------------------------------------- */
+
+uint32_t za_member_record_bytes(const za_member_line_t *line)
+{
+    const za_member_opinion_t *opinion = line->opinion;
+    uint32_t bytes = 9 + number_size(opinion->inc) + number_size(opinion->terminal) +
+                     number_size(opinion->rank) + number_size(opinion->reason) +
+                     number_size(opinion->leaving) + bytes_size(8 * opinion->suspecters.count) +
+                     bytes_size(8 * opinion->refused.count) +
+                     number_size(line->profile->attributes);
+    if (!line->brief) {
+        const za_member_profile_t *profile = line->profile;
+        bytes += number_size(profile->joined) + bytes_size(profile->name_bytes) +
+                 bytes_size(profile->address_bytes) + bytes_size(profile->roles_bytes) +
+                 bytes_size(profile->meta_bytes);
+    }
+    return bytes;
+}
+
+static uint8_t *put_evidence(uint8_t *out, uint32_t field, const za_member_evidence_t *evidence)
+{
+    if (evidence->count > 0) {
+        out = za_member_length_put(out, field, 8 * evidence->count);
+        for (uint32_t i = 0; i < evidence->count; i++) {
+            out = za_member_word_put(out, evidence->uids[i]);
+        }
+    }
+    return out;
+}
+
+uint8_t *za_member_record_put(uint8_t *out, uint32_t field, const za_member_line_t *line,
+                              uint32_t bytes)
+{
+    const za_member_opinion_t *opinion = line->opinion;
+    const za_member_profile_t *profile = line->profile;
+    bool full = !line->brief;
+    out = za_member_length_put(out, field, bytes);
+    const uint8_t *start = out;
+    out = za_member_fixed_put(out, 1, line->uid);
+    out = za_member_number_put(out, 2, opinion->inc);
+    out = za_member_number_put(out, 3, opinion->terminal);
+    out = za_member_number_put(out, 4, opinion->rank);
+    out = za_member_number_put(out, 5, opinion->reason);
+    out = za_member_number_put(out, 6, opinion->leaving);
+    if (full) {
+        out = za_member_number_put(out, 7, profile->joined);
+        out = put_bytes(out, 8, profile->name, profile->name_bytes);
+        out = put_bytes(out, 9, profile->address, profile->address_bytes);
+    }
+    out = put_evidence(out, 10, &opinion->suspecters);
+    out = put_evidence(out, 11, &opinion->refused);
+    out = za_member_number_put(out, 12, profile->attributes);
+    if (full) {
+        out = put_bytes(out, 13, profile->roles, profile->roles_bytes);
+        out = put_bytes(out, 14, profile->meta, profile->meta_bytes);
+    }
+    ZA_ASSERT(out == start + bytes);
+    return out;
+}
+
+/** Enums are varints of which only small values mean anything: others must not wrap into those. */
+static uint8_t small(uint64_t number)
+{
+    return number > 0xff ? 0xff : (uint8_t)number;
+}
+
+static bool get_words(const za_member_field_t *field, za_member_evidence_t *into)
+{
+    if (field->size % 8 != 0 || field->size / 8 > ZA_MEMBER_EVIDENCE_MAX - into->count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < field->size; i += 8) {
+        into->uids[into->count++] = za_member_word_get(field->bytes + i);
+    }
+    return true;
+}
+
+static bool get_word(const za_member_field_t *field, za_member_evidence_t *into)
+{
+    if (into->count == ZA_MEMBER_EVIDENCE_MAX) {
+        return false;
+    }
+    into->uids[into->count++] = field->number;
+    return true;
+}
+
+static bool get_record_field(const za_member_field_t *field, za_member_news_t *out)
+{
+    za_member_profile_t *profile = &out->profile;
+    switch (field->key) {
+    case RECORD_UID:
+        out->uid = field->number;
+        return true;
+    case RECORD_INC:
+        out->opinion.inc = field->number;
+        return true;
+    case RECORD_TERMINAL:
+        out->opinion.terminal = small(field->number);
+        return true;
+    case RECORD_RANK:
+        out->opinion.rank = small(field->number);
+        return true;
+    case RECORD_REASON:
+        out->opinion.reason = small(field->number);
+        return true;
+    case RECORD_LEAVING:
+        out->opinion.leaving = field->number != 0;
+        return true;
+    case RECORD_JOINED:
+        profile->joined = field->number;
+        return true;
+    case RECORD_NAME:
+        profile->name = (const char *)field->bytes;
+        profile->name_bytes = field->size;
+        return true;
+    case RECORD_ADDRESS:
+        profile->address = (const char *)field->bytes;
+        profile->address_bytes = field->size;
+        return true;
+    case RECORD_SUSPECTERS:
+        return get_words(field, &out->opinion.suspecters);
+    case RECORD_SUSPECTER:
+        return get_word(field, &out->opinion.suspecters);
+    case RECORD_REFUSED:
+        return get_words(field, &out->opinion.refused);
+    case RECORD_REFUSED_ONE:
+        return get_word(field, &out->opinion.refused);
+    case RECORD_ATTRIBUTES:
+        profile->attributes = field->number;
+        return true;
+    case RECORD_ROLES:
+        profile->roles = (const char *)field->bytes;
+        profile->roles_bytes = field->size;
+        return true;
+    case RECORD_META:
+        profile->meta = field->bytes;
+        profile->meta_bytes = field->size;
+        return true;
+    default:
+        return za_member_field_later(field, RECORD_LAST);
+    }
+}
+
+static bool news_valid(const za_member_news_t *news)
+{
+    const za_member_profile_t *profile = &news->profile;
+    if (news->uid == 0 || !za_member_opinion_valid(&news->opinion) || profile->attributes == 0 ||
+        profile->attributes > news->opinion.inc) {
+        return false;
+    }
+    if (news->brief) {
+        return profile->joined == 0 && profile->address_bytes == 0 && profile->roles_bytes == 0 &&
+               profile->meta_bytes == 0;
+    }
+    return profile->joined <= ZA_MEMBER_LOGICAL_MAX && za_member_profile_valid(profile);
+}
+
+bool za_member_record_get(const uint8_t *bytes, size_t size, za_member_news_t *out)
+{
+    const uint8_t *next = bytes;
+    const uint8_t *end = bytes + size;
+    out->uid = 0;
+    out->opinion.inc = 0;
+    out->opinion.terminal = out->opinion.rank = out->opinion.reason = 0;
+    out->opinion.leaving = false;
+    out->opinion.suspecters.count = out->opinion.refused.count = 0;
+    out->profile = (za_member_profile_t){ 0 };
+    za_member_field_t field;
+    while (za_member_field_get(&next, end, &field)) {
+        if (!get_record_field(&field, out)) {
+            return false;
+        }
+    }
+    out->brief = out->profile.name_bytes == 0;
+    return next == end && news_valid(out);
+}
+
+/* ---- datagrams ----------------------------------------------------------------------------- */
+
+uint8_t *za_member_datagram_put(uint8_t *out, const za_member_datagram_t *datagram)
+{
+    out = za_member_number_put(out, 1, (uint64_t)datagram->kind);
+    out = za_member_number_put(out, 2, datagram->seq);
+    out = za_member_fixed_put(out, 3, datagram->target);
+    return za_member_fixed_put(out, 4, datagram->view_hash);
+}
+
+static bool get_datagram_field(const za_member_field_t *field, za_member_datagram_t *out)
+{
+    za_member_news_t news;
+    switch (field->key) {
+    case DATAGRAM_KIND:
+        if (field->number > _za_DatagramKind_MAX) {
+            return false;
+        }
+        out->kind = (za_DatagramKind)field->number;
+        return true;
+    case DATAGRAM_SEQ:
+        out->seq = field->number;
+        return true;
+    case DATAGRAM_TARGET:
+        out->target = field->number;
+        return true;
+    case DATAGRAM_VIEW_HASH:
+        out->view_hash = field->number;
+        return true;
+    case DATAGRAM_RECORD:
+        out->record_count++;
+        return out->record_count <= ZA_MEMBER_DATAGRAM_RECORDS_MAX &&
+               za_member_record_get(field->bytes, field->size, &news);
+    default:
+        return za_member_field_later(field, DATAGRAM_LAST);
+    }
+}
+
+bool za_member_datagram_get(const uint8_t *bytes, size_t size, za_member_datagram_t *out)
+{
+    *out = (za_member_datagram_t){ .next = bytes, .end = bytes + size };
+    const uint8_t *next = bytes;
+    za_member_field_t field;
+    while (za_member_field_get(&next, out->end, &field)) {
+        if (!get_datagram_field(&field, out)) {
+            return false;
+        }
+    }
+    return next == out->end;
+}
+
+bool za_member_datagram_record(za_member_datagram_t *datagram, za_member_news_t *out)
+{
+    za_member_field_t field;
+    while (za_member_field_get(&datagram->next, datagram->end, &field)) {
+        if (field.key == DATAGRAM_RECORD) {
+            bool good = za_member_record_get(field.bytes, field.size, out);
+            ZA_ASSERT(good); // it was checked
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- briefs of a digest -------------------------------------------------------------------- */
+
+uint8_t *za_member_brief_put(uint8_t *out, const za_member_brief_t *brief)
+{
+    uint8_t *length = out + 1; // all of it is below 128 bytes
+    uint8_t *at = za_member_length_put(out, ZA_MEMBER_DIGEST_BRIEFS, 0);
+    at = za_member_fixed_put(at, 1, brief->uid);
+    at = za_member_number_put(at, 2, brief->inc);
+    at = za_member_number_put(at, 3, brief->terminal);
+    at = za_member_number_put(at, 4, brief->rank);
+    *length = (uint8_t)(at - length - 1);
+    return at;
+}
+
+bool za_member_brief_get(const uint8_t *bytes, size_t size, za_member_brief_t *out)
+{
+    const uint8_t *next = bytes;
+    const uint8_t *end = bytes + size;
+    za_member_field_t field;
+    *out = (za_member_brief_t){ 0 };
+    while (za_member_field_get(&next, end, &field)) {
+        switch (field.key) {
+        case BRIEF_UID:
+            out->uid = field.number;
+            break;
+        case BRIEF_INC:
+            out->inc = field.number;
+            break;
+        case BRIEF_TERMINAL:
+            out->terminal = small(field.number);
+            break;
+        case BRIEF_RANK:
+            out->rank = small(field.number);
+            break;
+        default:
+            if (!za_member_field_later(&field, BRIEF_LAST)) {
+                return false;
+            }
+        }
+    }
+    return next == end;
+}
