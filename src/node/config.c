@@ -12,9 +12,9 @@
 extern char **environ;
 
 enum {
-    NAME_BYTES_MAX = 64,     // of a key in any spelling
+    NAME_BYTES_MAX = 64,      // of a key in any spelling
     ACCEPTED_BYTES_MAX = 128, // of the description of a value
-    TYPO_DISTANCE_MAX = 3,   // further away, the nearest key is no help
+    TYPO_DISTANCE_MAX = 3,    // further away, the nearest key is no help
 };
 
 typedef struct entry {

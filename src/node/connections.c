@@ -13,6 +13,8 @@
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
+    CONNECT_QUICK_MS = 200,     // who does not answer by then keeps nobody else waiting
+    WAITING_MS_MAX = 5000,      // the cluster asks again for what it still wants
     GREETINGS_MAX = 64,         // accepted and not yet known: what a stranger can cost is bounded
     OUT_FILL_BYTES = 48 * 1024, // stop filling here: one more record still fits
 };
@@ -205,11 +207,8 @@ static bool is_connected(const za_node_t *node, const char *address)
     return false;
 }
 
-void za_link_connect(za_node_t *node, const char *address)
+static void connect_now(za_node_t *node, const char *address)
 {
-    if (is_connected(node, address)) {
-        return;
-    }
     za_link_t *link = free_link(node);
     if (link == NULL) {
         za_node_log(node, ZA_WARN, "no room for another connection: %s must wait", address);
@@ -224,6 +223,67 @@ void za_link_connect(za_node_t *node, const char *address)
         link->conn = NULL;
         za_link_close(link, err);
     }
+}
+
+/**
+ * Handshakes are the dear part of a cluster that starts: 31 at a time in each of 32 nodes on a busy
+ * machine took longer than the ten seconds that each of them has, all were given up, and all began
+ * anew. Few at a time end, whatever the machine is busy with.
+ */
+static bool may_connect(const za_node_t *node)
+{
+    uint32_t most = node->greeter_count > 0 ? 2 * node->greeter_count : ZA_OUTGOING_MAX;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < node->links_top; i++) {
+        const za_link_t *link = &node->links[i];
+        bool quick =
+            link->state == ZA_LINK_CONNECTING && node->now_ms - link->opened_ms < CONNECT_QUICK_MS;
+        count += link->we_connected && !link->closing && (quick || link->state == ZA_LINK_GREETING);
+    }
+    return count < most;
+}
+
+static bool waits(const za_node_t *node, const char *address)
+{
+    for (uint32_t i = 0; i < node->waiting_count; i++) {
+        if (strcmp(node->waiting[i].address, address) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void za_link_connect(za_node_t *node, const char *address)
+{
+    if (is_connected(node, address) || waits(node, address)) {
+        return;
+    }
+    if (node->waiting_count == 0 && may_connect(node)) {
+        connect_now(node, address);
+    } else if (node->waiting_count < ZA_WAITING_MAX) { // else the cluster asks again
+        uint32_t at = node->waiting_count++;
+        snprintf(node->waiting[at].address, sizeof node->waiting[at].address, "%s", address);
+        node->waiting[at].since_ms = node->now_ms;
+    }
+}
+
+void za_links_connect_waiting(za_node_t *node)
+{
+    uint32_t done = 0;
+    while (done < node->waiting_count) {
+        const char *address = node->waiting[done].address;
+        bool wanted = node->now_ms - node->waiting[done].since_ms < WAITING_MS_MAX &&
+                      !is_connected(node, address);
+        if (wanted && !may_connect(node)) {
+            break;
+        }
+        if (wanted) {
+            connect_now(node, address);
+        }
+        done++;
+    }
+    node->waiting_count -= done;
+    memmove(node->waiting, node->waiting + done, node->waiting_count * sizeof *node->waiting);
 }
 
 /** Takes the link away from its peer. Nothing of that peer is delivered from now on. */

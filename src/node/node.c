@@ -222,6 +222,7 @@ void za_node_service(za_node_t *node)
         za_node_datagrams_sweep(node);
     }
     za_links_close_pending(node);
+    za_links_connect_waiting(node);
     za_peers_flush(node, node->worker);
 }
 

@@ -27,10 +27,12 @@ enum {
     ZA_BULK_SLOTS = 16,                  // large messages of one link in reassembly at a time
     ZA_BULK_PAIRS = 256,                 // hashed (sender, target) pairs with bulk queued
     ZA_GREETERS_MAX = 4,                 // TLS handshakes at a time
-    ZA_STARTED_MAX = 10000,        // children started in one step: twice what the cluster holds
-    ZA_SUBSCRIBERS_MAX = 4096,     // actors that hear of membership
-    ZA_LISTENERS_MAX = 1024,       // subscriptions to names: each change looks at all of them
-    ZA_UNLINKED_MS_MAX = 10000,    // frames for a peer without a link are kept this long
+    ZA_OUTGOING_MAX = 4,        // connects that are being made at a time, where no greeter counts
+    ZA_WAITING_MAX = 64,        // connects that wait for these: as many as a full mesh has peers
+    ZA_STARTED_MAX = 10000,     // children started in one step: twice what the cluster holds
+    ZA_SUBSCRIBERS_MAX = 4096,  // actors that hear of membership
+    ZA_LISTENERS_MAX = 1024,    // subscriptions to names: each change looks at all of them
+    ZA_UNLINKED_MS_MAX = 10000, // frames for a peer without a link are kept this long
     ZA_PEER_QUARANTINE_MS = 60000, // before the slot of a dead uid serves another
     ZA_USER_RUN_MAX = 256,         // small messages between two chunks of a large one
     ZA_ENCODE_AT_ONCE_MAX = 1024,  // types of a smaller bound are encoded without being measured
@@ -204,6 +206,11 @@ struct za_node {
     za_link_t *links;
     uint32_t links_top; // of those that were ever in use: nobody looks behind it
     za_links_t *link_rules;
+    struct {
+        char address[ZA_ADDRESS_BYTES_MAX + 1];
+        uint64_t since_ms;
+    } waiting[ZA_WAITING_MAX]; // connects that others keep from beginning, the oldest first
+    uint32_t waiting_count;
     uint8_t *in; // ZA_LINK_IN_BYTES
     za_subscriber_t *subscribers;
     uint32_t subscriber_count;
@@ -281,7 +288,9 @@ void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, c
 void za_peers_flush(za_node_t *node, za_worker_t *worker);
 
 /* connections.c */
-void za_link_connect(za_node_t *node, const char *address);   // owner
+/** Connects, or has the connect wait until few enough are being made. Owner. */
+void za_link_connect(za_node_t *node, const char *address);
+void za_links_connect_waiting(za_node_t *node);               // owner
 void za_link_close(za_link_t *link, za_err_t err);            // owner
 void za_link_close_peer(za_node_t *node, uint64_t uid);       // owner
 void za_link_close_all(za_node_t *node, za_err_t err);        // owner
