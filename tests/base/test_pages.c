@@ -8,18 +8,6 @@
 
 enum { BYTES = 16 * ZA_PAGE_BYTES };
 
-/** How many pages of the block are in memory. */
-static int resident(void *pages)
-{
-    unsigned char in[BYTES / ZA_PAGE_BYTES];
-    cr_assert(mincore(pages, BYTES, in) == 0, "mincore");
-    int count = 0;
-    for (size_t i = 0; i < sizeof in; i++) {
-        count += in[i] & 1;
-    }
-    return count;
-}
-
 static bool is_zero(const unsigned char *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -52,6 +40,18 @@ Test(pages, begin_at_a_page)
 }
 
 #ifndef __SANITIZE_ADDRESS__ // its heap has them
+/** How many pages of the block are in memory. */
+static int resident(void *pages)
+{
+    unsigned char in[BYTES / ZA_PAGE_BYTES];
+    cr_assert(mincore(pages, BYTES, in) == 0, "mincore");
+    int count = 0;
+    for (size_t i = 0; i < sizeof in; i++) {
+        count += in[i] & 1;
+    }
+    return count;
+}
+
 Test(pages, come_when_they_are_written)
 {
     unsigned char *pages = za_pages_alloc(BYTES);
