@@ -272,12 +272,12 @@ static void report_counts(const board_t *board)
            " watches=%" PRIu64 " fired=%" PRIu64 " fired-by-node=%" PRIu64 " names=%" PRIu64
            " names-lost=%" PRIu64 " spawned=%" PRIu64 " respawned=%" PRIu64
            " child-restarts=%" PRIu64 " children-ended=%" PRIu64 " carried-home=%" PRIu64
-           " rings=%" PRIu64 " cancels=%" PRIu64 " rebirths=%" PRIu64 " slowest-healing=%" PRIu64
-           "ms\n",
+           " flyers=%" PRIu64 " rings=%" PRIu64 " cancels=%" PRIu64 " rebirths=%" PRIu64
+           " slowest-healing=%" PRIu64 "ms\n",
            events, sum.items, sum.item_bytes, sum.refused_full, sum.refused_other, sum.answers,
            sum.timeouts, sum.downs, sum.watches, sum.fired, sum.fired_node, sum.names,
            sum.names_lost, sum.spawned, sum.respawned, sum.child_restarts, sum.children_ended,
-           sum.carried_home, sum.rings, sum.cancels, sum.rebirths, heal_ms);
+           sum.carried_home, sum.flyers, sum.rings, sum.cancels, sum.rebirths, heal_ms);
 }
 
 static int report(const options_t *options, const board_t *board, bool sound, double seconds)

@@ -222,6 +222,7 @@ Test(swarm, short_runs_hold_and_repeat, .timeout = 120)
         run(&schedule, &opts, &results[0]);
         cr_assert(!results[0].failed, "seed %d: %s", (int)seed, results[0].failure);
         cr_expect(results[0].counts.items > 0 && results[0].counts.fired > 0);
+        cr_expect(results[0].counts.flyers > 0);
         run(&schedule, &opts, &results[1]);
         cr_expect(results[0].hash == results[1].hash, "seed %d", (int)seed);
     }

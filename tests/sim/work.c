@@ -30,6 +30,8 @@ static const root_t roots[] = {
     { &work_namer_class, NULL, 0, 0, ZA_REJECT },
     { &work_parent_class, "parent", 0, 1000000, ZA_REJECT },
     { &work_clockwork_class, NULL, 0, 1000000, ZA_REJECT },
+    { &work_fan_class, NULL, 0, 0, ZA_REJECT },
+    { &work_fan_class, NULL, 0, 0, ZA_REJECT },
 };
 
 void work_start(za_sim_t *sim, uint32_t node)

@@ -32,6 +32,7 @@ extern const za_class_t work_namer_class;
 extern const za_class_t work_parent_class;
 extern const za_class_t work_child_class;
 extern const za_class_t work_clockwork_class;
+extern const za_class_t work_fan_class;
 
 /* ---- what they share -------------------------------------------------------------------------- */
 

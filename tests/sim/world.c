@@ -15,6 +15,7 @@
 enum {
     FAILURE_BYTES = 512,
     BACKLOG_MS = 5,
+    TOPICS_MAX = 32,  // bits of instance_t.topics
     HOLDERS_MAX = 64, // of one name: at most one on each side of any split, with room
 };
 
@@ -32,6 +33,7 @@ typedef struct instance {
     uint32_t life; // from 1
     bool alive;
     uint64_t record; // KIND_CHILD
+    uint32_t topics; // KIND_FAN: bits
 } instance_t;
 
 typedef struct stream {
@@ -93,6 +95,8 @@ typedef struct world {
     map_t actors;      // process, actor id -> instance
     map_t watch_index; // watcher and life, target -> watch
     map_t name_index;
+    map_t flyers;              // publisher, receiver -> last seq
+    uint32_t keys[TOPICS_MAX]; // whose the key of a topic is
     uint64_t probes_sent, probes_arrived;
 } world_t;
 
@@ -137,6 +141,7 @@ void world_deinit(void)
     map_deinit(&world.actors);
     map_deinit(&world.watch_index);
     map_deinit(&world.name_index);
+    map_deinit(&world.flyers);
     world = (world_t){ 0 };
     world_counts = (world_counts_t){ 0 };
 }
@@ -300,7 +305,7 @@ static const char *kind_name(kind_t kind)
 {
     static const char *const names[KIND_COUNT] = {
         "nobody", "peer",    "small", "flooder", "asker", "answerer",  "nursery",
-        "mortal", "watcher", "namer", "parent",  "child", "clockwork",
+        "mortal", "watcher", "namer", "parent",  "child", "clockwork", "fan",
     };
     return names[kind];
 }
@@ -710,6 +715,50 @@ static void check_names(uint32_t process, const za_node_t *node)
             world_fail("n%u does not know the name %s of %s", process_at(process)->node, name->text,
                        who(name->holders[0]));
         }
+    }
+}
+
+/* ---- topics ------------------------------------------------------------------------------------ */
+
+void world_subscribed(uint32_t instance, uint32_t topic, bool is)
+{
+    ZA_ASSERT(topic < TOPICS_MAX);
+    uint32_t *topics = &instance_at(instance)->topics;
+    *topics = is ? *topics | 1u << topic : *topics & ~(1u << topic);
+}
+
+uint32_t world_subscribers(uint32_t topic)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= world.instances.count; i++) {
+        count += world_alive(i) && instance_at(i)->topics >> topic & 1;
+    }
+    return count;
+}
+
+void world_flyer_arrived(uint32_t publisher, uint32_t seq, uint32_t receiver)
+{
+    world_mix((uint64_t)publisher << 32 | seq);
+    uint32_t last = map_get(&world.flyers, publisher, receiver);
+    if (publisher == 0 || publisher > world.instances.count || seq == 0) {
+        world_fail("%s got a flyer of nobody", who(receiver));
+    } else if (seq <= last) {
+        world_fail("%s: flyer %u of %s came after flyer %u", who(receiver), seq, who(publisher),
+                   last);
+    } else {
+        map_put(&world.flyers, publisher, receiver, seq);
+        world_counts.flyers++;
+    }
+}
+
+void world_key_went_to(uint32_t topic, uint32_t receiver)
+{
+    if (world.keys[topic] == 0) {
+        world.keys[topic] = receiver;
+    }
+    if (world.keys[topic] != receiver) {
+        world_fail("the key of topic %u is %s's for some and %s's for others", topic,
+                   who(world.keys[topic]), who(receiver));
     }
 }
 

@@ -28,6 +28,7 @@ typedef enum kind {
     KIND_PARENT,
     KIND_CHILD,
     KIND_CLOCKWORK,
+    KIND_FAN,
     KIND_COUNT
 } kind_t;
 
@@ -127,6 +128,16 @@ bool world_holds(uint32_t instance, const char *name);
 /** A lookup answered `ref`. */
 void world_looked_up(za_ctx_t *ctx, const char *name, za_ref_t ref);
 
+/* ---- topics ------------------------------------------------------------------------------------------ */
+
+void world_subscribed(uint32_t instance, uint32_t topic, bool is);
+/** How many that live have subscribed. */
+uint32_t world_subscribers(uint32_t topic);
+/** In order for each publisher and receiver, and once. */
+void world_flyer_arrived(uint32_t publisher, uint32_t seq, uint32_t receiver);
+/** After the healing: all nodes must give the key of a topic to the same subscriber. */
+void world_key_went_to(uint32_t topic, uint32_t receiver);
+
 /* ---- children ---------------------------------------------------------------------------------------- */
 
 /** A record of `parent`: one child, wherever it runs. */
@@ -149,6 +160,7 @@ typedef struct world_counts {
     uint64_t watches, fired, fired_node;
     uint64_t names, names_lost;
     uint64_t spawned, respawned, child_restarts, children_ended, carried_home;
+    uint64_t flyers;
     uint64_t rings, cancels;
     uint64_t rebirths;
 } world_counts_t;
