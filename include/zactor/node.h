@@ -55,7 +55,7 @@ ZA_MUST_USE ZA_API za_err_t za_node_spawn_with(za_node_t *node, const za_class_t
 ZA_MUST_USE ZA_API za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_type_t *type,
                                          const void *message);
 
-/** As za_route, with no sender: one member of a group of this node, or all. Any thread. */
+/** As za_route, with no sender: one member of a group, or all. Any thread. */
 ZA_MUST_USE ZA_API za_err_t za_node_route(za_node_t *node, const char *group, za_policy_t policy,
                                           uint64_t key, const za_type_t *type, const void *message);
 

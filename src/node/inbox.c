@@ -102,6 +102,9 @@ static void handle(za_node_t *node, za_request_t *request)
             unsubscribe(node, request->event.actor);
             za_listeners_forget(node, request->event.actor);
         }
+        if (request->event.type == ZA_CLUSTER_REGISTER && node->params.wall_ms != NULL) {
+            request->event.wall_ms = node->params.wall_ms(node->params.now_context);
+        }
         za_node_step(node, &request->event);
         break;
     case ZA_REQUEST_SUBSCRIBE:

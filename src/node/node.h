@@ -47,6 +47,8 @@ typedef struct za_node_params {
     /** The time, monotonic. */
     uint64_t (*now_ns)(void *context);
     void *now_context;
+    /** Optional: since 1970, any clock. Of two claims of a name on different nodes the earlier wins. */
+    uint64_t (*wall_ms)(void *context);
     /** Makes the owner call za_node_service soon. Any thread. */
     void (*kick)(void *context);
     void *kick_context;

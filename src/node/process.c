@@ -59,6 +59,14 @@ static uint64_t clock_ns(void *context)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+static uint64_t wall_ms(void *context)
+{
+    (void)context;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* ---- the poller of the worker threads ------------------------------------------------------------ */
 
 static uint64_t deadline_ns(const process_t *process)
@@ -239,6 +247,7 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
         .host = za_threads_host(),
         .host_context = process->threads,
         .now_ns = clock_ns,
+        .wall_ms = wall_ms,
         .kick = kick,
         .kick_context = process,
         .log = za_log_write,
