@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -191,10 +192,8 @@ static inline const table_t *table_of(const za_names_t *names)
     return atomic_load_explicit(&names->table, memory_order_acquire); // pairs: names-table
 }
 
-za_err_t za_names_find(za_names_t *names, const char *name, za_ref_t *out)
+static za_err_t find_key(const table_t *table, name_key_t key, za_ref_t *out)
 {
-    const table_t *table = table_of(names);
-    name_key_t key = key_of(name);
     for (uint64_t i = 0; i < PROBES_MAX; i++) {
         const entry_t *entry = &table->entries[(key.low + i) & table->mask];
         uint64_t low = low_of(entry);
@@ -216,9 +215,9 @@ za_err_t za_names_find(za_names_t *names, const char *name, za_ref_t *out)
     return ZA_ENOENT;
 }
 
-za_err_t za_names_find_hash(za_names_t *names, uint64_t hash, za_ref_t *out)
+static za_err_t find_hash(const za_names_t *names, const table_t *table, uint64_t hash,
+                          za_ref_t *out)
 {
-    const table_t *table = table_of(names);
     za_ref_t found = ZA_REF_NONE;
     for (uint64_t i = 0; i < PROBES_MAX; i++) {
         const entry_t *entry = &table->entries[(hash + i) & table->mask];
@@ -248,6 +247,36 @@ za_err_t za_names_find_hash(za_names_t *names, uint64_t hash, za_ref_t *out)
     }
     *out = found;
     return ZA_OK;
+}
+
+/** What is not found in a table that was outgrown meanwhile says nothing: it is empty by now. */
+static inline bool is_outgrown(const za_names_t *names, const table_t **table)
+{
+    const table_t *now = table_of(names);
+    bool outgrown = now != *table;
+    *table = now;
+    return outgrown;
+}
+
+za_err_t za_names_find(za_names_t *names, const char *name, za_ref_t *out)
+{
+    name_key_t key = key_of(name);
+    const table_t *table = table_of(names);
+    za_err_t err = find_key(table, key, out);
+    while (err != ZA_OK && is_outgrown(names, &table)) {
+        err = find_key(table, key, out);
+    }
+    return err;
+}
+
+za_err_t za_names_find_hash(za_names_t *names, uint64_t hash, za_ref_t *out)
+{
+    const table_t *table = table_of(names);
+    za_err_t err = find_hash(names, table, hash, out);
+    while (err != ZA_OK && is_outgrown(names, &table)) {
+        err = find_hash(names, table, hash, out);
+    }
+    return err;
 }
 
 /* ---- changes ------------------------------------------------------------------------------ */
@@ -283,6 +312,19 @@ static place_t find_place(table_t *table, name_key_t key)
     return place;
 }
 
+/**
+ * Gives the memory of an outgrown table back, and keeps its place: who still reads it finds zeros,
+ * which are no name, and looks into the present one.
+ */
+static void give_back(table_t *table)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t bytes = table_bytes(table->mask + 1);
+    if (bytes > page) { // the first one says what is older
+        (void)madvise((char *)table + page, bytes - page, MADV_DONTNEED);
+    }
+}
+
 /** Copies what is held into a table of twice the size, for those who look from now on. */
 static za_err_t grow(za_names_t *names)
 {
@@ -308,6 +350,7 @@ static za_err_t grow(za_names_t *names)
     }
     to->older = from;
     atomic_store_explicit(&names->table, to, memory_order_release); // pairs: names-table
+    give_back(from);
     return ZA_OK;
 }
 

@@ -7,8 +7,7 @@
  * writer fills the side that nobody reads and then turns the entry round. So a reader waits for
  * nobody, not even for a writer whose thread stands still.
  *
- * Memory   Grows with the names up to the bound given at create; what it outgrew stays until destroy,
- *          because somebody may still read it: at most as much as the present table.
+ * Memory   Grows with the names up to the bound given at create, 128 to 256 bytes for each.
  * Threads  Lookup from any thread. Writers take a lock: registration is no message path.
  */
 #pragma once

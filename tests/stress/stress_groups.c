@@ -1,6 +1,6 @@
 /**
- * Actors join and leave groups, end and are spawned anew on several workers, while others read the
- * groups and route to their members: nobody ever gets what was meant for another group, a reader
+ * Actors join and leave groups, end and are spawned anew on several workers, and members of another
+ * node come and go, while others read the groups and route to their members: nobody ever gets what was meant for another group, a reader
  * never finds half a change, and what was accepted is handled or counted as a dead letter.
  */
 #include "stress_world.h"
@@ -16,8 +16,11 @@ enum {
     MOVERS = 12,     // who come and go
     SENDERS = 6,     //
     BURST = 8,       // messages of a sender before it yields
+    REMOTES = 20,    // of another node, that come and go
     READ_MAX = 4096, // members a reader copies
 };
+
+#define OTHER_NODE UINT64_C(9)
 
 static _Atomic uint64_t moves_left;
 static _Atomic uint64_t senders_left = SENDERS;
@@ -105,9 +108,12 @@ static void read_group(za_ctx_t *ctx, uint32_t group)
     static _Thread_local za_ref_t refs[READ_MAX];
     uint32_t count = 0;
     MUST(za_members(ctx, names[group], refs, READ_MAX, &count) == ZA_OK);
-    MUST(count >= STEADY && count <= STEADY + 2 * MOVERS);
+    MUST(count >= STEADY && count <= STEADY + 2 * MOVERS + REMOTES);
     for (uint32_t i = 0; i < count; i++) {
-        MUST(refs[i].node == 0 && za_id_slot(refs[i].actor) != 0);
+        MUST(refs[i].node == 0 ? za_id_slot(refs[i].actor) != 0
+                               : refs[i].node == OTHER_NODE && refs[i].actor % GROUPS == group);
+        MUST(i == 0 || refs[i].node == 0 || refs[i - 1].node <= refs[i].node); // ours first
+        MUST(i == 0 || refs[i].node != 0 || refs[i - 1].node == 0);
         for (uint32_t j = 0; j < i; j++) {
             MUST(!za_ref_equal(refs[i], refs[j])); // each once
         }
@@ -123,7 +129,8 @@ static za_verdict_t sender_num(za_ctx_t *ctx, sender_t *self, const s_Num *m)
         uint32_t group = chance % GROUPS;
         za_policy_t policy = (za_policy_t)(chance / GROUPS % ZA_BROADCAST); // each but broadcast
         za_err_t err = za_route(ctx, names[group], policy, chance, ZA_MSG(s_Num, .n = group));
-        MUST(err == ZA_OK || err == ZA_EFULL || err == ZA_EGONE);
+        // By key it may be one of the other node, which nobody can reach here.
+        MUST(err == ZA_OK || err == ZA_EFULL || err == ZA_EGONE || err == ZA_ENOROUTE);
         atomic_fetch_add_explicit(&accepted, err == ZA_OK, memory_order_relaxed);
     }
     read_group(ctx, za_random(ctx) % GROUPS);
@@ -137,6 +144,18 @@ static za_verdict_t sender_num(za_ctx_t *ctx, sender_t *self, const s_Num *m)
 }
 
 ZA_ACTOR(sender, sender_t, (s_Num, sender_num));
+
+/** A member of the other node comes or goes. */
+static void change_remote(za_worker_t *guest, za_rng_t *rng)
+{
+    uint32_t group = (uint32_t)za_rng_below(rng, GROUPS);
+    za_ref_t member = { OTHER_NODE, (1 + za_rng_below(rng, REMOTES)) * GROUPS + group };
+    if (za_rng_below(rng, 2) == 0) {
+        MUST(za_runtime_group_add(guest, names[group], member) == ZA_OK);
+    } else {
+        za_runtime_group_remove(guest, names[group], member);
+    }
+}
 
 int main(int argc, char **argv)
 {
@@ -164,7 +183,12 @@ int main(int argc, char **argv)
         MUST(stress_tell(guest, stress_spawn(guest, &sender_class), (s_Num){ .n = 0 }) == ZA_OK);
     }
     za_counters_t counters;
+    za_rng_t rng;
+    za_rng_init(&rng, 5);
     do {
+        for (int i = 0; i < 100; i++) {
+            change_remote(guest, &rng);
+        }
         sched_yield();
         za_runtime_counters(stress.runtime, &counters);
     } while (atomic_load_explicit(&senders_left, memory_order_acquire) > 0 ||
