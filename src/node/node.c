@@ -35,7 +35,7 @@ static za_err_t create_tables(za_node_t *node)
         return ZA_ENOMEM;
     }
     za_queue_init(&node->inbox);
-    return za_names_create(4 * ZA_NAMES_PER_NODE_MAX, &node->names);
+    return za_names_create(ZA_REGISTRY_ENTRIES_MAX, &node->names);
 }
 
 static za_err_t create_runtime(za_node_t *node, const za_node_params_t *params)
