@@ -19,9 +19,10 @@ enum {
     BATCH = 16,                                        // datagrams a system call
     BATCHES_MAX = 64,                                  // a call back: streams have their turn
     ROOM_BYTES_MAX = ZA_DATAGRAM_SEALED_BYTES_MAX + 1, // a longer one is seen to be too long
-    NAMES_MAX = 1024,                                  // host names of members
-    NAME_WAYS = 4,                                     // places that a name may have
-    LOOKUPS_MAX = 4,                                   // at a time: as libuv has threads
+    RECEIVE_BYTES = 1024 * 1024, // a burst of gossip, or of garbage, while the loop is busy
+    NAMES_MAX = 1024,            // host names of members
+    NAME_WAYS = 4,               // places that a name may have
+    LOOKUPS_MAX = 4,             // at a time: as libuv has threads
     NAME_FRESH_MS = 60 * 1000,
     NAME_RETRY_MS = 5 * 1000, // after a look-up that failed
 };
@@ -289,6 +290,8 @@ static int open_port(const struct sockaddr *address)
     }
     // Routers on the way may cut one that is too long for them: it must not be lost without a word.
     int never = IP_PMTUDISC_DONT;
+    int room = RECEIVE_BYTES; // what the kernel grants of it; it is used when something waits
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     if (address->sa_family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &never, sizeof never);
     } else {
