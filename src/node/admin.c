@@ -322,6 +322,16 @@ static void serve_leave(za_admin_t *admin)
     }
 }
 
+static void serve_rotate_keys(za_admin_t *admin)
+{
+    za_err_t err = admin->view.rotate_keys(admin->view.context);
+    if (err == ZA_ENOENT) {
+        refuse(admin, err, "this node has no key for datagrams yet: ask again when it is a member");
+    } else if (err != ZA_OK) {
+        refuse(admin, err, "%s", za_err_text(err));
+    }
+}
+
 static void serve_down(za_admin_t *admin)
 {
     za_AdminPong found = { 0 };
@@ -357,6 +367,7 @@ static const verb_t verbs[] = {
     { za_AdminRequest_metrics_tag, READ, serve_metrics },
     { za_AdminRequest_leave_tag, ZA_ROLE_ADMIN, serve_leave },
     { za_AdminRequest_down_tag, ZA_ROLE_ADMIN, serve_down },
+    { za_AdminRequest_rotate_keys_tag, ZA_ROLE_ADMIN, serve_rotate_keys },
 #undef READ
 };
 

@@ -57,6 +57,8 @@ typedef struct za_admin_view {
     bool (*class_metrics)(void *context, uint32_t index, za_class_metrics_t *out);
     /** Begins to leave; the answer does not wait for it. */
     za_err_t (*leave)(void *context);
+    /** Has another key made for the cluster's datagrams; ZA_ENOENT: this node has none. */
+    za_err_t (*rotate_keys)(void *context);
     /** Declares the member down. */
     za_err_t (*down)(void *context, const char *node);
 } za_admin_view_t;

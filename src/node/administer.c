@@ -174,6 +174,16 @@ static za_err_t view_leave(void *context)
     return ZA_OK;
 }
 
+static za_err_t view_rotate_keys(void *context)
+{
+    za_node_t *node = context;
+    if (node->epoch == 0) {
+        return ZA_ENOENT;
+    }
+    return za_request_event(node, node->worker,
+                            &(za_cluster_event_t){ .type = ZA_CLUSTER_ROTATE_KEYS }, true);
+}
+
 typedef struct search {
     const char *name;
     bool found;
@@ -214,6 +224,7 @@ za_err_t za_node_create_admin(za_node_t *node)
         .class_metrics = view_class_metrics,
         .leave = view_leave,
         .down = view_down,
+        .rotate_keys = view_rotate_keys,
     };
     return za_admin_create(&view, &node->admin);
 }

@@ -88,6 +88,25 @@ for name in alpha beta gamma; do
 done
 wait_until counted beta datagrams_opened 20
 wait_until counted alpha datagrams_opened 20
+# Another cluster with a port of its own.
+"$zactord" --node-name other --node-listen 127.0.0.1:0 --node-socket "$work/other.sock" \
+    --cluster-name shipments --tls-insecure --limits-pool-mb 32 2>"$work/other.log" &
+pids[other]=$!
+wait_until answers other
+
+# An operator has another key made; all come to send with it, and nobody is suspected meanwhile.
+for name in alpha beta gamma other; do
+    wait_until counted "$name" datagram_epoch 1
+done
+ctl gamma rotate --yes >/dev/null || fail "rotate: $?"
+ctl other rotate --yes >/dev/null || fail "rotate: $?"
+wait_until counted other datagram_epoch 2
+for name in alpha beta gamma; do
+    wait_until counted "$name" datagram_epoch 2
+    opened=$(counter "$name" datagrams_opened)
+    wait_until opened_more "$name" $((opened + 5))
+    [ "$(counter "$name" suspects)" -eq 0 ] || fail "$name suspects a node because of another key"
+done
 before=$(view beta)
 
 refused datagrams_replayed 10 again 10
@@ -104,12 +123,7 @@ wait_until opened_more beta "$opened"
 forged=$(counter gamma datagrams_forged)
 tell beta again 3 "$(port gamma)"
 wait_until counted gamma datagrams_forged $((forged + 3))
-# Another cluster with a port of its own.
-"$zactord" --node-name other --node-listen 127.0.0.1:0 --node-socket "$work/other.sock" \
-    --cluster-name shipments --tls-insecure --limits-pool-mb 32 2>"$work/other.log" &
-pids[other]=$!
-wait_until answers other
-wait_until counted other datagram_epoch 1
+# To another cluster, with a key of the same number.
 tell beta again 3 "$(port other)"
 wait_until counted other datagrams_forged 3
 # A flood: it is said once in a while.

@@ -66,6 +66,12 @@ static za_err_t leave(void *context)
     return ZA_OK;
 }
 
+static za_err_t rotate_keys(void *context)
+{
+    (void)context;
+    return ZA_ENOENT;
+}
+
 static za_err_t down(void *context, const char *node)
 {
     (void)context;
@@ -115,7 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
                              .class_name = class_name,
                              .class_metrics = class_metrics,
                              .leave = leave,
-                             .down = down };
+                             .down = down,
+                             .rotate_keys = rotate_keys };
     za_admin_t *admin = NULL;
     size_t reply_size = 0;
     if (za_admin_create(&view, &admin) != ZA_OK) {

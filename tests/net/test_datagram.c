@@ -177,6 +177,25 @@ Test(datagram, opens_what_a_member_sealed)
     end_pair(pair);
 }
 
+// The example of docs/protocol.md, from an implementation of its own that was written after it.
+Test(datagram, is_as_the_protocol_says)
+{
+    za_datagrams_t *alice = create("prod", ALICE);
+    za_epoch_key_t key = { .epoch = 7 };
+    for (size_t i = 0; i < sizeof key.secret; i++) {
+        key.secret[i] = (uint8_t)i;
+    }
+    set_key(alice, key);
+    sealed_t sealed = seal(alice, BOB, "ping");
+    uint8_t expected[38];
+    from_hex("01070100000000e01ca10100000000000000"
+             "011377d30788b0f2f0a69fcd7a93a574cedd5474",
+             expected, sizeof expected);
+    cr_expect(sealed.size == sizeof expected, "%zu bytes", sealed.size);
+    cr_expect(memcmp(sealed.bytes, expected, sizeof expected) == 0, "other bytes");
+    za_datagrams_destroy(alice);
+}
+
 Test(datagram, takes_the_largest_and_refuses_more)
 {
     pair_t pair = make_pair();

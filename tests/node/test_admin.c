@@ -11,7 +11,8 @@ enum { MEMBERS = 150, NAMES = 200, ACTORS = 300 };
 /** A node as the service sees it: counts are what differs between tests. */
 typedef struct world {
     int members, names, actors;
-    int leaves;
+    int leaves, rotations;
+    bool keyless;
     char down[ZA_NODE_NAME_BYTES_MAX + 1];
 } world_t;
 
@@ -115,6 +116,13 @@ static za_err_t leave(void *context)
     return ZA_OK;
 }
 
+static za_err_t rotate_keys(void *context)
+{
+    world_t *w = context;
+    w->rotations += w->keyless ? 0 : 1;
+    return w->keyless ? ZA_ENOENT : ZA_OK;
+}
+
 static za_err_t down(void *context, const char *node)
 {
     snprintf(((world_t *)context)->down, sizeof(world.down), "%s", node);
@@ -135,7 +143,8 @@ static void setup(void)
                              .class_name = class_name,
                              .class_metrics = class_metrics,
                              .leave = leave,
-                             .down = down };
+                             .down = down,
+                             .rotate_keys = rotate_keys };
     cr_assert(za_admin_create(&view, &admin) == ZA_OK);
 }
 
@@ -269,6 +278,18 @@ Test(admin, only_administrators_change_things)
     serve_node(za_AdminRequest_down_tag, ZA_ROLE_ADMIN, "n002");
     cr_expect(reply.error == ZA_OK);
     cr_expect_str_eq(world.down, "n002");
+}
+
+Test(admin, rotates_keys_for_an_administrator_of_a_node_that_has_one)
+{
+    za_AdminRequest request = { .which_verb = za_AdminRequest_rotate_keys_tag };
+    serve(ZA_ROLE_CLIENT | ZA_ROLE_MEMBER, &request);
+    cr_expect(reply.error == ZA_EDENIED && world.rotations == 0);
+    serve(ZA_ROLE_ADMIN, &request);
+    cr_expect(reply.error == ZA_OK && world.rotations == 1);
+    world.keyless = true;
+    serve(ZA_ROLE_ADMIN, &request);
+    cr_expect(reply.error == ZA_ENOENT && strstr(reply.text, "no key") != NULL);
 }
 
 Test(admin, without_a_role_nothing_is_read)

@@ -25,6 +25,7 @@ static const verb_t verbs[] = {
     { "ping", verb_ping, "[NODE]", "whether a node answers, and how fast" },
     { "leave", verb_leave, "", "let the node drain and leave the cluster" },
     { "down", verb_down, "NODE", "declare a node down that does not come back" },
+    { "rotate", verb_rotate, "", "give the cluster's datagrams another key" },
     { "ca", verb_ca, "init|issue ...", "certificate authority and certificates" },
     { "version", verb_version, "", "of this program" },
 };
@@ -70,8 +71,8 @@ static void print_help(FILE *out)
           "  --timeout TIME     ZACTOR_TIMEOUT  500ms, 5s, 1m (default 5s)\n"
           "  -o FORM            ZACTOR_OUTPUT   table, wide, json, jsonl or name\n"
           "  --no-headers       no first line in tables\n"
-          "  --yes              do not ask before leave and down\n"
-          "  --dry-run          say what leave and down would do\n"
+          "  --yes              do not ask before leave, down and rotate\n"
+          "  --dry-run          say what leave, down and rotate would do\n"
           "\nExit status: 0 done, 1 the answer is no, 2 usage, 3 no node answers, 4 some did not,\n"
           "5 denied, 124 timed out.\n",
           out);

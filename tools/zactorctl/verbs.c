@@ -478,7 +478,7 @@ status_t verb_metrics(const options_t *options, int argc, char **argv)
     return status;
 }
 
-/* ---- leave, down, ping --------------------------------------------------------------------- */
+/* ---- leave, down, rotate, ping ------------------------------------------------------------- */
 
 static const column_t done_columns[] = { { "node", "node", false, NULL },
                                          { "action", "action", false, NULL },
@@ -521,6 +521,18 @@ status_t verb_leave(const options_t *options, int argc, char **argv)
         options->socket != NULL || options->address == NULL ? "local" : options->address;
     return change(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_leave_tag }, node,
                   "leave", "The node drains, leaves the cluster and stops its actors. Go on?");
+}
+
+status_t verb_rotate(const options_t *options, int argc, char **argv)
+{
+    status_t status = want_arguments(argc, argv, 0, 0, "");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return change(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_rotate_keys_tag },
+                  "cluster", "rotate",
+                  "All members get another key for their datagrams; the present one is forgotten "
+                  "after some minutes. Go on?");
 }
 
 static status_t set_node(za_AdminNode *out, const char *node)
