@@ -17,7 +17,9 @@ proxy()
     mkfifo "$work/$1.in"
     "$here/datagram_proxy.py" <"$work/$1.in" >"$work/$1.out" 2>"$work/$1.log" &
     pids[proxy-$1]=$!
-    exec {inputs[$1]}>"$work/$1.in"
+    local input
+    exec {input}>"$work/$1.in"
+    inputs[$1]=$input
     wait_until test -s "$work/$1.out"
     proxies[$1]=$(head -n 1 "$work/$1.out")
 }
@@ -47,14 +49,14 @@ launch_behind()
     tell "$1" target "$(port "$1")"
 }
 
-# What must not change: who is a member, in which state and life, and what the failure detector thinks.
+# What must not change: who is a member, in which life. (A busy machine may make a suspect.)
 view()
 {
     ctl "$1" members -o json | python3 -c '
 import json, sys
 for member in sorted(json.load(sys.stdin)["members"], key=lambda m: m["uid"]):
-    print(member["node"], member["uid"], member["state"], member["incarnation"])'
-    for name in suspects downs rebirths frames_bad datagrams_bad probe_failures; do
+    print(member["node"], member["uid"])'
+    for name in downs rebirths frames_bad datagrams_bad; do
         echo "$name $(counter "$1" "$name")"
     done
 }
@@ -94,7 +96,7 @@ wait_until counted alpha datagrams_opened 20
 pids[other]=$!
 wait_until answers other
 
-# An operator has another key made; all come to send with it, and nobody is suspected meanwhile.
+# An operator has another key made; all come to send with it, and no datagram is lost meanwhile.
 for name in alpha beta gamma other; do
     wait_until counted "$name" datagram_epoch 1
 done
@@ -105,7 +107,8 @@ for name in alpha beta gamma; do
     wait_until counted "$name" datagram_epoch 2
     opened=$(counter "$name" datagrams_opened)
     wait_until opened_more "$name" $((opened + 5))
-    [ "$(counter "$name" suspects)" -eq 0 ] || fail "$name suspects a node because of another key"
+    [ "$(counter "$name" datagrams_epoch)" -eq 0 ] || fail "$name lacked a key"
+    [ "$(counter "$name" datagrams_forged)" -eq 0 ] || fail "$name had another key"
 done
 before=$(view beta)
 
@@ -136,7 +139,7 @@ after=$(view beta)
 [ "$before" = "$after" ] ||
     fail "changed by strangers: $(diff <(echo "$before") <(echo "$after"))"
 for name in alpha gamma; do
-    [ "$(state "$name" beta)" = up ] || fail "$name says that beta is $(state "$name" beta)"
+    wait_until is_seen "$name" beta up
 done
 
 stop gamma
@@ -160,7 +163,7 @@ degraded() { [ "$(counter "$1" udp_degraded)" -eq "$2" ]; }
 for name in east west; do
     wait_until degraded "$name" 1
     logged "$name" "by UDP: the link carries them" || fail "$name does not say that UDP is blocked"
-    [ "$(counter "$name" suspects)" -eq 0 ] || fail "$name suspects a node behind a firewall"
+    logged "$name" "is unreachable" && fail "$name gives a node behind a firewall up"
     [ "$(counter "$name" datagrams_over_links)" -ge 10 ] || fail "$name sends nothing over its link"
     [ "$(counter "$name" datagrams_opened)" -eq 0 ] || fail "the proxies let datagrams through"
 done
@@ -176,7 +179,7 @@ done
 issue south
 start south --cluster-transport tls --cluster-seeds "${proxies[east]}"
 wait_until has_up south 3
-[ -z "$(ss -Hlunp | grep "pid=${pids[south]},")" ] || fail "south listens on UDP"
+ss -Hlunp | grep -q "pid=${pids[south]}," && fail "south listens on UDP"
 wait_until counted south datagrams_over_links 5
 [ "$(counter south datagrams_out)" -eq 0 ] || fail "south sends by UDP"
 finish
