@@ -8,9 +8,9 @@
  *
  * News     In a cluster of up to 128 members the owner pushes changes to all whom it is linked to, in
  *          a larger one to six; where these are not all members, who hears it first passes it on to
- *          six. A little later each node names its versions to its neighbours; once per sync_ms it
- *          compares a root hash with a random peer. What is missing is pulled, from any node that
- *          has it.
+ *          six. A little later each node names its versions to its neighbours; once per sync_ms, and
+ *          less often while nothing changes, it compares a root hash with a random peer. What is
+ *          missing is pulled, from any node that has it.
  * Names    Of several holders of a unique name the one with the highest (prio, earliest hlc, lowest
  *          uid) is what lookups answer; who cannot be reached comes last. A loser's owner takes its
  *          entry back after ZA_REGISTRY_SETTLE_MS and tells the actor. No third party ever removes

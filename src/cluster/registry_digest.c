@@ -137,6 +137,7 @@ void za_reg_take_root(za_registry_t *registry, uint64_t uid, const za_RegRoot *r
     if (root->root == node->hash) {
         node->agreed_ms = registry->now_ms;
     } else if (za_reg_find_peer(registry, uid) != 0) {
+        za_reg_wake(registry);
         offer(registry, uid, 0, 0, out);
     }
 }
@@ -223,6 +224,7 @@ bool za_reg_take_digest(za_registry_t *registry, uint64_t uid, const za_RegDiges
         return false;
     }
     registry->round++;
+    za_reg_wake(registry);
     for (uint32_t i = 0; i < digest->versions_count; i++) {
         compare(registry, uid, &digest->versions[i]);
     }
@@ -234,8 +236,16 @@ bool za_reg_take_digest(za_registry_t *registry, uint64_t uid, const za_RegDiges
 
 /* ---- echoes: a second way for news that a push or a rumour did not bring ------------------------ */
 
+void za_reg_wake(za_registry_t *registry)
+{
+    uint64_t at_ms = registry->now_ms + registry->sync_ms;
+    registry->quiet = 0;
+    registry->sync_at_ms = registry->sync_at_ms < at_ms ? registry->sync_at_ms : at_ms;
+}
+
 void za_reg_add_echo(za_registry_t *registry, uint32_t owner_id)
 {
+    za_reg_wake(registry);
     za_reg_owner_t *owner = za_reg_owner_at(registry, owner_id);
     if (!owner->echoing) {
         owner->echoing = true;
@@ -306,7 +316,10 @@ za_step_t za_reg_sync(za_registry_t *registry, za_effects_t *out)
     if (!za_reg_send_root(registry, za_reg_peer_at(registry, registry->linked[place])->uid, out)) {
         return ZA_STEP_MORE;
     }
-    uint64_t jitter = za_rng_below(&registry->rng, registry->sync_ms / 4 + UINT64_C(1));
-    registry->sync_at_ms = registry->now_ms + registry->sync_ms - registry->sync_ms / 8 + jitter;
+    // Who has a change compares often, and so finds those who have not heard of it.
+    uint64_t interval_ms = (uint64_t)registry->sync_ms << registry->quiet;
+    uint64_t jitter = za_rng_below(&registry->rng, interval_ms / 4 + 1);
+    registry->sync_at_ms = registry->now_ms + interval_ms - interval_ms / 8 + jitter;
+    registry->quiet += registry->quiet < ZA_REG_QUIET_MAX;
     return ZA_STEP_DONE;
 }

@@ -36,6 +36,7 @@ enum {
     ZA_REG_FLAT_OWNERS = 128, // up to here all versions are compared, above that the tree
     ZA_REG_LEAF_OWNERS = 16,  // the same below the root
     ZA_REG_FANOUT = 6,        // peers told of a rumour: 99 % of 1,000 nodes in 48 ms
+    ZA_REG_QUIET_MAX = 3,     // the interval of comparisons doubles so often while nothing changes
     ZA_REG_DIRECT_MAX = 128,  // members up to which the owner tells all itself
     ZA_REG_ECHO_PEERS = 2,
     ZA_REG_DIGITS = 16, // of the tree
@@ -212,7 +213,8 @@ struct za_registry {
     // registry_own.c
     za_chain_t losers; // own entries that lost, the first due first
     uint64_t hlc;
-    uint64_t wall_ms; // what the wall's clock is ahead of the driver's; 0: not known
+    int64_t wall_ms; // what the wall's clock is ahead of the driver's
+    bool wall_known;
     // registry_push.c
     uint32_t linked[ZA_REG_PEERS_MAX]; // peers by uid
     uint32_t linked_count;
@@ -235,6 +237,7 @@ struct za_registry {
     uint32_t parked_count;
     // registry_digest.c
     uint64_t sync_at_ms;
+    uint32_t quiet;      // comparisons since anything changed or differed, up to ZA_REG_QUIET_MAX
     uint64_t echo_at_ms; // 0: none
     za_chain_t echoes;   // owners that changed
     uint32_t round;
@@ -401,6 +404,8 @@ uint64_t za_reg_pull_deadline(const za_registry_t *registry);
 
 void za_reg_confirm(za_registry_t *registry, za_reg_owner_t *owner, uint64_t uid);
 void za_reg_add_echo(za_registry_t *registry, uint32_t owner_id);
+/** Something changed or differs: comparisons come at their usual pace again. */
+void za_reg_wake(za_registry_t *registry);
 void za_reg_drop_echo(za_registry_t *registry, uint32_t owner_id);
 bool za_reg_send_root(za_registry_t *registry, uint64_t uid, za_effects_t *out);
 void za_reg_take_root(za_registry_t *registry, uint64_t uid, const za_RegRoot *root,

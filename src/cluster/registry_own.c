@@ -54,7 +54,7 @@ static void drop_own(za_registry_t *registry, uint32_t entry_id)
 
 static uint64_t clock_ms(const za_registry_t *registry)
 {
-    return registry->now_ms + registry->wall_ms;
+    return registry->now_ms + (uint64_t)registry->wall_ms;
 }
 
 static uint64_t next_hlc(za_registry_t *registry)
@@ -67,8 +67,9 @@ static uint64_t next_hlc(za_registry_t *registry)
 
 void za_registry_wall(za_registry_t *registry, uint64_t now_ms, uint64_t wall_ms)
 {
-    if (wall_ms > now_ms) {
-        registry->wall_ms = wall_ms - now_ms;
+    if (wall_ms < ZA_REG_HLC_MAX / ZA_REG_HLC_STEP) {
+        registry->wall_ms = (int64_t)wall_ms - (int64_t)now_ms;
+        registry->wall_known = true;
     }
 }
 
@@ -81,7 +82,7 @@ void za_reg_saw_hlc(za_registry_t *registry, uint32_t owner_id, uint64_t hlc, za
         return;
     }
     za_reg_owner_t *owner = za_reg_owner_at(registry, owner_id);
-    if (registry->wall_ms != 0 && !owner->skewed) {
+    if (registry->wall_known && !owner->skewed) {
         owner->skewed = true;
         registry->stats.skewed++;
         if (za_effects_have_room(out, 1, 128)) {

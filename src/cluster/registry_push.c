@@ -94,6 +94,7 @@ void za_registry_link_up(za_registry_t *registry, uint64_t uid)
             (registry->linked_count - place) * sizeof *registry->linked);
     registry->linked[place] = id;
     registry->linked_count++;
+    za_reg_wake(registry);
     set_busy(registry, id);
 }
 

@@ -97,3 +97,77 @@ Test(table, blocks_give_back_what_was_put_until_they_are_full)
     }
     za_blocks_deinit(&blocks);
 }
+
+// Buckets are split one at a time as the table grows: nothing is lost on the way, up or down.
+Test(table, slots_are_found_at_every_size)
+{
+    enum { MOST = 3000 };
+    za_slots_t slots;
+    cr_assert(za_slots_init(&slots, MOST, sizeof(record_t)) == ZA_OK);
+    uint32_t ids[MOST];
+    for (uint64_t key = 0; key < MOST; key++) {
+        ids[key] = za_slots_add(&slots, key * 2654435761);
+        cr_assert(ids[key] != 0);
+        ((record_t *)za_slots_at(&slots, ids[key]))->key = key;
+        uint64_t other = key / 2; // one from before
+        uint32_t id = za_slots_first(&slots, other * 2654435761);
+        while (id != 0 && ((record_t *)za_slots_at(&slots, id))->key != other) {
+            id = za_slots_next(&slots, id);
+        }
+        cr_assert(id == ids[other], "%" PRIu64 " of %" PRIu64, other, key);
+    }
+    cr_expect(za_slots_add(&slots, 1) == 0, "full");
+    for (uint64_t key = 0; key < MOST; key += 2) {
+        za_slots_remove(&slots, ids[key]);
+        cr_assert(!za_slots_used(&slots, ids[key]) && za_slots_used(&slots, ids[key + 1]));
+    }
+    for (uint64_t key = 1; key < MOST; key += 2) {
+        cr_assert(za_slots_first(&slots, key * 2654435761) == ids[key]);
+    }
+    za_slots_deinit(&slots);
+}
+
+Test(table, a_rekeyed_slot_is_found_under_its_new_hash_alone)
+{
+    za_slots_t slots;
+    cr_assert(za_slots_init(&slots, 8, sizeof(record_t)) == ZA_OK);
+    uint32_t id = za_slots_add(&slots, 3);
+    ((record_t *)za_slots_at(&slots, id))->key = 42;
+    za_slots_rekey(&slots, id, 5);
+    cr_expect(za_slots_first(&slots, 3) == 0);
+    cr_assert(za_slots_first(&slots, 5) == id);
+    cr_expect(((record_t *)za_slots_at(&slots, id))->key == 42);
+    za_slots_deinit(&slots);
+}
+
+Test(table, texts_keep_their_bytes_and_their_room_is_used_again)
+{
+    enum { TEXTS = 200 };
+    za_texts_t texts;
+    cr_assert(za_texts_init(&texts, 32 * 1024) == ZA_OK);
+    uint8_t bytes[ZA_TEXT_BYTES_MAX];
+    uint32_t ids[TEXTS] = { 0 };
+    size_t sizes[TEXTS] = { 0 };
+    za_rng_t rng;
+    za_rng_init(&rng, 1);
+    for (int round = 0; round < 20000; round++) {
+        uint32_t which = (uint32_t)za_rng_below(&rng, TEXTS);
+        if (ids[which] != 0) {
+            const uint8_t *held = za_texts_at(&texts, ids[which]);
+            cr_assert(held[0] == (uint8_t)which && held[sizes[which] - 1] == (uint8_t)which);
+            za_texts_free(&texts, ids[which], sizes[which]);
+        }
+        sizes[which] = 1 + (size_t)za_rng_below(&rng, ZA_TEXT_BYTES_MAX);
+        memset(bytes, (int)which, sizes[which]);
+        ids[which] = za_texts_put(&texts, bytes, sizes[which]);
+    }
+    for (uint32_t i = 0; i < TEXTS; i++) {
+        if (ids[i] != 0) {
+            za_texts_free(&texts, ids[i], sizes[i]);
+        }
+    }
+    uint32_t used = texts.fresh;
+    cr_assert(za_texts_put(&texts, bytes, 200) != 0);
+    cr_expect(texts.fresh == used, "a freed cell");
+    za_texts_deinit(&texts);
+}
