@@ -341,7 +341,7 @@ static void handle_taken(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
 
 /* ---- one run ------------------------------------------------------------------------------ */
 
-static bool has_commands(const za_cell_t *cell)
+static inline __attribute__((always_inline)) bool has_commands(const za_cell_t *cell)
 {
     // seq_cst: after the mailbox was made idle, or the actor suspended; see za_mailbox_claim
     return atomic_load_explicit(&cell->commands, memory_order_seq_cst) != NULL ||
@@ -758,19 +758,21 @@ static inline leave_t run_lone(za_worker_t *worker, za_cell_t *cell, za_message_
         cell->head_done = ZA_HEAD_DONE;
         return LEFT_NOT;
     }
-    za_message_drop(worker, head);
+    za_pool_free(&worker->pool, &head->block); // without a flag it is but a block
     bool idle = advance == ZA_ADVANCED_LAST;
     return idle && !(has_commands(cell) && za_mailbox_claim(&cell->mailbox)) ? LEFT_IDLE : LEFT;
 }
 
-/** Starts an actor to which that is all there is: it is not told, and told nobody anything yet. */
-static inline void start_bare(za_cell_t *cell)
+/** Starts an actor to which that is all there is: it is not told. False: nothing was done. */
+static inline bool start_bare(za_cell_t *cell)
 {
-    if (cell->status == ZA_STATUS_STARTING && cell->extra == NULL &&
-        !(cell->hears & ZA_HEARS_STARTS) && !has_commands(cell)) {
-        cell->status = ZA_STATUS_RUNNING;
-        cell->hears |= ZA_HEARS_DUE;
+    if (cell->status != ZA_STATUS_STARTING || cell->extra != NULL ||
+        cell->hears & ZA_HEARS_STARTS || has_commands(cell)) {
+        return false;
     }
+    cell->status = ZA_STATUS_RUNNING;
+    cell->hears |= ZA_HEARS_DUE;
+    return true;
 }
 
 enum { LOOK_MESSAGES = 64 }; // between looks at the clock
@@ -792,11 +794,35 @@ static void run_some(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max
     }
 }
 
+/** Runs an actor that has one simple message, and mostly nothing else afterwards. */
+static inline void run_single(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
+{
+    leave_t left = run_lone(worker, cell, head);
+    if (__builtin_expect(left == LEFT_IDLE, 1)) {
+        return;
+    }
+    if (left == LEFT) { // others came, or it has a new status: they have their turn
+        run_any(worker, cell, 0);
+    } else {
+        za_schedule_last(worker, cell);
+    }
+}
+
+/** Runs an actor that is new, or has more to do. Not inlined: conversations have no use for it. */
+static __attribute__((noinline)) void run_other(za_worker_t *worker, za_cell_t *cell,
+                                                za_message_t *head)
+{
+    if (start_bare(cell) && is_lone(cell, head, worker->ctx.id)) {
+        run_single(worker, cell, head);
+    } else {
+        run_some(worker, cell, worker->brisk ? ZA_RUN_MESSAGES_MAX : ZA_RUN_SLOW_MAX);
+    }
+}
+
 void za_cell_run_one(za_worker_t *worker, za_cell_t *cell)
 {
     za_ctx_t *ctx = &worker->ctx;
     ctx->cell = cell;
-    ctx->stopping = false;
     ctx->id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: the owner's
     run_some(worker, cell, 1);
 }
@@ -808,20 +834,10 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
     za_message_t *head = za_mailbox_head(&cell->mailbox);
     ctx->cell = cell;
     atomic_store_explicit(&worker->running, cell, memory_order_relaxed); // relaxed: see watchdog.h
-    ctx->stopping = false;
     ctx->id = id;
-    start_bare(cell);
-    if (!is_lone(cell, head, id)) {
-        run_some(worker, cell, worker->brisk ? ZA_RUN_MESSAGES_MAX : ZA_RUN_SLOW_MAX);
-        return;
-    }
-    leave_t left = run_lone(worker, cell, head);
-    if (__builtin_expect(left == LEFT_IDLE, 1)) {
-        return;
-    }
-    if (left == LEFT) { // others came, or it has a new status: they have their turn
-        run_any(worker, cell, 0);
+    if (__builtin_expect(is_lone(cell, head, id), 1)) {
+        run_single(worker, cell, head);
     } else {
-        za_schedule_last(worker, cell);
+        run_other(worker, cell, head);
     }
 }

@@ -34,6 +34,7 @@ void za_worker_init(za_runtime_t *runtime, uint32_t index)
     worker->next_id = runtime->config.seed & 0xffff; // two runtimes do not share their ids
     za_rng_init(&worker->rng, runtime->config.seed + za_mix64(index + 1));
     worker->look_ns = UINT64_MAX;
+    worker->inject_in = ZA_INJECT_EVERY;
     za_timers_init(&worker->timers, index);
     za_pool_init(&worker->pool, &runtime->pools, (uint8_t)index);
     worker->metrics.samples =

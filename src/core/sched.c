@@ -2,8 +2,7 @@
 #include "core/worker.h"
 
 enum {
-    BACKLOG_PICKS = 8,  // somebody waited through so many picks: worth 40 us of waking
-    BACKLOG_RING = 4,   // ... or so many wait
+    BACKLOG_RING = 4,   // so many wait: worth a wake
     FRESH_IN_ROW = 128, // spawned actors run before the ring so often: a parent waits for a brood
     STEAL_MAX = ZA_RING_RUNS / 2,
 };
@@ -122,7 +121,7 @@ uint32_t za_busy_count(const za_runtime_t *runtime)
     return runtime->config.workers - atomic_load_explicit(&runtime->idle, memory_order_relaxed);
 }
 
-static void wake_for_backlog(za_worker_t *worker)
+void za_wake_for_backlog(za_worker_t *worker)
 {
     za_runtime_t *runtime = worker->runtime;
     // relaxed: a missed wake costs parallelism until the next pick, never work: we run it ourselves
@@ -169,7 +168,7 @@ static void enqueue(za_worker_t *worker, za_cell_t *cell)
         za_runs_push_last(&worker->overflow, cell);
     }
     if (za_ring_count(&worker->ring) >= BACKLOG_RING) {
-        wake_for_backlog(worker);
+        za_wake_for_backlog(worker);
     }
 }
 
@@ -218,7 +217,7 @@ void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell)
     za_guard_enter(&worker->guard);
     za_runs_push_first(&worker->fresh, cell);
     if (worker->fresh.count >= BACKLOG_RING) {
-        wake_for_backlog(worker);
+        za_wake_for_backlog(worker);
     }
     za_guard_leave(&worker->guard);
 }
@@ -313,7 +312,8 @@ bool za_steal_from(za_worker_t *worker, za_worker_t *victim)
     return some;
 }
 
-static void refill(za_worker_t *worker)
+/** Moves what the ring had no room for there, in its order. */
+static __attribute__((noinline)) void refill(za_worker_t *worker)
 {
     while (worker->overflow.count > 0) {
         // Out of the list first: who steals it from the ring runs it and writes its link.
@@ -323,38 +323,53 @@ static void refill(za_worker_t *worker)
             break;
         }
     }
-    // Thieves see the ring only: when it is empty, it gets what was spawned last but one.
-    // relaxed: a guess
-    if (atomic_load_explicit(&worker->runtime->idle, memory_order_relaxed) > 0 &&
-        za_ring_count(&worker->ring) == 0) {
-        for (uint32_t i = 0; i < BACKLOG_RING && worker->fresh.count > 1; i++) {
-            za_cell_t *last = za_runs_pop(&worker->fresh);
-            za_cell_t *before = za_runs_pop(&worker->fresh);
-            za_runs_push_first(&worker->fresh, last);
-            if (!ring_push(&worker->ring, before)) {
-                za_runs_push_first(&worker->fresh, before);
-                return;
-            }
+}
+
+/** Thieves see the ring only: when it is empty, it gets what was spawned last but one. */
+static __attribute__((noinline)) void offer_fresh(za_worker_t *worker)
+{
+    for (uint32_t i = 0; i < BACKLOG_RING && worker->fresh.count > 1; i++) {
+        za_cell_t *last = za_runs_pop(&worker->fresh);
+        za_cell_t *before = za_runs_pop(&worker->fresh);
+        za_runs_push_first(&worker->fresh, last);
+        if (!ring_push(&worker->ring, before)) {
+            za_runs_push_first(&worker->fresh, before);
+            return;
         }
     }
 }
 
-static za_cell_t *pick_own(za_worker_t *worker, uint32_t runs)
+/** Run-next, unless it was so often while somebody waited; then it goes behind those. */
+static za_cell_t *pick_next(za_worker_t *worker)
 {
-    if (worker->overflow.count > 0 || worker->fresh.count > 1) {
-        refill(worker);
-    }
+    za_cell_t *cell = worker->run_next;
     bool waiting =
         za_ring_count(&worker->ring) > 0 || worker->fresh.count > 0 || worker->placed.count > 0;
-    za_cell_t *cell = worker->run_next;
+    worker->run_next = NULL;
+    worker->hops = waiting ? worker->hops + 1 : 0;
+    if (worker->hops <= ZA_RUN_NEXT_BUSY_MAX) {
+        return cell;
+    }
+    enqueue(worker, cell);
+    return NULL;
+}
+
+static inline za_cell_t *pick_own(za_worker_t *worker)
+{
+    if (worker->overflow.count > 0 && za_ring_count(&worker->ring) <= ZA_RING_RUNS / 2) {
+        refill(worker);
+    }
+    // relaxed: a guess
+    if (worker->fresh.count > 1 && za_ring_count(&worker->ring) == 0 &&
+        atomic_load_explicit(&worker->runtime->idle, memory_order_relaxed) > 0) {
+        offer_fresh(worker);
+    }
+    za_cell_t *cell = worker->run_next == NULL ? NULL : pick_next(worker);
     if (cell != NULL) {
-        worker->run_next = NULL;
-        if (++worker->hops <= (waiting ? ZA_RUN_NEXT_BUSY_MAX : ZA_RUN_NEXT_MAX) || !waiting) {
-            return cell;
-        }
-        enqueue(worker, cell);
+        return cell;
     }
     worker->hops = 0;
+    uint32_t runs = atomic_load_explicit(&worker->runs, memory_order_relaxed); // relaxed: ours
     if (worker->placed.count > 0 && runs % 2 != 0) { // odd: FRESH_IN_ROW looks at even ones
         return za_runs_pop(&worker->placed);
     }
@@ -363,27 +378,37 @@ static za_cell_t *pick_own(za_worker_t *worker, uint32_t runs)
         return za_runs_pop(&worker->fresh);
     }
     cell = ring_pop(&worker->ring);
-    if (cell == NULL) {
+    if (__builtin_expect(cell == NULL, 0)) { // or stolen just now
         cell = za_runs_pop(&worker->fresh);
+        cell = cell != NULL ? cell : za_runs_pop(&worker->placed);
     }
-    return cell != NULL ? cell : za_runs_pop(&worker->placed);
+    return cell;
 }
 
-za_cell_t *za_pick_any(za_worker_t *worker, uint32_t runs)
+/** Looks at what others left, and at what others have. */
+static __attribute__((noinline)) za_cell_t *pick_foreign(za_worker_t *worker)
 {
-    if (runs % ZA_INJECT_EVERY == 0) {
+    return take_injected(worker) || steal(worker) ? pick_own(worker) : NULL;
+}
+
+za_cell_t *za_pick_any(za_worker_t *worker)
+{
+    if (__builtin_expect(--worker->inject_in == 0, 0)) {
+        worker->inject_in = ZA_INJECT_EVERY;
         take_injected(worker);
     }
-    za_inbox_take(worker);
-    za_cell_t *cell = pick_own(worker, runs);
-    if (cell == NULL && (take_injected(worker) || steal(worker))) {
-        cell = pick_own(worker, runs);
+    if (__builtin_expect(za_inbox_some(&worker->inbox), 0)) {
+        za_inbox_take(worker);
+    }
+    za_cell_t *cell = pick_own(worker);
+    if (__builtin_expect(cell == NULL, 0)) {
+        cell = pick_foreign(worker);
     }
     if (za_ring_count(&worker->ring) == 0) {
         worker->backlog = 0;
-    } else if (++worker->backlog >= BACKLOG_PICKS) {
+    } else if (++worker->backlog >= ZA_BACKLOG_PICKS) {
         worker->backlog = 0;
-        wake_for_backlog(worker);
+        za_wake_for_backlog(worker);
     }
     return cell;
 }

@@ -26,9 +26,9 @@
 #include "core/timers.h"
 
 enum {
-    ZA_RING_RUNS = 256,        // runnable actors others may steal; more go to a private list
-    ZA_RUN_NEXT_MAX = 64,      // run-next in a row, while nobody waits in the ring
-    ZA_RUN_NEXT_BUSY_MAX = 16, // ... and while somebody does
+    ZA_RING_RUNS = 1024,       // runnable actors others may steal; more go to a private list
+    ZA_RUN_NEXT_BUSY_MAX = 16, // run-next in a row, while somebody waits
+    ZA_BACKLOG_PICKS = 8,      // somebody waited through so many picks: worth 40 us of waking
     ZA_INJECT_EVERY = 61, // runs between looks at the injected: prime, so that no pattern locks in
     ZA_SLOT_BLOCK = 64,   // cells a worker takes at once: two pages
     ZA_SLOT_SPARE_MAX = 1024, // free cells a worker keeps; more are shared
@@ -111,8 +111,9 @@ struct za_worker {
     uint32_t looks_left;     // such looks
     bool saw_busy;           // somebody else was, at the last look
     _Atomic uint32_t runs;   // so far: for ZA_INJECT_EVERY, and for those that watch
-    uint32_t hops;           // run-next in a row
+    uint32_t hops;           // run-next in a row, while somebody waited
     uint32_t backlog;        // picks in a row that left somebody waiting
+    uint32_t inject_in;      // picks until the next look at the injected
     za_guard_t guard;        // of the next three
     za_cell_t *run_next;
     za_runs_t fresh;                    // spawned, last in first out
@@ -350,7 +351,9 @@ void za_schedule(za_worker_t *worker, za_cell_t *cell);
 void za_schedule_last(za_worker_t *worker, za_cell_t *cell);
 /** As za_schedule, for one that was just spawned: it runs before older ones. */
 void za_schedule_fresh(za_worker_t *worker, za_cell_t *cell);
-za_cell_t *za_pick_any(za_worker_t *worker, uint32_t runs);
+za_cell_t *za_pick_any(za_worker_t *worker);
+/** Somebody waits in the ring for long: another worker is to have it. */
+void za_wake_for_backlog(za_worker_t *worker);
 
 static inline uint32_t za_ring_count(const za_ring_t *ring)
 {
@@ -366,15 +369,18 @@ static inline za_cell_t *za_pick(za_worker_t *worker)
     // relaxed: those that watch look whether it changes
     atomic_store_explicit(&worker->runs, runs, memory_order_relaxed);
     za_guard_enter(&worker->guard);
-    // A conversation and nobody else: the short way.
+    // A conversation goes on in the short way, for a while if others wait in the ring.
     za_cell_t *next = worker->run_next;
-    uint32_t waiting = worker->fresh.count | worker->overflow.count | worker->placed.count;
-    if (next != NULL && waiting == 0 && runs % ZA_INJECT_EVERY != 0 &&
-        za_ring_count(&worker->ring) == 0) {
+    uint32_t private = worker->fresh.count | worker->overflow.count | worker->placed.count;
+    if (next != NULL && private == 0 && worker->hops < ZA_RUN_NEXT_BUSY_MAX &&
+        worker->inject_in > 1) {
+        worker->inject_in--;
         worker->run_next = NULL;
-        worker->backlog = 0;
+        if (za_ring_count(&worker->ring) > 0 && ++worker->hops == ZA_BACKLOG_PICKS) {
+            za_wake_for_backlog(worker);
+        }
     } else {
-        next = za_pick_any(worker, runs);
+        next = za_pick_any(worker);
     }
     za_guard_leave(&worker->guard);
     return next;

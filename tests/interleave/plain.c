@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    ARENA_BYTES = 16 * 1024 * 1024, // pages and shadows are taken as they are touched
+    ARENA_BYTES = 32 * 1024 * 1024, // pages and shadows are taken as they are touched
     PAGES = ARENA_BYTES / ZC_PAGE_BYTES,
     ALIGNMENT = 64,
 };
