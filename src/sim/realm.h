@@ -30,8 +30,8 @@ enum {
 typedef struct za_realm_config {
     uint64_t seed;
     uint32_t hosts;
-    bool services;   // registry, watches and children as well: za_cluster_t
-    bool datagrams;  // transport = auto: UDP to any known address; otherwise over links alone
+    bool services;  // registry, watches and children as well: za_cluster_t
+    bool datagrams; // transport = auto: UDP to any known address; otherwise over links alone
     za_cluster_timing_t timing;
     uint32_t latency_us_min, latency_us_max; // one way; drawn with a tail to the longer side
     uint32_t loss_ppm;                       // of datagrams, and of stream segments

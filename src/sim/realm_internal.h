@@ -203,7 +203,8 @@ struct za_realm {
     za_effects_t effects;
 };
 
-enum { ZA_ADDRESS_NOBODY = UINT32_MAX, ZA_ADDRESS_STRANGER = UINT32_MAX - 1 };
+#define ZA_ADDRESS_NOBODY UINT32_MAX
+#define ZA_ADDRESS_STRANGER (UINT32_MAX - 1)
 
 /* ---- realm.c -------------------------------------------------------------------------------- */
 
