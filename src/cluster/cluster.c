@@ -57,9 +57,10 @@ struct za_cluster {
     uint64_t frames_bad;
     za_effects_t *inner; // effects of membership that wait for their consequences
     uint32_t inner_at;
-    phase_t phase;   // of inner item `inner_at`
-    bool inner_more; // membership has more
-    bool unfinished; // the last step answered MORE
+    phase_t phase;        // of inner item `inner_at`
+    bool inner_more;      // membership has more
+    bool unfinished;      // the last step answered MORE
+    uint64_t services_ms; // when the services have something to do, whatever membership does
 };
 
 /* ---- what the services see of membership ------------------------------------------------------ */
@@ -527,6 +528,61 @@ static void step_membership(za_cluster_t *cluster, const za_cluster_event_t *eve
         za_membership_step(cluster->membership, event, cluster->inner) == ZA_STEP_MORE;
 }
 
+/** Whether an effect of membership concerns the services, too: drain_one knows what to do. */
+static bool concerns_services(const za_effect_t *effect)
+{
+    switch (effect->type) {
+    case ZA_EFFECT_MEMBER:
+    case ZA_EFFECT_DOWN_SELF:
+    case ZA_EFFECT_REBORN:
+    case ZA_EFFECT_CLOSE_LINK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const void *moved(const void *pointer, const za_effects_t *from, za_effects_t *to)
+{
+    return pointer != NULL ? to->arena + ((const uint8_t *)pointer - from->arena) : NULL;
+}
+
+/** Makes effects that membership gave straight to the driver wait for their consequences. */
+static void take_back(za_cluster_t *cluster, za_effects_t *out)
+{
+    za_effects_t *inner = cluster->inner;
+    inner->count = out->count;
+    inner->used = out->used;
+    memcpy(inner->arena, out->arena, out->used);
+    for (uint32_t i = 0; i < out->count; i++) {
+        za_effect_t *effect = &inner->items[i];
+        *effect = out->items[i];
+        effect->name = moved(effect->name, out, inner);
+        effect->address = moved(effect->address, out, inner);
+        effect->bytes = moved(effect->bytes, out, inner);
+    }
+    cluster->inner_at = 0;
+    za_effects_reset(out);
+}
+
+/**
+ * Most steps are a probe or its answer, and concern membership alone: it writes for the driver itself.
+ * False: there is more to be done.
+ */
+static bool step_alone(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+{
+    ZA_ASSERT(cluster->inner_at == cluster->inner->count);
+    cluster->inner_more = za_membership_step(cluster->membership, event, out) == ZA_STEP_MORE;
+    bool alone = !cluster->inner_more && cluster->now_ms < cluster->services_ms;
+    for (uint32_t i = 0; i < out->count && alone; i++) {
+        alone = !concerns_services(&out->items[i]);
+    }
+    if (!alone) {
+        take_back(cluster, out);
+    }
+    return alone;
+}
+
 /* ---- events ----------------------------------------------------------------------------------- */
 
 static void system_frame(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
@@ -705,14 +761,36 @@ static bool pump(za_cluster_t *cluster, za_effects_t *out)
            za_registry_pump(cluster->registry, now_ms, out) == ZA_STEP_DONE;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t services_deadline_ms(const za_cluster_t *cluster)
+{
+    uint64_t deadline = za_syslane_deadline_ms(cluster->lane);
+    deadline = earlier(deadline, za_watch_deadline_ms(cluster->watch));
+    deadline = earlier(deadline, za_children_deadline_ms(cluster->children));
+    const stranger_t *stranger = first_stranger(cluster);
+    deadline = earlier(deadline, stranger != NULL ? stranger->until_ms : UINT64_MAX);
+    deadline = earlier(deadline, za_keys_deadline_ms(cluster->keys));
+    return earlier(deadline, za_registry_deadline_ms(cluster->registry));
+}
+
 za_step_t za_cluster_step(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
 {
     ZA_ASSERT(event->now_ms >= cluster->now_ms); // the driver's clock is monotonic
     ZA_ASSERT(out->count == 0);                  // it has carried everything out
     ZA_ASSERT(!cluster->unfinished || event->type == ZA_CLUSTER_CONTINUE);
     cluster->now_ms = event->now_ms;
+    bool probe = event->type == ZA_CLUSTER_DATAGRAM || event->type == ZA_CLUSTER_TICK;
+    if (probe && step_alone(cluster, event, out)) {
+        return ZA_STEP_DONE;
+    }
     cluster->unfinished = true;
-    take_event(cluster, event, out);
+    if (!probe) {
+        take_event(cluster, event, out);
+    }
     for (;;) {
         if (!drain(cluster, out) || !pump(cluster, out)) {
             return ZA_STEP_MORE;
@@ -724,12 +802,8 @@ za_step_t za_cluster_step(za_cluster_t *cluster, const za_cluster_event_t *event
                                                         .now_ms = cluster->now_ms });
     }
     cluster->unfinished = false;
+    cluster->services_ms = services_deadline_ms(cluster);
     return ZA_STEP_DONE;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster)
@@ -737,14 +811,7 @@ uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster)
     if (cluster->unfinished) {
         return cluster->now_ms;
     }
-    uint64_t deadline = za_membership_deadline_ms(cluster->membership);
-    deadline = earlier(deadline, za_syslane_deadline_ms(cluster->lane));
-    deadline = earlier(deadline, za_watch_deadline_ms(cluster->watch));
-    deadline = earlier(deadline, za_children_deadline_ms(cluster->children));
-    const stranger_t *stranger = first_stranger(cluster);
-    deadline = earlier(deadline, stranger != NULL ? stranger->until_ms : UINT64_MAX);
-    deadline = earlier(deadline, za_keys_deadline_ms(cluster->keys));
-    return earlier(deadline, za_registry_deadline_ms(cluster->registry));
+    return earlier(za_membership_deadline_ms(cluster->membership), cluster->services_ms);
 }
 
 bool za_cluster_frame_after_user(const uint8_t *bytes, uint32_t size, uint64_t *after_user)

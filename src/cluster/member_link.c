@@ -85,8 +85,8 @@ void za_member_want_link(za_membership_t *m, za_member_t *member)
 {
     bool idle = m->phase == ZA_PHASE_JOINING || m->phase > ZA_PHASE_LEAVING;
     if (idle || !member->in_view || member->linked || member == za_member_self(m) ||
-        (sparse(m) && m->link_count >= LINKS_MIN)) {
-        return;
+        (sparse(m) && m->link_count + m->connect_count >= LINKS_MIN)) {
+        return; // with those that are planned there are enough
     }
     uint64_t at_ms = m->now_ms;
     if (za_membership_self_uid(m) > member->uid) {
@@ -292,6 +292,10 @@ static void tick_reconnects(za_membership_t *m, za_effects_t *out)
     uint64_t jitter = za_rng_below(&m->rng, m->timing.reconnect_interval_ms / 4 + 1);
     m->reconnect_ms = m->now_ms + m->timing.reconnect_interval_ms - jitter;
     za_member_purge(m);
+    if (m->live_size > 0) { // above the full mesh: one more if links were lost
+        uint64_t at = za_rng_below(&m->rng, m->live_size);
+        za_member_want_link(m, &m->members[m->live[at]]);
+    }
     if (m->dead_count + m->doubt_count == 0) {
         return;
     }

@@ -87,8 +87,7 @@ uint64_t za_member_probe_deadline(const za_membership_t *m)
 /** Unreachable members are not probed: reconnecting looks after them, and rounds stay short. */
 static bool may_probe(const za_member_t *member)
 {
-    return member->live_at != ZA_MEMBER_NONE &&
-           member->rank != (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE;
+    return member->live && member->rank != (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE;
 }
 
 /** The next of this pass: a random one of those that it has not met. */
@@ -101,10 +100,7 @@ static za_member_t *next_in_pass(za_membership_t *m)
     uint16_t at = (uint16_t)(m->pass_at + draw);
     uint16_t slot = m->live[at];
     m->live[at] = m->live[m->pass_at];
-    m->members[m->live[at]].live_at = at;
-    m->live[m->pass_at] = slot;
-    m->members[slot].live_at = m->pass_at;
-    m->pass_at++;
+    m->live[m->pass_at++] = slot;
     return &m->members[slot];
 }
 

@@ -234,33 +234,25 @@ const uint16_t *za_member_sorted(const za_membership_t *m)
 /* ---- the live ones ------------------------------------------------------------------------- */
 
 /** `live` is also the order of probes: those before pass_at were met in this pass. */
-static void live_put(za_membership_t *m, uint16_t index, uint16_t at)
+static void live_add(za_membership_t *m, za_member_t *member)
 {
-    m->live[at] = index;
-    m->members[index].live_at = at;
+    m->live[m->live_size++] = index_of(m, member);
+    member->live = true;
 }
 
-static void live_add(za_membership_t *m, uint16_t index)
+static void live_remove(za_membership_t *m, za_member_t *member)
 {
-    live_put(m, index, m->live_size);
-    m->live_size++;
-}
-
-static void live_remove(za_membership_t *m, uint16_t index)
-{
-    uint16_t hole = m->members[index].live_at;
-    m->members[index].live_at = ZA_MEMBER_NONE;
+    // Searched, because it is rare: a probe that moved places in the records, too, would touch two.
+    uint16_t hole = 0;
+    while (m->live[hole] != index_of(m, member)) {
+        hole++;
+    }
+    member->live = false;
     if (hole < m->pass_at) {
-        m->pass_at--;
-        if (hole != m->pass_at) {
-            live_put(m, m->live[m->pass_at], hole);
-        }
+        m->live[hole] = m->live[--m->pass_at];
         hole = m->pass_at;
     }
-    m->live_size--;
-    if (hole != m->live_size) {
-        live_put(m, m->live[m->live_size], hole);
-    }
+    m->live[hole] = m->live[--m->live_size];
 }
 
 za_member_state_t za_member_state_of(const za_member_t *member)
@@ -323,10 +315,10 @@ static void recount(za_membership_t *m, za_member_t *member)
     member->in_alive = in_alive;
     member->in_dead = in_dead;
     bool live = in_view && !self;
-    if (live && member->live_at == ZA_MEMBER_NONE) {
-        live_add(m, index_of(m, member));
-    } else if (!live && member->live_at != ZA_MEMBER_NONE) {
-        live_remove(m, index_of(m, member));
+    if (live && !member->live) {
+        live_add(m, member);
+    } else if (!live && member->live) {
+        live_remove(m, member);
     }
 }
 
@@ -532,7 +524,6 @@ za_member_t *za_member_insert(za_membership_t *m, uint64_t uid, const za_member_
         .texts = texts,
         .since_ms = m->now_ms,
         .heard_ms = ZA_MEMBER_NEVER,
-        .live_at = ZA_MEMBER_NONE,
         .doubt = ZA_MEMBER_NONE,
         .shown = NOT_SHOWN,
         .linked = za_member_link(m, uid) != NULL,

@@ -74,6 +74,7 @@ typedef struct za_member {
     unsigned linked : 1;
     unsigned in_view : 1;  // counted in live_count
     unsigned in_alive : 1; // counted in alive_count
+    unsigned live : 1;     // in `live`
     unsigned in_dead : 1;  // counted in dead_count
     unsigned leave_acked : 1;
     // Doubted or down before our rebirth: our old side's opinion, which we no longer hold. It says

@@ -22,6 +22,7 @@ static za_MembershipFrame frames[32];
 static za_MembershipDatagram datagrams[32];
 static uint64_t frame_to[32], datagram_to[32], closed[512];
 static char connects[64][ZA_ADDRESS_BYTES_MAX + 1];
+static bool datagram_over_link[32];
 static char datagram_address[32][ZA_ADDRESS_BYTES_MAX + 1];
 static uint32_t reborn, refused;
 static uint64_t sent_datagrams;
@@ -55,6 +56,7 @@ static void keep_datagram(const za_effect_t *effect)
     cr_assert(pb_decode(&stream, za_MembershipDatagram_fields, &datagrams[datagram_count]), "its");
     snprintf(datagram_address[datagram_count], sizeof datagram_address[0], "%s",
              effect->address != NULL ? effect->address : "");
+    datagram_over_link[datagram_count] = effect->over_link;
     datagram_to[datagram_count++] = effect->uid;
 }
 
@@ -117,6 +119,7 @@ static void run(uint64_t for_ms)
     now_ms = end_ms;
 }
 
+static bool with_plain_swim;
 static bool with_datagrams;
 static uint32_t with_members;
 
@@ -130,6 +133,7 @@ static void start_with(const char *const *seeds, uint32_t seed_count)
                                    .random_seed = 42,
                                    .timing = za_cluster_timing_lan,
                                    .datagrams = with_datagrams,
+                                   .plain_swim = with_plain_swim,
                                    .members_max = with_members };
     now_ms = 1000;
     cr_assert(za_membership_create(&config, now_ms, &self) == ZA_OK, "create");
@@ -163,6 +167,8 @@ static uint32_t send_frame(uint64_t from, const za_MembershipFrame *frame)
                                       .size = (uint32_t)stream.bytes_written + 1 });
 }
 
+static bool sent_over_link; // how what we send next comes
+
 static void send_datagram(uint64_t from, const za_MembershipDatagram *datagram)
 {
     static uint8_t bytes[ZA_DATAGRAM_BYTES_MAX];
@@ -170,6 +176,7 @@ static void send_datagram(uint64_t from, const za_MembershipDatagram *datagram)
     cr_assert(pb_encode(&stream, za_MembershipDatagram_fields, datagram), "encode");
     step((za_cluster_event_t){ .type = ZA_CLUSTER_DATAGRAM,
                                .uid = from,
+                               .over_link = sent_over_link,
                                .bytes = bytes,
                                .size = (uint32_t)stream.bytes_written });
 }
@@ -366,6 +373,79 @@ Test(membership_parts, datagrams_need_no_link)
     cr_assert(pings_without_a_link(false) == 0, "a ping without a way to go");
 }
 
+/** For so long, member 1 answers what comes over its link, and by UDP only if `udp`. */
+static void answer_for(uint64_t for_ms, bool udp)
+{
+    for (uint64_t end_ms = now_ms + for_ms; now_ms < end_ms;) {
+        forget();
+        run(10);
+        for (uint32_t i = 0, count = datagram_count; i < count; i++) {
+            za_MembershipDatagram ack = { .kind = za_DatagramKind_DATAGRAM_KIND_ACK,
+                                          .seq = datagrams[i].seq };
+            sent_over_link = datagram_over_link[i];
+            if (datagrams[i].kind == za_DatagramKind_DATAGRAM_KIND_PING &&
+                (udp || datagram_over_link[i])) {
+                send_datagram(datagram_to[i], &ack);
+            }
+            sent_over_link = false;
+        }
+    }
+}
+
+static bool degraded(void)
+{
+    za_member_info_t info;
+    cr_assert(za_membership_find(self, 1, &info), "it is there");
+    return info.udp_degraded;
+}
+
+// A member that only its link reaches stays up, and somebody is told why.
+Test(membership_parts, a_member_that_udp_does_not_reach_is_degraded_after_three_rounds_and_stays_up)
+{
+    with_datagrams = true;
+    start();
+    peer(1);
+    answer_for(2 * T + T / 2, false);
+    cr_assert(!degraded(), "too early");
+    answer_for(3 * T, false);
+    cr_assert(degraded() && state(1) == ZA_MEMBER_UP, "%s", za_member_state_name(state(1)));
+    za_cluster_counters_t counters = { 0 };
+    za_membership_counters(self, &counters);
+    cr_assert(counters.udp_degraded == 1 && counters.suspects == 0, "counted");
+    answer_for(2 * T, true);
+    cr_assert(!degraded(), "an answer by UDP ends it");
+    stop();
+    with_datagrams = false;
+}
+
+Test(membership_parts, a_link_is_made_for_a_member_that_does_not_answer_by_udp)
+{
+    with_datagrams = true;
+    start();
+    peer(1);
+    tell(1, numbered(2));
+    bool asked = false;
+    for (uint64_t end_ms = now_ms + 4 * T; now_ms < end_ms && !asked;) {
+        forget();
+        run(10);
+        bool waits = false;
+        for (uint32_t i = 0; i < datagram_count; i++) {
+            waits = waits || datagrams[i].kind == za_DatagramKind_DATAGRAM_KIND_PING_REQ;
+            za_MembershipDatagram ack = { .kind = za_DatagramKind_DATAGRAM_KIND_ACK,
+                                          .seq = datagrams[i].seq };
+            if (datagram_to[i] == 1 && !waits) {
+                send_datagram(1, &ack);
+            }
+        }
+        for (uint32_t i = 0; i < connect_count && waits; i++) {
+            asked = asked || strcmp(connects[i], "m2:1") == 0;
+        }
+    }
+    cr_assert(asked, "no connection in the second half of a round");
+    stop();
+    with_datagrams = false;
+}
+
 /** Probes within 30 s while member 2 is silent and helper 1 answers pings and, or not, requests. */
 static uint64_t probes_in_30_s(bool nacks)
 {
@@ -436,6 +516,15 @@ Test(membership_parts, confirmations_shorten_a_suspicion)
     cr_assert(alone >= 12000 && alone <= 12020, "%" PRIu64, alone);
     cr_assert(two >= 7000 && two <= 7020, "%" PRIu64, two);
     cr_assert(four >= 2000 && four <= 2020, "%" PRIu64, four);
+}
+
+// What simulations compare with: the same time for any number of members that agree.
+Test(membership_parts, plain_swim_waits_for_nobody_to_agree)
+{
+    with_plain_swim = true;
+    uint64_t alone = time_to_unreachable(1);
+    with_plain_swim = false;
+    cr_assert(alone >= 2000 && alone <= 2020, "%" PRIu64, alone);
 }
 
 Test(membership_parts, a_stall_moves_the_suspicion)
