@@ -219,6 +219,9 @@ typedef struct za_downing_info {
     uint32_t stable, unreachable;
     uint32_t stable_after_ms; // 0 in availability mode
     bool fenced;              // this node gave up, and waits to join again
+    // The last verdict that was one of a view, ours or theirs: equal hashes, equal members.
+    uint64_t decided_ms, decided_as; // 0: none yet; our uid then
+    uint64_t decided_view, decided_here;
 } za_downing_info_t;
 
 void za_cluster_downing(const za_cluster_t *cluster, za_downing_info_t *out);

@@ -143,7 +143,7 @@ void za_member_downing_note(za_membership_t *m, za_member_t *member)
     }
 }
 
-void za_member_downing_up(za_membership_t *m, bool founder)
+void za_member_downing_up(za_membership_t *m, bool founder, za_effects_t *out)
 {
     if (!enabled(m)) {
         return;
@@ -154,6 +154,10 @@ void za_member_downing_up(za_membership_t *m, bool founder)
     downing->fence_hash = 0;
     for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         member->fenced = ZA_FENCED_NOT;
+        if (member->voided && !za_member_terminal(member)) {
+            member->voided = false; // out of reach, and those who went on know nothing of it
+            za_member_down(m, member, za_MemberReason_MEMBER_REASON_STRATEGY, out);
+        }
         // Whom the accepting node knows counts; the newcomer itself does when others count it.
         set_stable(m, member, member->in_view && (founder || member != za_member_self(m)));
         za_member_downing_note(m, member);
@@ -233,6 +237,16 @@ static za_downing_tally_t tally(za_membership_t *m, reached_t reached)
         za_downing_count(&tally, &counted);
     }
     return tally;
+}
+
+/** Equal on two nodes if the same members counted. */
+static uint64_t stable_hash(za_membership_t *m)
+{
+    uint64_t hash = 0;
+    for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
+        hash += member->stable ? za_mix64(member->uid) : 0;
+    }
+    return hash;
 }
 
 /** Whether a member is silent since it is suspect: it may yet turn out to be on another side. */
@@ -444,6 +458,19 @@ static bool give_up(za_membership_t *m, za_effects_t *out)
     return true;
 }
 
+/** What the verdict was made of, for those who compare it with others'. */
+static void note_decision(za_membership_t *m)
+{
+    za_member_downing_t *downing = &m->downing;
+    downing->decided_ms = m->now_ms;
+    downing->decided_as = za_membership_self_uid(m);
+    downing->decided_view = stable_hash(m);
+    downing->decided_here = 0;
+    for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
+        downing->decided_here += member->in_view && !member->cut ? za_mix64(member->uid) : 0;
+    }
+}
+
 static void decide(za_membership_t *m, za_effects_t *out)
 {
     za_member_downing_t *downing = &m->downing;
@@ -461,6 +488,11 @@ static void decide(za_membership_t *m, za_effects_t *out)
     if (verdict != downing->verdict) {
         downing->verdict = verdict;
         downing->verdict_ms = m->now_ms;
+    }
+    bool of_view = m->now_ms >= view.changed_ms + view.stable_after_ms && view.self_stable &&
+                   !view.open; // not merely given up
+    if (of_view && (verdict == ZA_DOWNING_DOWN_OTHERS || verdict == ZA_DOWNING_DOWN_SELF)) {
+        note_decision(m);
     }
     switch (verdict) {
     case ZA_DOWNING_KEEP:
@@ -621,7 +653,7 @@ static void begin_anew(za_membership_t *m, za_effects_t *out)
     za_membership_mark(m, out, ZA_MARK_DOWNING_ANEW);
     za_member_found(m, out);
     for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
-        if (member->in_view && member != za_member_self(m)) {
+        if (member != za_member_self(m)) {
             za_member_down(m, member, za_MemberReason_MEMBER_REASON_STRATEGY, out);
         }
     }
@@ -674,16 +706,6 @@ bool za_member_downing_may_found(const za_membership_t *m)
 }
 
 /* ---- rebirth ------------------------------------------------------------------------------- */
-
-/** Equal on two nodes if the same members counted. */
-static uint64_t stable_hash(za_membership_t *m)
-{
-    uint64_t hash = 0;
-    for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
-        hash += member->stable ? za_mix64(member->uid) : 0;
-    }
-    return hash;
-}
 
 void za_member_downing_reborn(za_membership_t *m, uint64_t was)
 {
@@ -744,5 +766,9 @@ void za_membership_downing(const za_membership_t *m, za_downing_info_t *out)
         .unreachable = downing->cut_count,
         .stable_after_ms = enabled(m) ? stable_after_ms(m) : 0,
         .fenced = downing->fenced,
+        .decided_ms = downing->decided_ms,
+        .decided_as = downing->decided_as,
+        .decided_view = downing->decided_view,
+        .decided_here = downing->decided_here,
     };
 }

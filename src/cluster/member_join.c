@@ -146,7 +146,7 @@ void za_member_ask_to_join(za_membership_t *m, za_effects_t *out)
         chosen = za_member_link(m, m->join_prefer) != NULL ? m->join_prefer : 0;
     } else {
         for (uint32_t i = 0; i < m->link_count && chosen == 0; i++) {
-            uint64_t uid = m->links[m->join_cursor++ % m->link_count].uid;
+            uint64_t uid = m->links[m->ask_cursor++ % m->link_count].uid;
             chosen = may_ask(m, uid) ? uid : 0;
         }
     }
@@ -221,7 +221,7 @@ static void become_up(za_membership_t *m, uint64_t joined, za_effects_t *out)
 void za_member_found(za_membership_t *m, za_effects_t *out)
 {
     become_up(m, tick_clock(m), out);
-    za_member_downing_up(m, true);
+    za_member_downing_up(m, true, out);
 }
 
 typedef struct join_ack {
@@ -284,7 +284,7 @@ static void on_join_ack(za_membership_t *m, uint64_t uid, const body_t *body, za
     }
     if (ack.code == za_JoinCode_JOIN_CODE_OK) {
         become_up(m, ack.joined, out);
-        za_member_downing_up(m, false);
+        za_member_downing_up(m, false, out);
         return;
     }
     m->join_target = 0;

@@ -163,6 +163,7 @@ typedef struct za_member_downing {
     uint64_t won;                 // with which we won the last split
     za_downing_verdict_t verdict; // the last
     uint64_t verdict_ms;
+    uint64_t decided_ms, decided_as, decided_view, decided_here; // the last of a whole view
     bool fenced;         // we gave up, and are no member until others take us in
     uint64_t was;        // our uid then
     uint64_t fence_hash; // of the last stable view then
@@ -258,7 +259,8 @@ struct za_membership {
     uint64_t join_retry_ms;  // connect to more addresses
     uint64_t join_pause_ms;  // our name is in use: ask nobody until then
     uint32_t join_cursor;
-    uint64_t alone_ms; // found a cluster of our own
+    uint32_t ask_cursor; // its own, so that every link gets its turn
+    uint64_t alone_ms;   // found a cluster of our own
     bool may_found;
     bool told_to_found; // by ZA_CLUSTER_SEEDS, which may take it back
     uint64_t leave_end_ms;
@@ -473,7 +475,7 @@ void za_member_downing_init(za_membership_t *m, const za_downing_config_t *confi
 void za_member_downing_note(za_membership_t *m, za_member_t *member);
 void za_member_downing_forget(za_membership_t *m, za_member_t *member);
 /** We are up. */
-void za_member_downing_up(za_membership_t *m, bool founder);
+void za_member_downing_up(za_membership_t *m, bool founder, za_effects_t *out);
 void za_member_downing_tick(za_membership_t *m, za_effects_t *out);
 /** After each step. */
 void za_member_downing_follow(za_membership_t *m);

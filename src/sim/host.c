@@ -527,6 +527,7 @@ void za_host_start(za_realm_t *realm, uint32_t index)
         .seed_count = seed_count,
         .random_seed = za_chance(realm->config.seed, ZA_CHANCE_PROCESS, index, host->process),
         .timing = realm->config.timing,
+        .downing = realm->config.downing,
         .datagrams = realm->config.datagrams,
     };
     za_err_t err = node_create(realm, host, &config, local_ms(realm, host));

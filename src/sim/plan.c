@@ -71,8 +71,10 @@ uint32_t za_plan_settle_ms(const za_plan_t *plan)
     }
     const za_cluster_timing_t *timing = za_plan_timing_of(plan);
     uint32_t mesh = plan->nodes < MESH_NODES ? plan->nodes : (uint32_t)MESH_NODES;
+    // In consistency mode a view is given up after 30 intervals, and those who did gather anew.
+    uint32_t decide_ms = plan->downing != ZA_DOWNING_NONE ? 80 * timing->probe_interval_ms : 0;
     return 30 * timing->probe_interval_ms + timing->sync_interval_ms + timing->auto_down_ms +
-           2 * timing->reconnect_interval_ms + timing->seed_interval_ms + TCP_MS +
+           decide_ms + 2 * timing->reconnect_interval_ms + timing->seed_interval_ms + TCP_MS +
            2 * mesh * HANDSHAKE_MS;
 }
 
@@ -326,6 +328,37 @@ void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
     }
 }
 
+void za_plan_draw_splits(za_plan_t *plan, uint64_t seed)
+{
+    enum { FAULTS = 4, CALM_MS = 45000, LENGTH_MIN_MS = 15000, LENGTH_MAX_MS = 40000 };
+    static const za_downing_strategy_t strategies[] = { ZA_DOWNING_KEEP_MAJORITY,
+                                                        ZA_DOWNING_STATIC_QUORUM,
+                                                        ZA_DOWNING_KEEP_OLDEST,
+                                                        ZA_DOWNING_DOWN_ALL };
+    za_rng_t rng;
+    za_rng_init(&rng, seed);
+    za_plan_init(plan, seed, 3 + (uint32_t)za_rng_below(&rng, 6));
+    plan->services = 1;
+    plan->datagrams = draw_coin(&rng);
+    plan->work = draw_log(&rng, 5, 200);
+    plan->loss_ppm = draw_coin(&rng) ? 0 : draw_log(&rng, 100, BENIGN_LOSS_PPM);
+    plan->downing = strategies[za_rng_below(&rng, sizeof strategies / sizeof strategies[0])];
+    plan->quorum = plan->downing == ZA_DOWNING_STATIC_QUORUM ? plan->nodes / 2 + 1 : 0;
+    uint32_t at_ms = CALM_MS;
+    for (int i = 0; i < FAULTS; i++) {
+        uint32_t length_ms = draw_log(&rng, LENGTH_MIN_MS, LENGTH_MAX_MS);
+        bool crash = za_rng_below(&rng, 4) == 0;
+        za_fault_t *fault =
+            za_plan_add(plan, crash ? ZA_FAULT_CRASH : ZA_FAULT_PARTITION, at_ms, length_ms);
+        for (uint32_t host = 0; host < plan->nodes; host++) {
+            bool here = draw_coin(&rng);
+            za_fault_add_host(here ? fault->a : fault->b, host);
+        }
+        at_ms += length_ms + CALM_MS;
+    }
+    plan->duration_ms = at_ms;
+}
+
 /* ---- text ------------------------------------------------------------------------------------- */
 
 typedef struct field {
@@ -344,6 +377,8 @@ static const field_t fields[] = {
     FIELD(services, 1),
     FIELD(datagrams, 1),
     FIELD(timing, ZA_PLAN_LOCAL),
+    FIELD(downing, ZA_DOWNING_DOWN_ALL),
+    FIELD(quorum, ZA_DOWNING_QUORUM_MAX),
     FIELD(start_ms, 3600000),
     FIELD(duration_ms, 7 * 24 * 3600000),
     FIELD(settle_ms, 24 * 3600000),

@@ -76,6 +76,8 @@ typedef struct za_plan {
     uint32_t services;  // 1: registry, watches and children as well
     uint32_t datagrams; // 1: transport = auto
     uint32_t timing;    // za_plan_timing_t
+    uint32_t downing;   // za_downing_strategy_t, but for the lease
+    uint32_t quorum;    // of a static quorum
     uint32_t start_ms;  // nodes start within this time
     uint32_t duration_ms;
     uint32_t settle_ms; // bound for all views to be equal after the faults; 0: from the timing
@@ -91,6 +93,11 @@ typedef struct za_plan {
 void za_plan_init(za_plan_t *plan, uint64_t seed, uint32_t nodes);
 /** Everything from the seed; `nodes` 0: that, too. */
 void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services);
+/**
+ * A plan in consistency mode that gives each fault the time to be decided, and the cluster the time to
+ * be whole again, before the next: partitions and crashes, all from the seed.
+ */
+void za_plan_draw_splits(za_plan_t *plan, uint64_t seed);
 za_fault_t *za_plan_add(za_plan_t *plan, za_fault_kind_t kind, uint32_t start_ms,
                         uint32_t length_ms);
 void za_fault_add_host(uint64_t *set, uint32_t host);

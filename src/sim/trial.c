@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "sim/chance.h"
+#include "sim/oracle_downing.h"
 #include "sim/oracle_member.h"
 #include "sim/oracle_registry.h"
 #include "sim/work.h"
@@ -351,6 +352,7 @@ static za_err_t create_realm(const za_plan_t *plan, za_realm_t **out)
         .services = plan->services != 0,
         .datagrams = plan->datagrams != 0,
         .timing = *za_plan_timing_of(plan),
+        .downing = { .strategy = (za_downing_strategy_t)plan->downing, .quorum = plan->quorum },
         .latency_us_min = plan->latency_us_min,
         .latency_us_max = plan->latency_us_max,
         .loss_ppm = plan->loss_ppm,
@@ -382,6 +384,9 @@ za_err_t za_trial_run(const za_plan_t *plan, const za_trial_options_t *options,
         err = za_oracle_member_add(trial->realm, plan);
         if (err == ZA_OK && plan->services != 0) {
             err = za_oracle_registry_add(trial->realm);
+        }
+        if (err == ZA_OK && plan->services != 0 && plan->downing != 0) {
+            err = za_oracle_downing_add(trial->realm, plan);
         }
         if (err == ZA_OK && plan->services != 0 && plan->work != 0) {
             err = za_work_add(trial->realm, plan, &trial->work);
