@@ -223,6 +223,16 @@ static bool add_counter(const char *name, uint64_t value, void *context)
     return true;
 }
 
+static void copy_downing(za_AdminStatus *status, const za_downing_info_t *downing, uint64_t now_ms)
+{
+    COPY_TEXT(status->downing, downing->text != NULL ? downing->text : "");
+    COPY_TEXT(status->verdict, za_downing_verdict_name(downing->verdict));
+    status->verdict_ms = now_ms > downing->since_ms ? now_ms - downing->since_ms : 0;
+    status->counted = downing->stable;
+    status->unreachable = downing->unreachable;
+    status->gave_up = downing->fenced;
+}
+
 static void serve_status(za_admin_t *admin)
 {
     const za_admin_view_t *view = &admin->view;
@@ -240,6 +250,7 @@ static void serve_status(za_admin_t *admin)
     status->workers = now.workers;
     status->leaving = now.leaving;
     status->secure = now.secure;
+    copy_downing(status, &now.downing, view->now_ms(view->context));
     view->each_member(view->context, count_member, status);
     view->each_name(view->context, count_name, status);
     view->each_counter(view->context, add_counter, status);

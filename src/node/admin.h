@@ -31,6 +31,7 @@ typedef struct za_admin_status {
     uint32_t workers;
     bool leaving;
     bool secure;
+    za_downing_info_t downing;
 } za_admin_status_t;
 
 /** The node as administration sees it. Every function is called with `context` first. */

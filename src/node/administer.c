@@ -26,6 +26,7 @@ static void view_status(void *context, za_admin_status_t *out)
         .leaving = atomic_load_explicit(&node->leaving, memory_order_relaxed), // a hint
         .secure = node->params.secure,
     };
+    za_cluster_downing(node->cluster, &out->downing);
 }
 
 static void view_each_member(void *context,
@@ -127,6 +128,9 @@ static void view_each_counter(void *context,
         { "discovery_failures", links.discovery_failures },
         { "discovery_lines_bad", links.discovery_lines_bad },
         { "discovery_addresses", links.discovery_addresses },
+        { "splits_won", cluster.downing_kept },
+        { "splits_lost", cluster.downing_self },
+        { "joins_refused", cluster.joins_refused },
         { "datagrams_in", cluster.datagrams_in },
         { "datagrams_bad", cluster.datagrams_bad },
         { "frames_bad", cluster.frames_bad },

@@ -17,6 +17,7 @@
 
 #include "base/address.h"
 #include "base/limits.h"
+#include "cluster/downing.h"
 #include "core/pin.h"
 #include "node/discovery.h"
 
@@ -71,6 +72,16 @@ typedef enum za_config_kind {
       "times of the failure detector: between hosts, or on one")                                   \
     X(cluster_transport, "cluster.transport", ZA_CONFIG_CHOICE, "auto", 0, 0, "auto|tls",          \
       "of its datagrams: by UDP where that works (auto), or never (tls)")                          \
+    X(cluster_downing_strategy, "cluster.downing.strategy", ZA_CONFIG_CHOICE, "none", 0, 0,        \
+      "none|keep_majority|static_quorum|keep_oldest|down_all",                                     \
+      "which side of a split goes on; none: both do; the same on every member")                    \
+    X(cluster_downing_quorum, "cluster.downing.quorum", ZA_CONFIG_NUMBER, "0", 0,                  \
+      ZA_DOWNING_QUORUM_MAX, "", "static_quorum: members that a side needs to go on")              \
+    X(cluster_downing_stable_after_ms, "cluster.downing.stable_after_ms", ZA_CONFIG_NUMBER, "0",   \
+      0, ZA_DOWNING_STABLE_MS_MAX, "",                                                             \
+      "how long a split must not change before it is decided; 0: by the number of members")        \
+    X(cluster_downing_keep_lone_oldest, "cluster.downing.keep_lone_oldest", ZA_CONFIG_BOOL,        \
+      "false", 0, 0, "", "keep_oldest: the oldest wins even against all others together")          \
     X(tls_ca, "tls.ca", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                       \
       "PEM file: the certificate authority of the cluster")                                        \
     X(tls_cert, "tls.cert", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                   \
@@ -149,6 +160,7 @@ typedef struct za_settings {
     bool cluster_discovers; // some of them are no addresses
     char cluster_dns[ZA_CONFIG_VALUE_BYTES_MAX + 1];
     za_timing_t cluster_timing;
+    za_downing_config_t cluster_downing;
     za_carrier_t cluster_transport;
     char tls_ca[ZA_CONFIG_PATH_BYTES_MAX + 1];
     char tls_cert[ZA_CONFIG_PATH_BYTES_MAX + 1];

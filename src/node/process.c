@@ -231,6 +231,7 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
         .seed_count = seed_count,
         .discovers = process->discovery != NULL,
         .timing = timing,
+        .downing = settings->cluster_downing,
         .workers = settings->node_workers,
         .numa = &process->numa,
         .actors_max = settings->limits_actors,

@@ -135,6 +135,49 @@ static za_err_t refuse(char *problem, size_t problem_bytes, const char *text, co
     return ZA_ECONFIG;
 }
 
+/** In the order of the choices. A lease needs a provider, and none is built in. */
+static const za_downing_strategy_t strategies[] = { ZA_DOWNING_NONE, ZA_DOWNING_KEEP_MAJORITY,
+                                                    ZA_DOWNING_STATIC_QUORUM,
+                                                    ZA_DOWNING_KEEP_OLDEST, ZA_DOWNING_DOWN_ALL };
+
+static za_err_t fill_downing(const za_config_t *config, za_settings_t *out, char *problem,
+                             size_t problem_bytes)
+{
+    za_downing_config_t *downing = &out->cluster_downing;
+    downing->strategy = strategies[choice_of(config, ZA_KEY_cluster_downing_strategy)];
+    downing->quorum = (uint32_t)number_of(config, ZA_KEY_cluster_downing_quorum);
+    downing->stable_after_ms = (uint32_t)number_of(config, ZA_KEY_cluster_downing_stable_after_ms);
+    downing->keep_lone_oldest =
+        strcmp(value_of(config, ZA_KEY_cluster_downing_keep_lone_oldest), "true") == 0;
+    const char *strategy = za_downing_strategy_name(downing->strategy);
+    if (downing->strategy == ZA_DOWNING_STATIC_QUORUM && downing->quorum == 0) {
+        return refuse(
+            problem, problem_bytes,
+            "cluster.downing.quorum is not set: static_quorum needs the number of members "
+            "that a side must have, more than half of those that the cluster will have",
+            "");
+    }
+    if (downing->strategy != ZA_DOWNING_STATIC_QUORUM && downing->quorum != 0) {
+        return refuse(problem, problem_bytes,
+                      "cluster.downing.quorum is for static_quorum, and cluster.downing.strategy "
+                      "is ",
+                      strategy);
+    }
+    if (downing->strategy != ZA_DOWNING_KEEP_OLDEST && downing->keep_lone_oldest) {
+        return refuse(problem, problem_bytes,
+                      "cluster.downing.keep_lone_oldest is for keep_oldest, and "
+                      "cluster.downing.strategy is ",
+                      strategy);
+    }
+    if (downing->strategy == ZA_DOWNING_NONE && downing->stable_after_ms != 0) {
+        return refuse(problem, problem_bytes,
+                      "cluster.downing.stable_after_ms does nothing without a strategy: "
+                      "cluster.downing.strategy is ",
+                      strategy);
+    }
+    return ZA_OK;
+}
+
 static za_err_t check_file(const char *key, const char *path, char *problem, size_t problem_bytes)
 {
     if (access(path, R_OK) != 0) {
@@ -246,6 +289,9 @@ za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, 
         default_name(out->node_name);
     }
     za_err_t err = fill_workers(config, out, problem, problem_bytes);
+    if (err == ZA_OK) {
+        err = fill_downing(config, out, problem, problem_bytes);
+    }
     if (err != ZA_OK) {
         return err;
     }

@@ -35,7 +35,12 @@ static void status(void *context, za_admin_status_t *out)
                                 .uptime_ms = 5,
                                 .actors = 7,
                                 .workers = 2,
-                                .secure = true };
+                                .secure = true,
+                                .downing = { .text = "static_quorum 2",
+                                             .verdict = ZA_DOWNING_DOWN_OTHERS,
+                                             .since_ms = 100,
+                                             .stable = 2,
+                                             .unreachable = 1 } };
 }
 
 static void each_member(void *context, bool (*visit)(const za_member_info_t *, void *),
@@ -264,6 +269,15 @@ Test(admin, status_counts)
     cr_expect(reply.status.members == MEMBERS && reply.status.members_up == MEMBERS / 2);
     cr_expect(reply.status.names == NAMES);
     cr_expect(reply.status.counters_count == 1 && reply.status.counters[0].value == 42);
+}
+
+Test(admin, status_says_what_was_decided_on_the_last_split)
+{
+    serve(ZA_ROLE_CLIENT, &(za_AdminRequest){ .which_verb = za_AdminRequest_status_tag });
+    cr_expect_str_eq(reply.status.downing, "static_quorum 2");
+    cr_expect_str_eq(reply.status.verdict, "down_others");
+    cr_expect(reply.status.verdict_ms == 9900 && reply.status.counted == 2);
+    cr_expect(reply.status.unreachable == 1 && !reply.status.gave_up);
 }
 
 Test(admin, only_administrators_change_things)

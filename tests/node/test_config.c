@@ -283,6 +283,56 @@ Test(settings, fills_in_what_is_derived)
     teardown();
 }
 
+/** Settings of `cluster.downing.KEY = VALUE`, two of them; NULL: none. */
+static za_err_t settings_with_downing(const char *strategy, const char *key, const char *value,
+                                      za_settings_t *settings)
+{
+    setup();
+    set_insecure();
+    cr_assert(set("cluster.downing.strategy", strategy) == ZA_OK);
+    cr_assert(key == NULL || set(key, value) == ZA_OK);
+    za_err_t err = za_settings_from_config(config, settings, problem, PROBLEM_BYTES);
+    teardown();
+    return err;
+}
+
+Test(settings, a_strategy_for_splits_comes_with_what_it_needs)
+{
+    static za_settings_t settings;
+    cr_assert(settings_with_downing("none", NULL, NULL, &settings) == ZA_OK);
+    cr_expect(settings.cluster_downing.strategy == ZA_DOWNING_NONE);
+    cr_assert(settings_with_downing("keep_majority", "cluster.downing.stable_after_ms", "700",
+                                    &settings) == ZA_OK);
+    cr_expect(settings.cluster_downing.strategy == ZA_DOWNING_KEEP_MAJORITY);
+    cr_expect(settings.cluster_downing.stable_after_ms == 700);
+    cr_assert(settings_with_downing("static_quorum", "cluster.downing.quorum", "3", &settings) ==
+              ZA_OK);
+    cr_expect(settings.cluster_downing.strategy == ZA_DOWNING_STATIC_QUORUM);
+    cr_expect(settings.cluster_downing.quorum == 3);
+    cr_assert(settings_with_downing("keep_oldest", "cluster.downing.keep_lone_oldest", "true",
+                                    &settings) == ZA_OK);
+    cr_expect(settings.cluster_downing.keep_lone_oldest);
+    cr_assert(settings_with_downing("down_all", NULL, NULL, &settings) == ZA_OK);
+    cr_expect(settings.cluster_downing.strategy == ZA_DOWNING_DOWN_ALL);
+}
+
+Test(settings, a_strategy_for_splits_with_what_is_not_its_own_is_refused)
+{
+    static za_settings_t settings;
+    cr_expect(settings_with_downing("static_quorum", NULL, NULL, &settings) == ZA_ECONFIG);
+    cr_expect(problem_says("cluster.downing.quorum is not set"), "%s", problem);
+    cr_expect(settings_with_downing("keep_majority", "cluster.downing.quorum", "3", &settings) ==
+              ZA_ECONFIG);
+    cr_expect(problem_says("is for static_quorum, and cluster.downing.strategy is keep_majority"),
+              "%s", problem);
+    cr_expect(settings_with_downing("down_all", "cluster.downing.keep_lone_oldest", "true",
+                                    &settings) == ZA_ECONFIG);
+    cr_expect(problem_says("is for keep_oldest"), "%s", problem);
+    cr_expect(settings_with_downing("none", "cluster.downing.stable_after_ms", "9", &settings) ==
+              ZA_ECONFIG);
+    cr_expect(problem_says("does nothing without a strategy"), "%s", problem);
+}
+
 static za_err_t settings_with_pin(const char *pin, const char *workers, za_settings_t *settings)
 {
     setup();

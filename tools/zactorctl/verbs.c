@@ -261,6 +261,10 @@ static const column_t status_columns[] = { { "node", "node", false, NULL },
                                            { "uptime", "uptime_ms", false, format_duration_ms },
                                            { "tls", "secure", false, format_yes },
                                            { "view", "view", true, NULL },
+                                           { "downing", "downing", false, NULL },
+                                           { "verdict", "verdict", true, NULL },
+                                           { "verdict age", "verdict_ms", true,
+                                             format_duration_ms },
                                            { "version", "version", false, NULL },
                                            { NULL, NULL, false, NULL } };
 
@@ -288,13 +292,20 @@ static json_t *status_object(const za_AdminStatus *now, const char *health)
         json_object_set_new(counters, now->counters[i].name,
                             json_integer((json_int_t)now->counters[i].value));
     }
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:I,s:i,s:i,s:b,s:s,s:o}", "node", now->node,
-                     "uid", uid_text(now->uid, uid), "cluster", now->cluster, "health", health,
-                     "version", now->version, "uptime_ms", (json_int_t)now->uptime_ms, "members",
-                     (int)now->members, "members_up", (int)now->members_up, "actors",
-                     (json_int_t)now->actors, "names", (int)now->names, "workers",
-                     (int)now->workers, "secure", (int)now->secure, "view",
-                     uid_text(now->view_hash, view), "counters", counters);
+    json_t *split =
+        json_pack("{s:s,s:s,s:I,s:i,s:i,s:b}", "downing", now->downing, "verdict", now->verdict,
+                  "verdict_ms", (json_int_t)now->verdict_ms, "counted", (int)now->counted,
+                  "unreachable", (int)now->unreachable, "gave_up", (int)now->gave_up);
+    json_t *status = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:I,s:i,s:i,s:b,s:s,s:o}", "node", now->node, "uid",
+        uid_text(now->uid, uid), "cluster", now->cluster, "health", health, "version", now->version,
+        "uptime_ms", (json_int_t)now->uptime_ms, "members", (int)now->members, "members_up",
+        (int)now->members_up, "actors", (json_int_t)now->actors, "names", (int)now->names,
+        "workers", (int)now->workers, "secure", (int)now->secure, "view",
+        uid_text(now->view_hash, view), "counters", counters);
+    json_object_update(status, split);
+    json_decref(split);
+    return status;
 }
 
 static void print_counters(const za_AdminStatus *now)
@@ -322,6 +333,7 @@ status_t verb_status(const options_t *options, int argc, char **argv)
     status = ask(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_status_tag }, &call);
     if (status == STATUS_OK) {
         const za_AdminStatus *now = &call->reply.status;
+        trouble = trouble || now->gave_up;
         const char *health = now->leaving ? "leaving" : trouble ? "degraded" : "ok";
         print_object(options, now->node, status_columns, status_object(now, health));
         if (options->form == FORM_WIDE) {
