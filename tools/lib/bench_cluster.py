@@ -204,7 +204,8 @@ class Serf(Fleet):
     def command(self, name):
         host = self.address(name).split(":", maxsplit=1)[0]
         return ["serf", "agent", f"-node={name}", f"-bind={host}:{PORT}",
-                f"-rpc-addr={host}:7373", f"-join={self.address(self.names[0])}"]
+                f"-rpc-addr={host}:7373", f"-retry-join={self.address(self.names[0])}",
+                "-retry-interval=1s"]
 
     def parse(self, line):
         found = self.EVENT.search(line)
