@@ -33,7 +33,7 @@ typedef struct za_realm_config {
     bool services;  // registry, watches and children as well: za_cluster_t
     bool datagrams; // transport = auto: UDP to any known address; otherwise over links alone
     za_cluster_timing_t timing;
-    za_downing_config_t downing; // no lease: there is no provider
+    za_downing_config_t downing;             // no lease: there is no provider
     uint32_t latency_us_min, latency_us_max; // one way; drawn with a tail to the longer side
     uint32_t loss_ppm;                       // of datagrams, and of stream segments
     uint32_t duplicate_ppm;
