@@ -1,5 +1,6 @@
 #include "sim/trial.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,6 +272,45 @@ bool za_realm_converged(const za_realm_t *realm)
     return !presence.strangers && presence.up == running;
 }
 
+/** What keeps views apart, in words. */
+typedef struct contrast {
+    const za_realm_t *realm;
+    uint32_t here, there;
+    char text[160];
+} contrast_t;
+
+static bool compare_member(const za_member_info_t *info, void *context)
+{
+    contrast_t *contrast = context;
+    za_member_info_t other;
+    bool ended = info->state == ZA_MEMBER_LEFT || info->state == ZA_MEMBER_DOWN;
+    bool known = za_host_find(contrast->realm, contrast->there, info->uid, &other);
+    if (ended || (known && other.state == info->state && other.incarnation == info->incarnation)) {
+        return true;
+    }
+    snprintf(contrast->text, sizeof contrast->text, ": n%u is %s %llu for n%u and %s %llu for n%u",
+             za_host_of_uid(contrast->realm, info->uid), za_member_state_name(info->state),
+             (unsigned long long)info->incarnation, contrast->here,
+             known ? za_member_state_name(other.state) : "unknown",
+             (unsigned long long)(known ? other.incarnation : 0), contrast->there);
+    return false;
+}
+
+static void find_contrast(const za_realm_t *realm, contrast_t *contrast)
+{
+    contrast->realm = realm;
+    for (uint32_t i = 0; i < za_realm_host_count(realm); i++) {
+        for (uint32_t k = 0; k < za_realm_host_count(realm) && contrast->text[0] == '\0'; k++) {
+            if (i != k && za_host_state(realm, i) == ZA_HOST_ON &&
+                za_host_state(realm, k) == ZA_HOST_ON) {
+                contrast->here = i;
+                contrast->there = k;
+                za_host_each_member(realm, i, compare_member, contrast);
+            }
+        }
+    }
+}
+
 static void start_nodes(trial_t *trial)
 {
     const za_plan_t *plan = trial->plan;
@@ -333,8 +373,10 @@ static void settle(trial_t *trial, za_trial_result_t *out)
         }
     }
     if (runs && !out->settled) {
-        za_realm_fail(realm, "M9", "views differ %u ms after the last fault",
-                      za_plan_settle_ms(trial->plan));
+        contrast_t contrast = { 0 };
+        find_contrast(realm, &contrast);
+        za_realm_fail(realm, "M9", "no common view %u ms after the last fault%s",
+                      za_plan_settle_ms(trial->plan), contrast.text);
     }
     uint64_t settled_us = za_realm_now_us(realm);
     if (trial->work != NULL) {

@@ -55,11 +55,12 @@ typedef struct list {
 struct za_work {
     za_realm_t *realm;
     uint64_t seed, due_us, period_us, operations;
-    list_t actors;   // actor_t, by id - ACTOR_BASE
-    list_t watches;  // watch_t, by id - 1
-    list_t served;   // served_t, by index; 0 is none
-    list_t holders;  // holder_t
-    list_t children; // child_t, by tag - 1
+    uint32_t names_set; // in this step, a bit each
+    list_t actors;      // actor_t, by id - ACTOR_BASE
+    list_t watches;     // watch_t, by id - 1
+    list_t served;      // served_t, by index; 0 is none
+    list_t holders;     // holder_t
+    list_t children;    // child_t, by tag - 1
 };
 
 /* ---- lists ------------------------------------------------------------------------------------ */
@@ -423,13 +424,30 @@ static void on_spawned(za_work_t *work, uint32_t host, const za_effect_t *effect
     child->epoch = effect->epoch;
 }
 
-static void on_name_set(za_work_t *work, uint32_t host, const za_effect_t *effect)
+/** A step may set a name twice; what counts is where it leads in the end. */
+static void on_name_set(za_work_t *work, const za_effect_t *effect)
 {
-    uint64_t uid = effect->ref.node;
-    if (uid != 0 && is_terminal(work, host, uid)) {
-        za_realm_fail(work->realm, "R3", "n%u: %s leads to a node that is terminal", host,
-                      effect->name);
+    unsigned name = NAMES;
+    if (sscanf(effect->name, "k%u", &name) == 1 && name < NAMES) {
+        work->names_set |= UINT32_C(1) << name;
     }
+}
+
+static void step(void *context, za_realm_t *realm, uint32_t host)
+{
+    za_work_t *work = context;
+    const za_cluster_t *cluster = work->names_set != 0 ? za_host_cluster(realm, host) : NULL;
+    for (uint32_t name = 0; cluster != NULL && name < NAMES; name++) {
+        char text[16];
+        za_ref_t ref;
+        name_text(name, text, sizeof text);
+        if ((work->names_set >> name & 1) != 0 &&
+            za_cluster_whereis(cluster, text, &ref) == ZA_OK && ref.node != 0 &&
+            is_terminal(work, host, ref.node)) {
+            za_realm_fail(realm, "R3", "n%u: %s leads to a node that is terminal", host, text);
+        }
+    }
+    work->names_set = 0;
 }
 
 static void effect(void *context, za_realm_t *realm, uint32_t host, const za_effect_t *item)
@@ -463,7 +481,7 @@ static void effect(void *context, za_realm_t *realm, uint32_t host, const za_eff
         }
         break;
     case ZA_EFFECT_NAME_SET:
-        on_name_set(work, host, item);
+        on_name_set(work, item);
         break;
     case ZA_EFFECT_NAME_LOST:
         if (actor_of(work, item->actor) != NULL) {
@@ -575,6 +593,7 @@ static void destroy(void *context)
 static const za_oracle_ops_t ops = {
     .name = "work",
     .effect = effect,
+    .step = step,
     .settled = settled,
     .destroy = destroy,
 };
