@@ -133,6 +133,9 @@ void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_e
             member->heard_ms = m->now_ms;
         }
         za_member_plan_connect(m, member, ZA_MEMBER_NEVER);
+        if (member->in_view) {
+            za_member_replace_by_address(m, member, out); // it is there: no other can be
+        }
     }
     if (m->phase == ZA_PHASE_JOINING) {
         za_member_ask_to_join(m, out);

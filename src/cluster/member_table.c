@@ -841,8 +841,21 @@ static bool joined_before(const za_membership_t *m, const za_member_t *a, const 
     return left < right || (left == right && a->uid < b->uid);
 }
 
-/** Two processes cannot have one name and one address: the earlier one is gone. */
-static void replace_by_address(za_membership_t *m, za_member_t *member, za_effects_t *out)
+/**
+ * Of two under one name and address, the one that is gone; NULL if that is not known here. The one
+ * with a new link is there, even if the other's link is not broken yet. The times of their joins say
+ * nothing: a process that founded a cluster anew has a low one. Its own word ends the other soon.
+ */
+static za_member_t *gone_of_two(const za_membership_t *m, za_member_t *news, za_member_t *other)
+{
+    if (other == &m->members[m->self]) {
+        return news;
+    }
+    return news->linked ? other : NULL;
+}
+
+/** Two processes cannot have one name and one address: one of them is gone. */
+void za_member_replace_by_address(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
     const za_member_text_t *text = za_member_text(m, member);
     uint32_t bytes = text->address_at - 1u;
@@ -853,9 +866,10 @@ static void replace_by_address(za_membership_t *m, za_member_t *member, za_effec
             strcmp(za_member_address(m, other), za_member_text_address(text)) != 0) {
             continue;
         }
-        bool member_is_gone = other == za_member_self(m) || joined_before(m, member, other);
-        za_member_down(m, member_is_gone ? member : other, za_MemberReason_MEMBER_REASON_REPLACED,
-                       out);
+        za_member_t *gone = gone_of_two(m, member, other);
+        if (gone != NULL) {
+            za_member_down(m, gone, za_MemberReason_MEMBER_REASON_REPLACED, out);
+        }
     }
 }
 
@@ -948,7 +962,7 @@ static void learn_of_new(za_membership_t *m, const za_member_news_t *news, za_ef
         return; // its texts come with a sync, or the table is full of live members
     }
     za_member_changed(m, member, out);
-    replace_by_address(m, member, out);
+    za_member_replace_by_address(m, member, out);
     if (!za_member_terminal(member)) {
         za_member_want_link(m, member);
     }
@@ -1046,6 +1060,6 @@ void za_member_learn(za_membership_t *m, const za_member_news_t *news, za_effect
         member->heard_ms = ZA_MEMBER_NEVER;
         za_member_set_opinion(m, member, &news->opinion);
         learn_change(m, member, out);
-        replace_by_address(m, member, out);
+        za_member_replace_by_address(m, member, out);
     }
 }

@@ -428,6 +428,10 @@ void za_membership_each_member(const za_membership_t *membership,
 {
     const uint16_t *sorted = za_member_sorted(membership);
     for (uint32_t i = 0; i < membership->count; i++) {
+        const za_member_t *member = &membership->members[sorted[i]];
+        if (member->voided && !za_member_terminal(member)) {
+            continue; // a doubt of our side before a rebirth: nobody's opinion any more
+        }
         za_member_info_t info = info_of(membership, sorted[i]);
         if (!visit(&info, context)) {
             return;

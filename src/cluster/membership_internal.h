@@ -364,6 +364,8 @@ za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32
 void za_member_table_up(za_membership_t *m);
 /** Our old uid becomes a tombstone, our old side's opinions void, `uid` ourselves. */
 void za_member_table_reborn(za_membership_t *m, uint64_t uid);
+/** `member` is news: of two under its name and address one is gone. */
+void za_member_replace_by_address(za_membership_t *m, za_member_t *member, za_effects_t *out);
 /** Two live members under one name: the later one yields. */
 void za_member_check_names(za_membership_t *m, za_effects_t *out);
 /** Slots in order of (name, uid). */

@@ -150,6 +150,28 @@ Test(realm, charges_nine_milliseconds_for_each_handshake)
     za_realm_destroy(realm);
 }
 
+// Both seeds start anew and found a cluster of their own, younger than the one that the others still
+// have: who of two under one address lives is not for the times of their joins to say.
+Test(realm, lets_those_live_who_found_a_cluster_anew)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        za_plan_init(plan, seed, 4);
+        plan->timing = ZA_PLAN_LOCAL;
+        plan->datagrams = 1;
+        plan->latency_us_max = 1300;
+        plan->duration_ms = 12000;
+        za_fault_t *fault = za_plan_add(plan, ZA_FAULT_VANISH, 11000 + (uint32_t)seed * 10, 30);
+        za_fault_add_host(fault->a, 0);
+        za_fault_add_host(fault->a, 1);
+        za_trial_result_t result;
+        cr_assert(za_trial_run(plan, NULL, &result) == ZA_OK, "runs");
+        cr_assert(!result.failure.failed, "seed %d: %s: %s", (int)seed, result.failure.oracle,
+                  result.failure.text);
+    }
+    free(plan);
+}
+
 Test(plan, is_read_as_it_was_written)
 {
     za_plan_t *plan = malloc(sizeof *plan);
