@@ -3,8 +3,11 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "cluster/member_texts.h"
 #include "sim/realm_internal.h"
 #include "wire/epoch_key.h"
+
+enum { TEXTS_MIN = 4096 }; // each restart has a text of its own while anybody remembers the last
 
 #define NEVER UINT64_MAX
 #define OFFSET_MAX_US UINT64_C(3600000000) // clocks of up to an hour apart
@@ -467,6 +470,10 @@ static void drop_held(za_realm_t *realm, za_host_t *host)
 za_err_t za_hosts_create(za_realm_t *realm)
 {
     uint32_t count = realm->config.hosts;
+    za_err_t err = za_member_texts_create(TEXTS_MIN + 8 * count, &realm->texts);
+    if (err != ZA_OK) {
+        return err;
+    }
     realm->hosts = calloc(count, sizeof *realm->hosts);
     realm->address_capacity = count + 4096; // hosts that move
     realm->addresses = malloc(realm->address_capacity * sizeof *realm->addresses);
@@ -499,8 +506,16 @@ void za_hosts_destroy(za_realm_t *realm)
             node_destroy(realm, host);
         }
     }
+    za_member_texts_destroy(realm->texts);
     free(realm->hosts);
     realm->hosts = NULL;
+}
+
+/** Small tables stay in the cache: of all nodes together they are most of what a realm touches. */
+static uint32_t members_max(const za_realm_t *realm)
+{
+    uint32_t count = 4 * realm->config.hosts + 256; // tombstones of restarts among them
+    return count < ZA_MEMBERS_LIMIT ? count : (uint32_t)ZA_MEMBERS_LIMIT;
 }
 
 void za_host_start(za_realm_t *realm, uint32_t index)
@@ -529,6 +544,9 @@ void za_host_start(za_realm_t *realm, uint32_t index)
         .timing = realm->config.timing,
         .downing = realm->config.downing,
         .datagrams = realm->config.datagrams,
+        .plain_swim = realm->config.plain_swim,
+        .members_max = members_max(realm),
+        .texts = realm->texts,
     };
     za_err_t err = node_create(realm, host, &config, local_ms(realm, host));
     ZA_ASSERT(err == ZA_OK); // the configuration is ours, and a simulator needs its memory

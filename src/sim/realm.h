@@ -30,8 +30,9 @@ enum {
 typedef struct za_realm_config {
     uint64_t seed;
     uint32_t hosts;
-    bool services;  // registry, watches and children as well: za_cluster_t
-    bool datagrams; // transport = auto: UDP to any known address; otherwise over links alone
+    bool services;   // registry, watches and children as well: za_cluster_t
+    bool datagrams;  // transport = auto: UDP to any known address; otherwise over links alone
+    bool plain_swim; // without Lifeguard, to compare
     za_cluster_timing_t timing;
     za_downing_config_t downing;             // no lease: there is no provider
     uint32_t latency_us_min, latency_us_max; // one way; drawn with a tail to the longer side

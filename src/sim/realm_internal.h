@@ -200,6 +200,7 @@ struct za_realm {
     void *lose_context;
     za_realm_trace_t trace;
     char seeds[ZA_REALM_SEEDS][24];
+    struct za_member_texts *texts; // of all nodes
     za_effects_t effects;
 };
 

@@ -28,6 +28,7 @@ static const verb_t verbs[] = {
     { "spread", verb_spread, "one update: until all have it, and whom it misses" },
     { "loss", verb_loss, "hours of --loss percent: false failures" },
     { "registry", verb_registry, "how fast names spread, also with pushes lost; newcomers" },
+    { "starve", verb_starve, "nodes that receive nothing for 16 s: false failures, beside plain SWIM" },
 };
 // clang-format on
 

@@ -139,3 +139,77 @@ status_t verb_loss(const options_t *options)
     bool good = failures == 0 || options->loss_percent > 5;
     return good || !options->check ? STATUS_OK : STATUS_VIOLATION;
 }
+
+/* ---- starve ------------------------------------------------------------------------------------ */
+
+enum {
+    STARVE_NODES = 128,
+    STARVE_S = 16, // of each 24 the slow nodes receive nothing, while their timers run
+    STARVE_PERIOD_S = 24,
+    STARVE_RUN_S = 120,
+};
+
+static uint64_t starve(const options_t *options, uint64_t seed, uint32_t slow, bool plain,
+                       uint32_t multiplier)
+{
+    observer_t observer;
+    za_realm_config_t config = lan_config(options, seed, STARVE_NODES);
+    config.plain_swim = plain;
+    config.timing.suspicion_mult = multiplier;
+    za_realm_t *realm = observed_realm(&config, &observer);
+    for (uint32_t i = 0; i < STARVE_NODES; i++) {
+        za_host_start(realm, i);
+    }
+    run_until_converged(realm, 60 * ZA_US_PER_S, 100 * ZA_US_PER_MS);
+    observer.excused = slow; // hosts 10 to 10 + slow: seeds are as well as others
+    uint64_t start_us = za_realm_now_us(realm);
+    for (uint64_t second = 0; second < STARVE_RUN_S; second++) {
+        for (uint32_t i = 0; i < slow; i++) {
+            uint64_t draw = za_chance(seed, ZA_CHANCE_WORK, i, 0);
+            uint64_t phase = second + za_chance_below(draw, STARVE_PERIOD_S);
+            za_host_starve(realm, OBSERVER_EXCUSED_FIRST + i, phase % STARVE_PERIOD_S < STARVE_S);
+        }
+        za_realm_run(realm, start_us + (second + 1) * ZA_US_PER_S);
+    }
+    uint64_t failures = observer.false_failures;
+    za_realm_destroy(realm);
+    observer_free(&observer);
+    return failures;
+}
+
+status_t verb_starve(const options_t *options)
+{
+    static const struct {
+        uint32_t slow;
+        uint32_t of_swim[2]; // a bound: SWIM's failures divided by this, with multiplier 4 and 5
+    } rows[] = { { 1, { 100, 80 } },
+                 { 4, { 100, 80 } },
+                 { 8, { 40, 80 } },
+                 { 16, { 25, 80 } },
+                 { 32, { 25, 80 } } };
+    uint32_t runs = options->runs != 0 ? options->runs : 2;
+    sheet_t *sheet = sheet_create(options->json);
+    bool good = true;
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        uint64_t failures[3] = { 0 };
+        for (uint32_t run = 0; run < runs; run++) {
+            uint64_t seed = options->seed + run;
+            failures[0] += starve(options, seed, rows[row].slow, true, 4);
+            failures[1] += starve(options, seed, rows[row].slow, false, 4);
+            failures[2] += starve(options, seed, rows[row].slow, false, 5);
+        }
+        bool met = failures[1] * rows[row].of_swim[0] <= failures[0] &&
+                   failures[2] * rows[row].of_swim[1] <= failures[0];
+        sheet_number(sheet, "slow_of_128", rows[row].slow, 0);
+        sheet_text(sheet, "seeds", "%llu-%llu", (unsigned long long)options->seed,
+                   (unsigned long long)(options->seed + runs - 1));
+        sheet_number(sheet, "swim", (double)failures[0], 0);
+        sheet_number(sheet, "lifeguard_mult_4", (double)failures[1], 0);
+        sheet_number(sheet, "lifeguard_mult_5", (double)failures[2], 0);
+        sheet_text(sheet, "bound", "%s", met ? "met" : "MISSED");
+        sheet_end_row(sheet);
+        good &= met;
+    }
+    sheet_print(sheet);
+    return good || !options->check ? STATUS_OK : STATUS_VIOLATION;
+}

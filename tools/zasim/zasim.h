@@ -40,7 +40,7 @@ typedef status_t verb_fn(const options_t *options);
 
 verb_fn verb_registry, verb_run, verb_speed, verb_detect, verb_join, verb_leave, verb_shrink,
     verb_plan, verb_soak;
-verb_fn verb_spread, verb_loss;
+verb_fn verb_spread, verb_loss, verb_starve;
 
 /** The plan that the options describe. False: said why. */
 bool make_plan(const options_t *options, za_plan_t *plan);
