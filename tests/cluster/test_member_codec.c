@@ -78,7 +78,7 @@ static bool same_set(const za_member_evidence_t *ours, const uint64_t *uids, pb_
 
 static bool same_text(const void *ours, uint32_t bytes, const char *text)
 {
-    return bytes == strlen(text) && memcmp(ours, text, bytes) == 0;
+    return bytes == strlen(text) && (bytes == 0 || memcmp(ours, text, bytes) == 0);
 }
 
 static bool same(const za_member_news_t *news, const za_MemberRecord *record)
