@@ -127,8 +127,9 @@ static void started(void *context, za_realm_t *realm, uint32_t host)
     oracle->by_index[oracle->life_count++] = life;
     oracle->current[host] = life;
     za_pairs_set(&oracle->lives, life->uid, life);
-    forget_seen(
-        &oracle->watchers[host]); // a rebirth takes its verdicts back, a process begins anew
+    // A rebirth takes a node's verdicts back, those of this very step too; a process begins anew.
+    forget_seen(&oracle->watchers[host]);
+    oracle->change_count = 0;
 }
 
 static void stopped(void *context, za_realm_t *realm, uint32_t host)
