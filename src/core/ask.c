@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/sort.h"
 #include "core/worker.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -61,42 +62,28 @@ fail_put:
     return err;
 }
 
-/** As they were made: the places in a table depend on the addresses of kept messages. */
 static uint64_t record_order(const za_table_entry_t *entry)
 {
     const za_message_t *message = entry->value;
     return entry->b == 0 ? entry->a : message->actor;
 }
 
-static void sift_down(za_table_entry_t *heap, uint32_t count, uint32_t at)
+static bool record_before(const void *items, uint32_t a, uint32_t b)
 {
-    za_table_entry_t entry = heap[at];
-    for (uint32_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
-        if (child + 1 < count && record_order(&heap[child]) < record_order(&heap[child + 1])) {
-            child++;
-        }
-        if (record_order(&heap[child]) <= record_order(&entry)) {
-            break;
-        }
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = entry;
+    const za_table_entry_t *entries = items;
+    return record_order(&entries[a]) < record_order(&entries[b]);
 }
 
-/** Heap sort: neither memory nor recursion. */
-static void sort_records(za_table_entry_t *entries, uint32_t count)
+static void swap_records(void *items, uint32_t a, uint32_t b)
 {
-    for (uint32_t i = count / 2; i > 0; i--) {
-        sift_down(entries, count, i - 1);
-    }
-    for (uint32_t last = count; last > 1; last--) {
-        za_table_entry_t largest = entries[0];
-        entries[0] = entries[last - 1];
-        entries[last - 1] = largest;
-        sift_down(entries, last - 1, 0);
-    }
+    za_table_entry_t *entries = items;
+    za_table_entry_t entry = entries[a];
+    entries[a] = entries[b];
+    entries[b] = entry;
 }
+
+/** As they were made: the places in a table depend on the addresses of kept messages. */
+static const za_sort_t by_age = { record_before, swap_records };
 
 void za_records_clear(za_worker_t *worker, za_cell_t *cell)
 {
@@ -106,7 +93,7 @@ void za_records_clear(za_worker_t *worker, za_cell_t *cell)
     }
     uint32_t count = extra->records.count;
     za_table_entry_t *entries = za_table_compact(&extra->records);
-    sort_records(entries, count);
+    za_sort(&by_age, entries, count);
     for (uint32_t i = 0; i < count; i++) {
         za_message_t *record = entries[i].value;
         if (entries[i].b == 0) {

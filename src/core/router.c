@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/sort.h"
 #include "core/group.h"
 #include "core/worker.h"
 
@@ -234,35 +235,21 @@ static void count_refused(spread_t *spread, za_err_t err, uint32_t count)
     spread->refused[reason_of(err)] += count;
 }
 
-static void sift_down(za_ref_t *heap, uint32_t count, uint32_t at)
+static bool node_before(const void *items, uint32_t a, uint32_t b)
 {
-    za_ref_t ref = heap[at];
-    for (uint32_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
-        if (child + 1 < count && heap[child].node < heap[child + 1].node) {
-            child++;
-        }
-        if (heap[child].node <= ref.node) {
-            break;
-        }
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = ref;
+    const za_ref_t *refs = items;
+    return refs[a].node < refs[b].node;
 }
 
-/** Heap sort by node: neither memory nor recursion. */
-static void sort_by_node(za_ref_t *refs, uint32_t count)
+static void swap_refs(void *items, uint32_t a, uint32_t b)
 {
-    for (uint32_t i = count / 2; i > 0; i--) {
-        sift_down(refs, count, i - 1);
-    }
-    for (uint32_t last = count; last > 1; last--) {
-        za_ref_t largest = refs[0];
-        refs[0] = refs[last - 1];
-        refs[last - 1] = largest;
-        sift_down(refs, last - 1, 0);
-    }
+    za_ref_t *refs = items;
+    za_ref_t ref = refs[a];
+    refs[a] = refs[b];
+    refs[b] = ref;
 }
+
+static const za_sort_t by_node = { node_before, swap_refs };
 
 /** The members of each other node together: what they get crosses the network once. */
 static void fan_out(const route_t *route, za_ref_t *members, uint32_t count, spread_t *spread)
@@ -276,7 +263,7 @@ static void fan_out(const route_t *route, za_ref_t *members, uint32_t count, spr
     if (route->ctx != NULL) {
         message.sender = (za_ref_t){ 0, route->ctx->id };
     }
-    sort_by_node(members, count);
+    za_sort(&by_node, members, count);
     for (uint32_t i = 0; i < count;) {
         uint32_t same = 1;
         while (i + same < count && members[i + same].node == members[i].node) {

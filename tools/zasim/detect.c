@@ -38,8 +38,8 @@ static bool print_row(sheet_t *sheet, const char *what, uint32_t nodes, uint64_t
 
 /* ---- detect ------------------------------------------------------------------------------------ */
 
-static bool detect(sheet_t *sheet, const options_t *options, uint32_t nodes, uint32_t runs,
-                   bool silent)
+static bool detect_end(sheet_t *sheet, const options_t *options, uint32_t nodes, uint32_t runs,
+                       bool silent)
 {
     static const bound_t closed_bounds[] = { { 32, 0, 1000 }, { 0 } };
     static const bound_t silent_bounds[] = { { 32, 4000, 6000 }, { 1000, 7500, 10000 }, { 0 } };
@@ -78,27 +78,17 @@ static bool detect(sheet_t *sheet, const options_t *options, uint32_t nodes, uin
     return good;
 }
 
+static bool detect(sheet_t *sheet, const options_t *options, uint32_t nodes, uint32_t runs)
+{
+    bool good = detect_end(sheet, options, nodes, runs, false);
+    return detect_end(sheet, options, nodes, runs, true) && good;
+}
+
 status_t verb_detect(const options_t *options)
 {
-    static const uint32_t sizes[] = { 3, 8, 32, 128, 1000 };
-    sheet_t *sheet = sheet_create(options->json);
-    bool good = true;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        uint32_t nodes = sizes[i];
-        if (options->nodes != 0 && options->nodes != nodes) {
-            continue;
-        }
-        uint32_t runs = options->runs != 0 ? options->runs : nodes <= 32 ? 300 : 100;
-        good &= detect(sheet, options, nodes, runs, false);
-        good &= detect(sheet, options, nodes, runs, true);
-    }
-    if (options->nodes > 1000) {
-        uint32_t runs = options->runs != 0 ? options->runs : 3;
-        good &= detect(sheet, options, options->nodes, runs, false);
-        good &= detect(sheet, options, options->nodes, runs, true);
-    }
-    sheet_print(sheet);
-    return good || !options->check ? STATUS_OK : STATUS_VIOLATION;
+    static const size_row_t rows[] = { { 3, 300 },   { 8, 300 },    { 32, 300 },
+                                       { 128, 100 }, { 1000, 100 }, { 0, 3 } };
+    return measure_rows(options, rows, detect);
 }
 
 /* ---- join -------------------------------------------------------------------------------------- */
@@ -132,20 +122,8 @@ static bool join(sheet_t *sheet, const options_t *options, uint32_t nodes, uint3
 
 status_t verb_join(const options_t *options)
 {
-    static const uint32_t sizes[] = { 3, 8, 32, 128 };
-    sheet_t *sheet = sheet_create(options->json);
-    bool good = true;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (options->nodes == 0 || options->nodes == sizes[i]) {
-            uint32_t runs = options->runs != 0 ? options->runs : sizes[i] <= 32 ? 100 : 10;
-            good &= join(sheet, options, sizes[i], runs);
-        }
-    }
-    if (options->nodes > 128) {
-        good &= join(sheet, options, options->nodes, options->runs != 0 ? options->runs : 1);
-    }
-    sheet_print(sheet);
-    return good || !options->check ? STATUS_OK : STATUS_VIOLATION;
+    static const size_row_t rows[] = { { 3, 100 }, { 8, 100 }, { 32, 100 }, { 128, 10 }, { 0, 1 } };
+    return measure_rows(options, rows, join);
 }
 
 /* ---- leave ------------------------------------------------------------------------------------- */
@@ -185,15 +163,8 @@ static bool leave(sheet_t *sheet, const options_t *options, uint32_t nodes, uint
 
 status_t verb_leave(const options_t *options)
 {
-    static const uint32_t sizes[] = { 3, 8, 32, 128 };
-    sheet_t *sheet = sheet_create(options->json);
-    bool good = true;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (options->nodes == 0 || options->nodes == sizes[i]) {
-            uint32_t runs = options->runs != 0 ? options->runs : sizes[i] <= 32 ? 200 : 50;
-            good &= leave(sheet, options, sizes[i], runs);
-        }
-    }
-    sheet_print(sheet);
-    return good || !options->check ? STATUS_OK : STATUS_VIOLATION;
+    static const size_row_t rows[] = {
+        { 3, 200 }, { 8, 200 }, { 32, 200 }, { 128, 50 }, { 0, 50 }
+    };
+    return measure_rows(options, rows, leave);
 }

@@ -201,3 +201,21 @@ bool run_until_converged(za_realm_t *realm, uint64_t bound_us, uint64_t step_us)
     }
     return true;
 }
+
+status_t measure_rows(const options_t *options, const size_row_t *rows, measure_row_t *row)
+{
+    sheet_t *sheet = sheet_create(options->json);
+    bool good = true;
+    bool listed = options->nodes == 0;
+    for (; rows->nodes != 0; rows++) {
+        if (options->nodes == 0 || options->nodes == rows->nodes) {
+            listed = true;
+            good &= row(sheet, options, rows->nodes, options->runs ? options->runs : rows->runs);
+        }
+    }
+    if (!listed) {
+        good &= row(sheet, options, options->nodes, options->runs ? options->runs : rows->runs);
+    }
+    sheet_print(sheet);
+    return good || !options->check ? STATUS_OK : STATUS_VIOLATION;
+}

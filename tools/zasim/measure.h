@@ -45,3 +45,13 @@ void observer_free(observer_t *observer);
 bool run_until_known(za_realm_t *realm, const observer_t *observer, uint32_t count,
                      uint64_t bound_us);
 bool run_until_converged(za_realm_t *realm, uint64_t bound_us, uint64_t step_us);
+
+/** How many runs a row of `nodes` has if nobody says; the last one, of 0 nodes, is for any other number. */
+typedef struct size_row {
+    uint32_t nodes, runs;
+} size_row_t;
+
+typedef bool measure_row_t(sheet_t *sheet, const options_t *options, uint32_t nodes, uint32_t runs);
+
+/** All rows, or that of the nodes asked for. */
+status_t measure_rows(const options_t *options, const size_row_t *rows, measure_row_t *row);

@@ -71,18 +71,9 @@ static bool spread(sheet_t *sheet, const options_t *options, uint32_t nodes, uin
 
 status_t verb_spread(const options_t *options)
 {
-    static const uint32_t sizes[] = { 3, 8, 32, 128, 1000 };
-    static const uint32_t counts[] = { 2000, 20000, 2000, 200, 10 };
-    sheet_t *sheet = sheet_create(options->json);
-    bool good = true;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (options->nodes == 0 || options->nodes == sizes[i]) {
-            good &=
-                spread(sheet, options, sizes[i], options->runs != 0 ? options->runs : counts[i]);
-        }
-    }
-    sheet_print(sheet);
-    return good || !options->check ? STATUS_OK : STATUS_VIOLATION;
+    static const size_row_t rows[] = { { 3, 2000 },  { 8, 20000 }, { 32, 2000 },
+                                       { 128, 200 }, { 1000, 10 }, { 0, 10 } };
+    return measure_rows(options, rows, spread);
 }
 
 /* ---- loss -------------------------------------------------------------------------------------- */
