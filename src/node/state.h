@@ -288,22 +288,30 @@ void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, c
                    uint32_t size); // owner
 void za_peers_flush(za_node_t *node, za_worker_t *worker);
 
-/* connections.c */
-/** Connects, or has the connect wait until few enough are being made. Owner. */
+/* connecting.c; the owner */
+/** Connects, or has the connect wait until few enough are being made. */
 void za_link_connect(za_node_t *node, const char *address);
-void za_links_connect_waiting(za_node_t *node);               // owner
-void za_link_close(za_link_t *link, za_err_t err);            // owner
-void za_link_close_peer(za_node_t *node, uint64_t uid);       // owner
-void za_link_close_all(za_node_t *node, za_err_t err);        // owner
-void za_links_sweep(za_node_t *node);                         // owner
-void za_links_close_pending(za_node_t *node);                 // owner, not from a callback or step
-void za_links_deinit(za_node_t *node);                        // owner, at the end
+void za_links_connect_waiting(za_node_t *node);
+
+/* closing.c; the owner */
+void za_link_close(za_link_t *link, za_err_t err);
+void za_link_close_peer(za_node_t *node, uint64_t uid);
+void za_link_close_all(za_node_t *node, za_err_t err);
+void za_links_close_pending(za_node_t *node); // not from a callback or step
+void za_links_deinit(za_node_t *node);        // at the end
+
+/* flushing.c */
 void za_link_flush(za_link_t *link, za_worker_t *worker);     // any thread
 void za_link_hand_back(za_link_t *link, za_worker_t *worker); // greeter
-void za_link_greeted(za_link_t *link);                        // owner
-void za_link_arm_write(za_link_t *link);                      // owner
 bool za_link_try_hold(za_link_t *link);
 void za_link_release(za_link_t *link, za_worker_t *worker);
+
+/* connections.c; the owner */
+void za_links_sweep(za_node_t *node);
+void za_link_greeted(za_link_t *link);
+void za_link_arm_write(za_link_t *link);
+
+/* peers.c: lanes */
 /** Gives up all that is queued for a peer without a link. Owner. */
 void za_lanes_discard(za_node_t *node, za_peer_t *peer);
 /**
