@@ -1,4 +1,5 @@
 #include "cluster_world.h"
+#include "support/seeds.h"
 
 static int up_members(const world_t *w, int node);
 
@@ -551,28 +552,17 @@ Test(cluster, garbled_frames_break_nothing, .timeout = 120)
     world_destroy(w);
 }
 
-static uint64_t seeds(void)
-{
-    const char *text = getenv("ZACTOR_SEEDS");
-    return text != NULL ? strtoull(text, NULL, 10) : 120;
-}
-
-static uint64_t first_seed(void)
-{
-    const char *text = getenv("ZACTOR_SEED");
-    return text != NULL ? strtoull(text, NULL, 10) : 1;
-}
-
 Test(cluster, services_are_right_after_any_faults, .timeout = 3600)
 {
     uint64_t marks[ZA_MARK_COUNT] = { 0 };
-    for (uint64_t i = 0; i < seeds(); i++) {
-        live_through(first_seed() + i, marks);
+    za_seeds_t seeds = za_seeds(120);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
+        live_through(seed, marks);
         if (getenv("ZACTOR_VERBOSE") != NULL) {
-            fprintf(stderr, "seed %" PRIu64 " done\n", first_seed() + i);
+            fprintf(stderr, "seed %" PRIu64 " done\n", seed);
         }
     }
-    if (seeds() >= 100) { // a run that never comes here tested less than it claims
+    if (seeds.enough) { // a run that never comes here tested less than it claims
         cr_assert(marks[ZA_MARK_SYSTEM_RESEND] > 0, "no resend");
         cr_assert(marks[ZA_MARK_RESPAWN] > 0, "no respawn");
         cr_assert(marks[ZA_MARK_NAME_CONFLICT] > 0, "no conflict");

@@ -2,6 +2,7 @@
 
 #include "cluster_world.h"
 #include "fake_view.h"
+#include "support/seeds.h"
 
 enum { START_MS = 1000, FRAMES_MAX = 64 };
 
@@ -327,7 +328,8 @@ Test(keys, sides_that_rotated_apart_agree_on_the_greater)
 Test(keys, merge_is_a_join)
 {
     enum { HOLDERS = 4, KEYS = 9 };
-    for (uint64_t seed = 1; seed <= 200; seed++) {
+    za_seeds_t seeds = za_seeds(200);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
         za_rng_t rng;
         za_rng_init(&rng, seed);
         holder_t source[KEYS];
@@ -533,7 +535,8 @@ static void cut(world_t *w, int from, bool apart)
 
 Test(keys, all_members_hold_the_same)
 {
-    for (uint64_t seed = 1; seed <= 8; seed++) {
+    za_seeds_t seeds = za_seeds(8);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
         world_t *w = world_prepare(seed, CLUSTER);
         keyed_world(w);
         run_until(w, 10000);
@@ -553,7 +556,8 @@ Test(keys, all_members_hold_the_same)
 // Each side makes keys of its own, downs the other, and one is reborn when they meet.
 Test(keys, halves_of_a_partition_agree_again)
 {
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    za_seeds_t seeds = za_seeds(12);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
         world_t *w = world_prepare(seed, CLUSTER);
         keyed_world(w);
         run_until(w, 10000);

@@ -1,4 +1,5 @@
 #include "cluster_world.h"
+#include "support/seeds.h"
 
 enum {
     STABLE_MS = 2000, // of the local timing, up to 32 members
@@ -590,12 +591,9 @@ static void a_minute_of_faults(world_t *w)
 
 static void live(life_t life)
 {
-    const char *text = getenv("ZACTOR_SEEDS");
-    uint64_t seeds = text != NULL ? strtoull(text, NULL, 10) : 40;
-    text = getenv("ZACTOR_SEED");
-    uint64_t first = text != NULL ? strtoull(text, NULL, 10) : 1;
+    za_seeds_t seeds = za_seeds(40);
     uint64_t marks[ZA_MARK_COUNT] = { 0 };
-    for (uint64_t seed = first; seed < first + seeds; seed++) {
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
         int count = 3 + (int)(za_mix64(seed) % 5);
         world_t *w = settled_world(seed, count, configs[seed % (sizeof configs / sizeof *configs)]);
         spawn_everywhere(w);
@@ -605,7 +603,7 @@ static void live(life_t life)
         }
         world_destroy(w);
     }
-    if (seeds >= 40) { // a run that never comes here tested less than it claims
+    if (seeds.enough) { // a run that never comes here tested less than it claims
         cr_assert(marks[ZA_MARK_DOWNING_KEPT] > 0 && marks[ZA_MARK_DOWNING_SELF] > 0);
         cr_assert(marks[ZA_MARK_DOWNING_FENCED] > 0 && marks[ZA_MARK_DOWNING_ANEW] > 0);
         cr_assert(marks[ZA_MARK_RESPAWN] > 0);

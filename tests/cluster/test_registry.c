@@ -1,6 +1,7 @@
 #include "base/rng.h"
 #include "cluster/registry.h"
 #include "fake_view.h"
+#include "support/seeds.h"
 #include "support/za_test.h"
 
 #include <pb_decode.h>
@@ -719,15 +720,10 @@ static void run_random(uint64_t seed)
     net_deinit(&net);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 Test(registry, converges_after_any_changes, .timeout = 120)
 {
-    for (uint64_t seed = 1; seed <= (SANITIZED ? 10 : 100); seed++) {
+    za_seeds_t seeds = za_seeds(100);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
         run_random(seed);
     }
 }
@@ -785,7 +781,7 @@ static void copy_all(za_registry_t *from, uint64_t from_uid, za_registry_t *to, 
 // Two nodes of 50,000 names each; what the second takes to hold all of them. The figure is printed.
 Test(registry, a_hundred_thousand_names_take_less_than_30_MiB, .timeout = 120)
 {
-    if (SANITIZED) {
+    if (ZA_SANITIZED) {
         return; // its shadow counts, too
     }
     enum { NAMES = 50000 };

@@ -2,6 +2,7 @@
 #include "registry_net.h"
 
 #include "cluster/registry_internal.h"
+#include "support/seeds.h"
 
 enum { NODES = 6, NAMES = 12, GROUPS = 3, ACTORS = 10, SEQ_MAX = 4096, KEYS = NODES * ACTORS + 1 };
 
@@ -236,7 +237,8 @@ static void run_random(uint64_t seed)
 
 Test(registry_random, keeps_its_promises_under_random_work_and_faults, .timeout = 200)
 {
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    za_seeds_t seeds = za_seeds(60);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
         run_random(seed);
     }
 }
