@@ -417,7 +417,9 @@ void za_member_set_opinion(za_membership_t *m, za_member_t *member,
 {
     bool doubted = opinion->terminal == za_MemberTerminal_MEMBER_TERMINAL_NONE &&
                    opinion->rank != za_MemberRank_MEMBER_RANK_ALIVE;
-    bool again = opinion->rank != member->rank;
+    // A doubt about a later incarnation is a new one, even of the same rank: its owner refuted the one
+    // before, which was only not heard of here. Of equal ones evidence is joined, and time goes on.
+    bool again = opinion->rank != member->rank || opinion->inc != member->inc;
     member->inc = opinion->inc;
     member->terminal = opinion->terminal & 3u;
     member->rank = opinion->rank & 3u;
@@ -436,7 +438,7 @@ void za_member_set_opinion(za_membership_t *m, za_member_t *member,
     doubt->suspecters = opinion->suspecters;
     doubt->refused = opinion->refused;
     if (again) {
-        doubt->rank_ms = m->now_ms; // of the new rank, or of the same after a refutation
+        doubt->rank_ms = m->now_ms;
     }
 }
 

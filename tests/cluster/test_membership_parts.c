@@ -546,6 +546,32 @@ Test(membership_parts, a_stall_moves_the_suspicion)
     stop();
 }
 
+// The owner refuted the first doubt, which was not heard of here, and is doubted again: it has all of
+// the time of a new suspicion to refute that one, too.
+Test(membership_parts, a_doubt_of_a_later_incarnation_begins_anew)
+{
+    start();
+    for (uint64_t uid = 1; uid <= 8; uid++) {
+        peer(uid);
+    }
+    za_MemberRecord suspect = numbered(8);
+    suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
+    for (uint64_t uid = 1; uid <= 4; uid++) {
+        add_evidence(suspect.suspecters, &suspect.suspecters_count, uid);
+    }
+    tell(1, suspect); // confirmed by so many: 2 s
+    run_answered(1900);
+    suspect.inc = 2;
+    tell(1, suspect);
+    run_answered(1900);
+    cr_assert(state(8) == ZA_MEMBER_SUSPECT, "%s: the first doubt's time is not the second's",
+              za_member_state_name(state(8)));
+    tell(2, suspect); // of the same incarnation: evidence, and no more time
+    run_answered(200);
+    cr_assert(state(8) == ZA_MEMBER_UNREACHABLE, "%s", za_member_state_name(state(8)));
+    stop();
+}
+
 Test(membership_parts, one_refused_connection_alone_is_no_proof)
 {
     start();
