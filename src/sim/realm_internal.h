@@ -93,7 +93,8 @@ typedef struct za_direction {
 
 typedef enum za_stream_state {
     ZA_STREAM_CONNECTING,
-    ZA_STREAM_SHAKING,
+    ZA_STREAM_SHAKING, // the server's share of the handshake
+    ZA_STREAM_SHAKEN,  // the client's
     ZA_STREAM_OPEN,
     ZA_STREAM_DEAD,
 } za_stream_state_t;

@@ -549,16 +549,17 @@ void za_stream_connect(za_realm_t *realm, uint32_t host, const char *address)
 }
 
 /** Handshakes of a host follow each other on its CPU. When this one's share is done. */
-static uint64_t charge_handshake(za_realm_t *realm, uint32_t index, uint64_t from_us)
+static uint64_t charge_handshake(za_realm_t *realm, uint32_t index)
 {
     za_host_t *host = &realm->hosts[index];
     uint64_t cost_us = HANDSHAKE_US + (host->service_us != 0 ? 9 * HANDSHAKE_US : 0);
-    uint64_t start_us = host->shake_us > from_us ? host->shake_us : from_us;
+    uint64_t start_us = host->shake_us > realm->now_us ? host->shake_us : realm->now_us;
     host->shake_us = start_us + cost_us;
     realm->stats.handshakes++;
     return host->shake_us;
 }
 
+/** The server's share. */
 static void begin_handshake(za_realm_t *realm, za_stream_t *stream)
 {
     za_stream_end_t *server = &stream->ends[1];
@@ -566,11 +567,19 @@ static void begin_handshake(za_realm_t *realm, za_stream_t *stream)
     server->process = realm->hosts[server->host].process;
     server->open = true;
     stream->state = ZA_STREAM_SHAKING;
-    uint64_t there_us = charge_handshake(realm, server->host, realm->now_us);
+    uint64_t there_us = charge_handshake(realm, server->host);
     uint64_t trip_us = latency_us(realm, server->host, client);
     trip_us += latency_us(realm, client, server->host);
-    uint64_t here_us = charge_handshake(realm, client, there_us + trip_us);
-    uint64_t last_us = latency_us(realm, client, server->host);
+    post_stream(realm, stream, ZA_PARCEL_SHAKE, 0, there_us + trip_us);
+}
+
+/** The client's share. Charged now that it is due: a CPU does other work until then. */
+static void answer_handshake(za_realm_t *realm, za_stream_t *stream)
+{
+    uint32_t client = stream->ends[0].host;
+    uint64_t here_us = charge_handshake(realm, client);
+    uint64_t last_us = latency_us(realm, client, stream->ends[1].host);
+    stream->state = ZA_STREAM_SHAKEN;
     post_stream(realm, stream, ZA_PARCEL_SHAKE, 1, here_us + last_us);
 }
 
@@ -691,6 +700,8 @@ void za_stream_shake(za_realm_t *realm, za_parcel_t *parcel)
     } else if (stream->state == ZA_STREAM_CONNECTING) {
         reach(realm, stream);
     } else if (stream->state == ZA_STREAM_SHAKING) {
+        answer_handshake(realm, stream);
+    } else if (stream->state == ZA_STREAM_SHAKEN) {
         finish_handshake(realm, stream);
     }
     settle(realm, stream);
