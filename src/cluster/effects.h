@@ -48,7 +48,9 @@ typedef enum za_effect_type {
     // DATAGRAM frame over the link to `uid` if over_link or there is no UDP; dropped without a link.
     ZA_EFFECT_SEND_DATAGRAM,
     ZA_EFFECT_SEND_FRAME, // uid, lane, bytes: in order while the link lives; dropped without one
-    ZA_EFFECT_CONNECT,    // address: make a link to whoever is there, unless one is being made
+    // address: make a link to whoever is there, unless one is being made. uid: of the member that it is
+    // a link of the mesh to, which may wait while many join; 0: somebody needs it now.
+    ZA_EFFECT_CONNECT,
     ZA_EFFECT_CLOSE_LINK, // uid: say GOODBYE and close, nothing of it is delivered from now on
     // Membership.
     ZA_EFFECT_MEMBER, // uid, name, address, state: a member's state changed

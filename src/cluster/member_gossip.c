@@ -94,6 +94,7 @@ void za_member_line(const za_membership_t *m, const za_member_t *member,
 }
 
 typedef struct letter {
+    uint8_t *start;
     uint8_t *at;
     const uint8_t *end;
     uint32_t records;
@@ -146,14 +147,14 @@ static bool reachable(const za_membership_t *m, const za_member_t *member, uint6
     return member->linked || (m->datagrams && member->in_view);
 }
 
-void za_member_send(za_membership_t *m, const za_member_send_t *send, za_effects_t *out)
+/** False: lost like any other datagram, because there is no way or no room. */
+static bool letter_open(za_membership_t *m, const za_member_send_t *send,
+                        const za_member_t *receiver, letter_t *letter, za_effects_t *out)
 {
-    const za_member_t *receiver = za_member_find(m, send->uid);
-    // Lost like any other datagram if there is no way or no room.
     if (!reachable(m, receiver, send->uid) ||
         !za_effects_have_room(out, ZA_MEMBER_EFFECTS_RESERVE,
                               ZA_DATAGRAM_BYTES_MAX + ZA_ADDRESS_BYTES_MAX + 1)) {
-        return;
+        return false;
     }
     za_member_datagram_t head = {
         .kind = send->kind,
@@ -162,13 +163,16 @@ void za_member_send(za_membership_t *m, const za_member_send_t *send, za_effects
         .view_hash = m->view_hash,
     };
     uint8_t *start = za_effects_next(out);
-    letter_t letter = { .at = za_member_datagram_put(start, &head) };
+    *letter = (letter_t){ .start = start, .at = za_member_datagram_put(start, &head) };
     bool gossip = send->kind == za_DatagramKind_DATAGRAM_KIND_GOSSIP;
-    letter.end = gossip ? start + ZA_DATAGRAM_BYTES_MAX : letter.at + ZA_MEMBER_PIGGYBACK_BYTES;
-    if (m->phase != ZA_PHASE_JOINING) {
-        add_news(m, receiver, &letter);
-    }
-    uint32_t size = (uint32_t)(letter.at - start);
+    letter->end = gossip ? start + ZA_DATAGRAM_BYTES_MAX : letter->at + ZA_MEMBER_PIGGYBACK_BYTES;
+    return true;
+}
+
+static void letter_send(za_membership_t *m, const za_member_send_t *send,
+                        const za_member_t *receiver, const letter_t *letter, za_effects_t *out)
+{
+    uint32_t size = (uint32_t)(letter->at - letter->start);
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_SEND_DATAGRAM);
     effect->uid = send->uid;
     effect->bytes = za_effects_alloc(out, size);
@@ -176,6 +180,41 @@ void za_member_send(za_membership_t *m, const za_member_send_t *send, za_effects
     effect->over_link = send->over_link;
     effect->address =
         receiver != NULL ? za_effects_copy(out, za_member_address(m, receiver)) : NULL;
+}
+
+void za_member_send(za_membership_t *m, const za_member_send_t *send, za_effects_t *out)
+{
+    const za_member_t *receiver = za_member_find(m, send->uid);
+    letter_t letter;
+    if (letter_open(m, send, receiver, &letter, out)) {
+        if (m->phase != ZA_PHASE_JOINING) {
+            add_news(m, receiver, &letter);
+        }
+        letter_send(m, send, receiver, &letter, out);
+    }
+}
+
+/**
+ * Where many join at once, gossip's rounds would be the better half of the time until all know all. Who
+ * took a member in is linked to it, and while the cluster has a full mesh to most others: it tells them.
+ * Gossip goes on as ever and finds those that this has missed.
+ */
+void za_member_herald(za_membership_t *m, za_member_t *newcomer, za_effects_t *out)
+{
+    if (m->phase != ZA_PHASE_UP || m->plain || m->live_count > ZA_MEMBER_MESH_MAX) {
+        return;
+    }
+    for (uint32_t i = 0; i < m->link_count; i++) {
+        const za_member_send_t send = { .uid = m->links[i].uid,
+                                        .kind = za_DatagramKind_DATAGRAM_KIND_GOSSIP };
+        const za_member_t *receiver = za_member_find(m, send.uid);
+        letter_t letter;
+        if (receiver != NULL && receiver->in_alive && receiver != newcomer &&
+            letter_open(m, &send, receiver, &letter, out)) {
+            add_record(m, &letter, newcomer);
+            letter_send(m, &send, receiver, &letter, out);
+        }
+    }
 }
 
 /* ---- whom ---------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 enum {
     LINKS_MIN = 3,            // above the full mesh: paths for gossip and indirect probes
+    MESH_PACE = 4,            // links of the mesh that a member makes in a probe interval, at least
     EVIDENCE_JITTER_MS = 200, // spreads the reconnects of all who saw the same end
 };
 
@@ -90,9 +91,11 @@ void za_member_want_link(za_membership_t *m, za_member_t *member)
     }
     uint64_t at_ms = m->now_ms;
     if (za_membership_self_uid(m) > member->uid) {
-        // The lower uid connects; we only do if it cannot.
-        uint64_t jitter = za_rng_below(&m->rng, m->timing.probe_interval_ms);
-        at_ms += m->timing.probe_interval_ms + jitter;
+        // The lower uid connects; we only do if it cannot. It may have many others to connect to first,
+        // and two handshakes for one link are what a cluster that starts can least afford.
+        uint64_t wait_ms = m->timing.probe_interval_ms;
+        wait_ms += sparse(m) ? 0 : wait_ms * (m->live_count / MESH_PACE);
+        at_ms += wait_ms + za_rng_below(&m->rng, wait_ms);
     }
     za_member_plan_connect(m, member, at_ms);
 }
@@ -231,7 +234,7 @@ static void connect_member(za_membership_t *m, za_member_t *member, za_effects_t
     if (!member->in_view || member->linked) {
         return;
     }
-    za_membership_connect(m, out, za_member_address(m, member));
+    za_membership_mesh(m, out, member);
     uint64_t interval = m->timing.probe_interval_ms;
     uint64_t wait_ms = 2 * interval + za_rng_below(&m->rng, interval);
     if (member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE) {

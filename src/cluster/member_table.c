@@ -965,7 +965,12 @@ static void learn_of_new(za_membership_t *m, const za_member_news_t *news, za_ef
     }
     za_member_changed(m, member, out);
     za_member_replace_by_address(m, member, out);
-    if (!za_member_terminal(member)) {
+    if (za_member_terminal(member)) {
+        return;
+    }
+    if (member->linked) {
+        za_member_herald(m, member, out); // it came to us: few or none know it yet
+    } else {
         za_member_want_link(m, member);
     }
 }

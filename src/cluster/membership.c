@@ -71,12 +71,24 @@ void za_membership_mark(za_membership_t *m, za_effects_t *out, za_mark_t mark)
     }
 }
 
-void za_membership_connect(za_membership_t *m, za_effects_t *out, const char *address)
+static void connect_to(za_membership_t *m, za_effects_t *out, uint64_t uid, const char *address)
 {
     if (za_membership_room(m, out, ZA_ADDRESS_BYTES_MAX + 1)) {
         const char *text = za_effects_copy(out, address);
-        za_effects_add(out, ZA_EFFECT_CONNECT)->address = text;
+        za_effect_t *effect = za_effects_add(out, ZA_EFFECT_CONNECT);
+        effect->uid = uid;
+        effect->address = text;
     }
+}
+
+void za_membership_connect(za_membership_t *m, za_effects_t *out, const char *address)
+{
+    connect_to(m, out, 0, address);
+}
+
+void za_membership_mesh(za_membership_t *m, za_effects_t *out, const za_member_t *member)
+{
+    connect_to(m, out, member->uid, za_member_address(m, member));
 }
 
 void za_membership_log(za_membership_t *m, za_effects_t *out, int level, const char *format, ...)

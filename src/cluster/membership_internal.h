@@ -314,6 +314,8 @@ static inline const char *za_member_address(const za_membership_t *m, const za_m
 bool za_membership_room(za_membership_t *m, za_effects_t *out, uint32_t bytes);
 void za_membership_mark(za_membership_t *m, za_effects_t *out, za_mark_t mark);
 void za_membership_connect(za_membership_t *m, za_effects_t *out, const char *address);
+/** As za_membership_connect, for a link that nobody waits for. */
+void za_membership_mesh(za_membership_t *m, za_effects_t *out, const za_member_t *member);
 void za_membership_log(za_membership_t *m, za_effects_t *out, int level, const char *format, ...)
     ZA_PRINTF(4, 5);
 
@@ -400,6 +402,8 @@ typedef struct za_member_send {
 } za_member_send_t;
 
 void za_member_send(za_membership_t *m, const za_member_send_t *send, za_effects_t *out);
+/** Tells all to whom there is a link of one that joined over a link of ours. */
+void za_member_herald(za_membership_t *m, za_member_t *newcomer, za_effects_t *out);
 void za_member_on_datagram(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out);
 /** Up to `max` slots of live members other than the two given, at random, that a datagram reaches. */
 uint32_t za_member_pick(za_membership_t *m, uint64_t not_a, uint64_t not_b, bool alive_only,

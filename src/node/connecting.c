@@ -9,6 +9,8 @@
 enum {
     CONNECT_QUICK_MS = 200, // who does not answer by then keeps nobody else waiting
     WAITING_MS_MAX = 5000,  // the cluster asks again for what it still wants
+    NEWCOMERS_MANY = 8,     // after so many the mesh waits for a probe interval ...
+    MESH_INTERVALS_MAX = 4, // ... and never for more than so many
 };
 
 za_link_t *za_link_take(za_node_t *node)
@@ -88,45 +90,96 @@ static bool may_connect(const za_node_t *node)
     return count < most;
 }
 
-static bool waits(const za_node_t *node, const char *address)
+/* ---- the mesh while many join ------------------------------------------------------------------ */
+
+/**
+ * A node that starts is a member after one handshake, and all know each other by gossip; the other 30 of a
+ * mesh of 32 are for later. Made at once by all who are members already, they take the cores from those that
+ * still join. So first links wait for as long as members come one soon after the other.
+ */
+void za_links_newcomer(za_node_t *node)
 {
-    for (uint32_t i = 0; i < node->waiting_count; i++) {
-        if (strcmp(node->waiting[i].address, address) == 0) {
-            return true;
-        }
+    uint64_t interval_ms = node->params.timing.probe_interval_ms;
+    if (node->now_ms >= node->mesh_after_ms) {
+        node->newcomers = 0;
+        node->newcomers_ms = node->now_ms;
     }
-    return false;
+    if (node->newcomers < NEWCOMERS_MANY) {
+        node->newcomers++;
+    }
+    // Of three nodes the mesh is made almost at once; where many came, more are to be expected.
+    uint64_t after_ms = node->now_ms + interval_ms * node->newcomers / NEWCOMERS_MANY;
+    uint64_t last_ms = node->newcomers_ms + interval_ms * MESH_INTERVALS_MAX;
+    node->mesh_after_ms = after_ms < last_ms ? after_ms : last_ms;
 }
 
-void za_link_connect(za_node_t *node, const char *address)
+/** Whether it is a link that nobody misses yet: neither broken nor one that messages wait for. */
+static bool may_wait(const za_node_t *node, uint64_t uid)
 {
-    if (is_connected(node, address) || waits(node, address)) {
+    if (uid == 0 || node->now_ms >= node->mesh_after_ms) {
+        return false;
+    }
+    za_peer_t *peer = za_peer_find((za_node_t *)node, uid);
+    if (peer == NULL) {
+        return true;
+    }
+    uint64_t queued = 0;
+    for (int lane = 0; lane < ZA_LANE_COUNT; lane++) {
+        // relaxed: a message that comes later is seen by the next look
+        queued += atomic_load_explicit(&peer->queued_bytes[lane], memory_order_relaxed);
+    }
+    return !peer->met && queued == 0;
+}
+
+uint64_t za_links_deadline_ms(const za_node_t *node)
+{
+    bool waits = node->waiting_count > 0 && node->now_ms < node->mesh_after_ms;
+    return waits ? node->mesh_after_ms : UINT64_MAX;
+}
+
+/* ---- those that wait --------------------------------------------------------------------------- */
+
+static uint32_t find_waiting(const za_node_t *node, const char *address)
+{
+    uint32_t at = 0;
+    while (at < node->waiting_count && strcmp(node->waiting[at].address, address) != 0) {
+        at++;
+    }
+    return at;
+}
+
+void za_link_connect(za_node_t *node, const char *address, uint64_t uid)
+{
+    if (is_connected(node, address)) {
         return;
     }
-    if (node->waiting_count == 0 && may_connect(node)) {
+    uint32_t at = find_waiting(node, address);
+    if (at < node->waiting_count) {
+        node->waiting[at].uid = uid == 0 ? 0 : node->waiting[at].uid; // now it is needed
+    } else if (node->waiting_count == 0 && may_connect(node) && !may_wait(node, uid)) {
         connect_now(node, address);
     } else if (node->waiting_count < ZA_WAITING_MAX) { // else the cluster asks again
-        uint32_t at = node->waiting_count++;
+        node->waiting_count++;
         snprintf(node->waiting[at].address, sizeof node->waiting[at].address, "%s", address);
+        node->waiting[at].uid = uid;
         node->waiting[at].since_ms = node->now_ms;
     }
 }
 
 void za_links_connect_waiting(za_node_t *node)
 {
-    uint32_t done = 0;
-    while (done < node->waiting_count) {
-        const char *address = node->waiting[done].address;
-        bool wanted = node->now_ms - node->waiting[done].since_ms < WAITING_MS_MAX &&
-                      !is_connected(node, address);
-        if (wanted && !may_connect(node)) {
-            break;
+    uint32_t kept = 0;
+    for (uint32_t at = 0; at < node->waiting_count; at++) {
+        const char *address = node->waiting[at].address;
+        if (node->now_ms - node->waiting[at].since_ms >= WAITING_MS_MAX ||
+            is_connected(node, address)) {
+            continue;
         }
-        if (wanted) {
+        if (may_wait(node, node->waiting[at].uid) || !may_connect(node)) {
+            node->waiting[kept++] = node->waiting[at];
+        } else {
             connect_now(node, address);
         }
-        done++;
     }
-    node->waiting_count -= done;
-    memmove(node->waiting, node->waiting + done, node->waiting_count * sizeof *node->waiting);
+    node->waiting_count = kept;
 }

@@ -136,6 +136,9 @@ static void on_member(za_node_t *node, const za_effect_t *effect)
     za_node_datagrams_on_member(node, effect->uid, effect->state);
     if (effect->state == ZA_MEMBER_UP) {
         again = announce(node, effect);
+        if (!again && effect->uid != za_node_uid(node)) {
+            za_links_newcomer(node);
+        }
     } else if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
         if (effect->uid != za_node_uid(node)) {
             za_peer_down(node, effect->uid);
@@ -323,7 +326,7 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         send_frame(node, effect);
         break;
     case ZA_EFFECT_CONNECT:
-        za_link_connect(node, effect->address);
+        za_link_connect(node, effect->address, effect->uid);
         break;
     case ZA_EFFECT_CLOSE_LINK:
         za_link_close_peer(node, effect->uid);

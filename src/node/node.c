@@ -229,6 +229,8 @@ void za_node_service(za_node_t *node)
 uint64_t za_node_deadline_ns(const za_node_t *node)
 {
     uint64_t due = za_cluster_deadline_ms(node->cluster);
+    uint64_t mesh = za_links_deadline_ms(node);
+    due = mesh < due ? mesh : due;
     // The sweep alone need not wake an idle node: greetings and unlinked frames are bounded anyway.
     return due == UINT64_MAX ? UINT64_MAX : due * 1000000;
 }

@@ -111,7 +111,7 @@ za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
     peer->since_ms = node->now_ms;
     peer->udp_heard_ms = peer->udp_since_ms = 0;
     peer->udp_unanswered = 0;
-    peer->udp_degraded = false;
+    peer->udp_degraded = peer->met = false;
     strncpy(peer->name, name, sizeof peer->name - 1);
     atomic_store_explicit(&peer->uid, uid, memory_order_release); // pairs: peer-uid
     if (!index_add(node, uid, peer)) {
@@ -452,6 +452,7 @@ static za_link_t *link_of(za_peer_t *peer)
 
 void za_peer_link(za_peer_t *peer, za_link_t *link)
 {
+    peer->met = true;
     // An exchange: see link_of.
     atomic_exchange_explicit(&peer->link, link, memory_order_acq_rel); // pairs: peer-link
 }

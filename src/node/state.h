@@ -80,6 +80,7 @@ typedef struct za_peer {
     _Atomic uint64_t heard_ms;      // when something of its cluster layer came
     // The owner.
     bool ready;              // its queues are initialised
+    bool met;                // there was a link
     uint64_t announced;      // the uid that was announced as up
     uint64_t since_ms;       // terminal, or without a link
     uint64_t udp_heard_ms;   // a datagram of it by UDP; 0: none yet
@@ -208,10 +209,13 @@ struct za_node {
     za_links_t *link_rules;
     struct {
         char address[ZA_ADDRESS_BYTES_MAX + 1];
+        uint64_t uid; // of a member whose first link it is; 0: it is needed now
         uint64_t since_ms;
     } waiting[ZA_WAITING_MAX]; // connects that others keep from beginning, the oldest first
     uint32_t waiting_count;
-    uint8_t *in; // ZA_LINK_IN_BYTES
+    uint32_t newcomers;                   // members that came up, each soon after the other
+    uint64_t newcomers_ms, mesh_after_ms; // since when; until when the mesh waits for more of them
+    uint8_t *in;                          // ZA_LINK_IN_BYTES
     za_subscriber_t *subscribers;
     uint32_t subscriber_count;
     za_name_listener_t *listeners;
@@ -289,9 +293,16 @@ void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, c
 void za_peers_flush(za_node_t *node, za_worker_t *worker);
 
 /* connecting.c; the owner */
-/** Connects, or has the connect wait until few enough are being made. */
-void za_link_connect(za_node_t *node, const char *address);
+/**
+ * Connects, or has the connect wait until few enough are being made. `uid`: of the member that lives there
+ * if its first link may wait while many join; 0: it may not.
+ */
+void za_link_connect(za_node_t *node, const char *address, uint64_t uid);
 void za_links_connect_waiting(za_node_t *node);
+/** A member is up that was not before. */
+void za_links_newcomer(za_node_t *node);
+/** When a connect that waits for others to have joined may begin; UINT64_MAX: none waits. */
+uint64_t za_links_deadline_ms(const za_node_t *node);
 
 /* closing.c; the owner */
 void za_link_close(za_link_t *link, za_err_t err);

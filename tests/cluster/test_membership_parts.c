@@ -60,6 +60,8 @@ static void keep_datagram(const za_effect_t *effect)
     datagram_to[datagram_count++] = effect->uid;
 }
 
+static bool mesh_only; // of the connects
+
 static void keep(const za_effect_t *effect)
 {
     switch (effect->type) {
@@ -77,7 +79,9 @@ static void keep(const za_effect_t *effect)
         closed[closed_count++ % 512] = effect->uid;
         break;
     case ZA_EFFECT_CONNECT:
-        snprintf(connects[connect_count++ % 64], sizeof connects[0], "%s", effect->address);
+        if (!mesh_only || effect->uid != 0) {
+            snprintf(connects[connect_count++ % 64], sizeof connects[0], "%s", effect->address);
+        }
         break;
     case ZA_EFFECT_REBORN:
         reborn++;
@@ -954,6 +958,54 @@ Test(membership_parts, the_lower_uid_connects_at_once_and_the_higher_later)
     cr_assert(connected_to("higher:1") && !connected_to("lower:1"), "at once");
     run(2 * T);
     cr_assert(connected_to("lower:1"), "never");
+    stop();
+}
+
+// A lower one has many to connect to where there are many: two handshakes for one link help nobody.
+Test(membership_parts, among_many_the_higher_uid_waits_longer)
+{
+    start();
+    uint64_t own = za_membership_uid(self);
+    for (uint64_t i = 1; i <= 20; i++) {
+        tell(5, numbered(own + i));
+    }
+    tell(5, record(own - 1, "lower", "lower:1"));
+    mesh_only = true; // a probe may want a link at any time
+    run(2 * T);
+    cr_assert(!connected_to("lower:1"), "early");
+    connect_count = 0; // those to the higher, again and again
+    run(10 * T);
+    cr_assert(connected_to("lower:1"), "never");
+    mesh_only = false;
+    stop();
+}
+
+static uint32_t datagrams_to(uint64_t uid)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < datagram_count; i++) {
+        count += datagram_to[i] == uid;
+    }
+    return count;
+}
+
+Test(membership_parts, who_took_a_member_in_tells_all_its_links_at_once)
+{
+    start();
+    for (uint64_t uid = 1; uid <= 8; uid++) {
+        peer(uid);
+    }
+    run_answered(10000); // nobody has news
+    forget();
+    link_up(9);
+    tell(9, numbered(9));
+    for (uint64_t uid = 1; uid <= 8; uid++) {
+        cr_expect(datagrams_to(uid) == 1, "%u to %u", datagrams_to(uid), (unsigned)uid);
+    }
+    cr_expect(datagrams_to(9) == 0, "it knows itself");
+    forget();
+    tell(1, numbered(10)); // one that another has taken in
+    cr_expect(datagram_count == 0, "gossip's work");
     stop();
 }
 
