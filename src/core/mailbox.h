@@ -142,6 +142,18 @@ static inline void za_mailbox_unadmit(za_mailbox_t *mailbox, uint32_t count)
 }
 
 /**
+ * Counts one more user message, in any case. False: the bound does not allow it, and it is to be
+ * given back with za_mailbox_unadmit.
+ */
+static inline bool za_mailbox_count_in(za_mailbox_t *mailbox)
+{
+    // relaxed, both: see za_mailbox_admit_block
+    uint32_t limit = atomic_load_explicit(&mailbox->limit, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&mailbox->admitted, 1, memory_order_relaxed);
+    return __builtin_expect((int32_t)(limit - before) > 0, 1);
+}
+
+/**
  * Counts up to `want` more user messages and answers how many the bound allows, all at once. What is
  * not pushed is given back with za_mailbox_unadmit; until then others find that room taken.
  */

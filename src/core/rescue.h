@@ -46,13 +46,19 @@ typedef struct za_seen {
 /** Waits until the rescuer is done, and enters. */
 void za_guard_wait(za_guard_t *guard);
 
-static inline void za_guard_enter(za_guard_t *guard)
+/** Enters, if no rescuer is there; to be left again in any case. */
+static inline bool za_guard_try_enter(za_guard_t *guard)
 {
     // relaxed: za_fence_light, and za_fence_heavy on the other side
     atomic_store_explicit(&guard->touching, 1, memory_order_relaxed);
     za_fence_light();
-    if (__builtin_expect(atomic_load_explicit(&guard->rescuer, memory_order_acquire) != 0,
-                         0)) { // pairs: rescue
+    return __builtin_expect(atomic_load_explicit(&guard->rescuer, memory_order_acquire) == 0,
+                            1); // pairs: rescue
+}
+
+static inline void za_guard_enter(za_guard_t *guard)
+{
+    if (__builtin_expect(!za_guard_try_enter(guard), 0)) {
         za_guard_wait(guard);
     }
 }

@@ -7,8 +7,8 @@ enum { FORGET_BATCH = 64 }; // one write to the producers' line for so many mess
 
 static const za_handler_t *find_by_address(const za_class_t *class_, const za_type_t *type)
 {
-    const za_handler_t *end = class_->handlers + class_->handler_count;
-    for (const za_handler_t *handler = class_->handlers; handler < end; handler++) {
+    const za_handler_t *handler = class_->handlers;
+    for (size_t left = class_->handler_count; left > 0; left--, handler++) {
         if (handler->type == type) {
             return handler;
         }
@@ -344,8 +344,9 @@ static void handle_taken(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
 static inline __attribute__((always_inline)) bool has_commands(const za_cell_t *cell)
 {
     // seq_cst: after the mailbox was made idle, or the actor suspended; see za_mailbox_claim
-    return atomic_load_explicit(&cell->commands, memory_order_seq_cst) != NULL ||
-           atomic_load_explicit(&cell->ended, memory_order_seq_cst) != NULL;
+    const za_message_t *commands = atomic_load_explicit(&cell->commands, memory_order_seq_cst);
+    const za_cell_t *ended = atomic_load_explicit(&cell->ended, memory_order_seq_cst);
+    return ((uintptr_t)commands | (uintptr_t)ended) != 0; // one branch
 }
 
 static bool is_waiting(const za_cell_t *cell)
@@ -741,26 +742,66 @@ static inline bool is_lone(const za_cell_t *cell, const za_message_t *head, uint
     // relaxed: only compared
     return head != NULL &&
            head == atomic_load_explicit(&cell->mailbox.newest, memory_order_relaxed) &&
-           !cell->head_done && is_simple(head, id) && is_plain(cell);
+           cell->status == ZA_STATUS_RUNNING && cell->head_done == ZA_HEAD_PLAIN &&
+           is_simple(head, id) && !has_commands(cell);
 }
 
-/** Handles the only message, and lets it go if that left nothing to do. */
-static inline leave_t run_lone(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
+/** As leave_bare, where others came, or are about to. */
+static __attribute__((noinline)) leave_t leave_to_next(za_worker_t *worker, za_cell_t *cell,
+                                                       za_message_t *head, za_advance_t advance)
 {
-    za_mailbox_make_room(&cell->mailbox, 1);
-    handle(worker, cell, head, head->type, za_body(head), 0);
-    if (__builtin_expect(head->block.flags != 0 || is_waiting(cell), 0) &&
-        (head->block.flags != 0 || !za_cell_end_bare(worker, cell, head))) {
-        return leave_head(worker, cell, head);
-    }
-    za_advance_t advance = za_mailbox_advance(&cell->mailbox, head, NULL);
-    if (__builtin_expect(advance == ZA_ADVANCE_LATER, 0)) {
+    if (advance == ZA_ADVANCE_LATER) {
         cell->head_done = ZA_HEAD_DONE;
         return LEFT_NOT;
     }
-    za_pool_free(&worker->pool, &head->block); // without a flag it is but a block
-    bool idle = advance == ZA_ADVANCED_LAST;
-    return idle && !(has_commands(cell) && za_mailbox_claim(&cell->mailbox)) ? LEFT_IDLE : LEFT;
+    za_pool_free(&worker->pool, &head->block);
+    return LEFT;
+}
+
+/** As leave_head, for a head without a flag: it is but a block. */
+static inline leave_t leave_bare(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
+{
+    za_advance_t advance = za_mailbox_advance(&cell->mailbox, head, NULL);
+    if (__builtin_expect(advance != ZA_ADVANCED_LAST, 0)) {
+        return leave_to_next(worker, cell, head, advance);
+    }
+    za_pool_free(&worker->pool, &head->block);
+    return __builtin_expect(has_commands(cell), 0) && za_mailbox_claim(&cell->mailbox) ? LEFT
+                                                                                       : LEFT_IDLE;
+}
+
+/** As leave_bare, for one that has a flag, or whose actor does not run any more. */
+static __attribute__((noinline)) leave_t leave_oddly(za_worker_t *worker, za_cell_t *cell,
+                                                     za_message_t *head)
+{
+    return head->block.flags == 0 && za_cell_end_bare(worker, cell, head)
+               ? leave_bare(worker, cell, head)
+               : leave_head(worker, cell, head);
+}
+
+/** Others came behind a lone message, or are about to; or its actor has a new status. */
+static __attribute__((noinline)) void run_on(za_worker_t *worker, za_cell_t *cell, leave_t left)
+{
+    if (left == LEFT) {
+        run_any(worker, cell, 0); // they have their turn
+    } else {
+        za_schedule_last(worker, cell);
+    }
+}
+
+/** Runs an actor that has one simple message, and mostly nothing else afterwards. */
+static inline __attribute__((always_inline)) void run_single(za_worker_t *worker, za_cell_t *cell,
+                                                             za_message_t *head)
+{
+    za_mailbox_make_room(&cell->mailbox, 1);
+    handle(worker, cell, head, head->type, za_body(head), 0);
+    ZA_FORGET(cell);
+    bool bare = head->block.flags == 0 && !is_waiting(cell);
+    leave_t left = __builtin_expect(bare, 1) ? leave_bare(worker, cell, head)
+                                             : leave_oddly(worker, cell, head);
+    if (__builtin_expect(left != LEFT_IDLE, 0)) {
+        run_on(worker, cell, left);
+    }
 }
 
 /** Starts an actor to which that is all there is: it is not told. False: nothing was done. */
@@ -794,20 +835,6 @@ static void run_some(za_worker_t *worker, za_cell_t *cell, uint32_t messages_max
     }
 }
 
-/** Runs an actor that has one simple message, and mostly nothing else afterwards. */
-static inline void run_single(za_worker_t *worker, za_cell_t *cell, za_message_t *head)
-{
-    leave_t left = run_lone(worker, cell, head);
-    if (__builtin_expect(left == LEFT_IDLE, 1)) {
-        return;
-    }
-    if (left == LEFT) { // others came, or it has a new status: they have their turn
-        run_any(worker, cell, 0);
-    } else {
-        za_schedule_last(worker, cell);
-    }
-}
-
 /** Runs an actor that is new, or has more to do. Not inlined: conversations have no use for it. */
 static __attribute__((noinline)) void run_other(za_worker_t *worker, za_cell_t *cell,
                                                 za_message_t *head)
@@ -827,7 +854,8 @@ void za_cell_run_one(za_worker_t *worker, za_cell_t *cell)
     run_some(worker, cell, 1);
 }
 
-void za_cell_run(za_worker_t *worker, za_cell_t *cell)
+/** As za_cell_run, inlined where one runs after the other: it saves no registers for each of them. */
+static inline __attribute__((always_inline)) void run_next(za_worker_t *worker, za_cell_t *cell)
 {
     za_ctx_t *ctx = &worker->ctx;
     uint64_t id = atomic_load_explicit(&cell->id, memory_order_relaxed); // relaxed: the owner's
@@ -840,4 +868,37 @@ void za_cell_run(za_worker_t *worker, za_cell_t *cell)
     } else {
         run_other(worker, cell, head);
     }
+}
+
+void za_cell_run(za_worker_t *worker, za_cell_t *cell)
+{
+    run_next(worker, cell);
+}
+
+/** True if the turn took so long that timers and the network have waited enough. */
+static bool is_turn_over(const za_worker_t *worker)
+{
+    const za_runtime_t *runtime = worker->runtime;
+    return runtime->host.recent_ns != NULL &&
+           (int64_t)(runtime->host.recent_ns(runtime->config.host_context) - worker->now_ns) >
+               ZA_TURN_NS_MAX;
+}
+
+uint32_t za_run_actors(za_worker_t *worker, uint32_t runs, uint32_t max)
+{
+    worker->look = !worker->brisk;
+    for (; runs < max; runs++) {
+        za_cell_t *cell = za_pick(worker);
+        if (cell == NULL) {
+            break;
+        }
+        run_next(worker, cell);
+        if (__builtin_expect(worker->look, 0)) {
+            worker->look = !worker->brisk;
+            if (is_turn_over(worker)) {
+                return ZA_TURN_RUNS_MAX;
+            }
+        }
+    }
+    return runs;
 }

@@ -34,7 +34,7 @@ void za_worker_init(za_runtime_t *runtime, uint32_t index)
     worker->next_id = runtime->config.seed & 0xffff; // two runtimes do not share their ids
     za_rng_init(&worker->rng, runtime->config.seed + za_mix64(index + 1));
     worker->look_ns = UINT64_MAX;
-    worker->inject_in = ZA_INJECT_EVERY;
+    worker->inject_at = ZA_INJECT_EVERY;
     za_timers_init(&worker->timers, index);
     za_pool_init(&worker->pool, &runtime->pools, (uint8_t)index);
     worker->metrics.samples =
@@ -324,38 +324,6 @@ static void settle(za_worker_t *worker)
     za_guard_leave(&worker->guard);
 }
 
-/** True if the turn took so long that timers and the network have waited enough. */
-static bool is_turn_over(const za_worker_t *worker)
-{
-    const za_runtime_t *runtime = worker->runtime;
-    return runtime->host.recent_ns != NULL &&
-           (int64_t)(runtime->host.recent_ns(runtime->config.host_context) - worker->now_ns) >
-               ZA_TURN_NS_MAX;
-}
-
-/**
- * Runs actors up to run number `max` of the turn; answers how many there were then, or
- * ZA_TURN_RUNS_MAX if the turn took long.
- */
-static uint32_t run_actors(za_worker_t *worker, uint32_t runs, uint32_t max)
-{
-    worker->look = !worker->brisk;
-    for (; runs < max; runs++) {
-        za_cell_t *cell = za_pick(worker);
-        if (cell == NULL) {
-            break;
-        }
-        za_cell_run(worker, cell);
-        if (__builtin_expect(worker->look, 0)) {
-            worker->look = !worker->brisk;
-            if (is_turn_over(worker)) {
-                return ZA_TURN_RUNS_MAX;
-            }
-        }
-    }
-    return runs;
-}
-
 /** Runs one actor. False: there is none. */
 static bool run_one(za_worker_t *worker, bool was_idle, bool is_sample)
 {
@@ -383,9 +351,9 @@ static uint32_t run_turn(za_worker_t *worker, uint32_t sample, bool was_idle)
         sample = sample == 0 ? UINT32_MAX : sample; // it was that
     }
     if (runs == 1 || !was_idle) {
-        runs = run_actors(worker, runs, sample < ZA_TURN_RUNS_MAX ? sample : ZA_TURN_RUNS_MAX);
+        runs = za_run_actors(worker, runs, sample < ZA_TURN_RUNS_MAX ? sample : ZA_TURN_RUNS_MAX);
         if (runs == sample && runs < ZA_TURN_RUNS_MAX && run_one(worker, false, true)) {
-            runs = run_actors(worker, runs + 1, ZA_TURN_RUNS_MAX);
+            runs = za_run_actors(worker, runs + 1, ZA_TURN_RUNS_MAX);
         }
     }
     atomic_store_explicit(&worker->running, NULL, memory_order_relaxed); // relaxed: see watchdog.h

@@ -393,8 +393,9 @@ static __attribute__((noinline)) za_cell_t *pick_foreign(za_worker_t *worker)
 
 za_cell_t *za_pick_any(za_worker_t *worker)
 {
-    if (__builtin_expect(--worker->inject_in == 0, 0)) {
-        worker->inject_in = ZA_INJECT_EVERY;
+    uint32_t runs = atomic_load_explicit(&worker->runs, memory_order_relaxed); // relaxed: ours
+    if (__builtin_expect((int32_t)(runs - worker->inject_at) >= 0, 0)) {
+        worker->inject_at = runs + ZA_INJECT_EVERY;
         take_injected(worker);
     }
     if (__builtin_expect(za_inbox_some(&worker->inbox), 0)) {

@@ -120,7 +120,7 @@ static inline void push_admitted(za_worker_t *worker, za_cell_t *cell, za_messag
 enum { WORD = 8, WORDS_MAX = 4 };
 
 /** True if copy_words can copy it. */
-static inline bool is_words(size_t bytes)
+static inline bool is_words(uint32_t bytes)
 {
     return bytes >= WORD && bytes <= WORDS_MAX * WORD && bytes % WORD == 0;
 }
@@ -129,7 +129,7 @@ static inline bool is_words(size_t bytes)
  * Most messages are a few words, and were written a moment ago. Word by word, each load finds the
  * store it waits for; a wider one, as of memcpy, would wait until several have left the core.
  */
-static inline void copy_words(void *to, const void *from, size_t bytes)
+static inline void copy_words(void *to, const void *from, uint32_t bytes)
 {
     char *out = to;
     const char *in = from;
@@ -302,18 +302,18 @@ static bool batch_open(za_worker_t *worker, uint64_t actor)
 }
 
 /** A plain message in a block of this worker's pool, which has one; all but its link. */
-static inline za_message_t *make_told(za_ctx_t *ctx, uint64_t to, const za_type_t *type,
-                                      const void *message, size_t size)
+static inline za_message_t *make_told(za_worker_t *worker, uint64_t from, uint64_t to,
+                                      const za_type_t *type, const void *message, uint32_t size)
 {
     if (!is_words(size)) {
         __builtin_unreachable(); // so that the size class is a constant
     }
-    za_block_t *block = za_pool_take(&ctx->worker->pool, sizeof(za_message_t) + size);
+    za_block_t *block = za_pool_take(&worker->pool, sizeof(za_message_t) + size);
     za_message_t *told = za_message_begin(block, ZA_KIND_USER, size);
     told->type = type;
     told->actor = to;
     told->sender.node = 0;
-    told->sender.actor = ctx->id;
+    told->sender.actor = from;
     told->ask = 0;
     told->deadline_ms = 0;
     copy_words(za_body(told), message, size);
@@ -331,7 +331,7 @@ static inline za_err_t batch_add(za_batch_t *batch, za_message_t *told)
 }
 
 /** True if there is a block for a message of a few words. */
-static inline bool has_block(const za_worker_t *worker, size_t size)
+static inline bool has_block(const za_worker_t *worker, uint32_t size)
 {
     if (!is_words(size)) {
         __builtin_unreachable(); // so that the size class is a constant
@@ -341,7 +341,7 @@ static inline bool has_block(const za_worker_t *worker, size_t size)
 
 /** True for a message that can be copied word by word, into a block that is there. */
 static inline bool is_usual(const za_worker_t *worker, za_ref_t to, const za_type_t *type,
-                            size_t size)
+                            uint32_t size)
 {
     return to.node == 0 && type->extent == NULL && is_words(size) && has_block(worker, size);
 }
@@ -360,19 +360,37 @@ static inline za_cell_t *find_near(const za_worker_t *worker, uint64_t id)
     return za_cell_id(cell) == id ? cell : NULL;
 }
 
+/** As tell_slowly, for a message that was counted in, and had no room. */
+static __attribute__((noinline)) za_err_t tell_refused(za_ctx_t *ctx, za_ref_t to,
+                                                       const za_type_t *type, const void *message)
+{
+    za_mailbox_unadmit(&za_cell_find(ctx->worker->runtime, to.actor)->mailbox, 1);
+    return tell_slowly(ctx, to, type, message);
+}
+
+/** Schedules whom a message woke; the last call of za_tell, so that it saves no registers for it. */
+static __attribute__((noinline)) za_err_t told_schedule(za_worker_t *worker, za_cell_t *cell)
+{
+    za_schedule(worker, cell);
+    return ZA_OK;
+}
+
 /** Pushes one usual message. */
 static inline za_err_t tell_single(za_ctx_t *ctx, za_ref_t to, const za_type_t *type,
-                                   const void *message, size_t size)
+                                   const void *message, uint32_t size)
 {
     za_worker_t *worker = ctx->worker;
     za_cell_t *cell = find_near(worker, to.actor);
-    if (__builtin_expect(cell == NULL || !za_mailbox_admit(&cell->mailbox), 0)) {
+    if (__builtin_expect(cell == NULL, 0)) {
         return tell_slowly(ctx, to, type, message);
     }
-    za_message_t *told = make_told(ctx, to.actor, type, message, size);
+    if (__builtin_expect(!za_mailbox_count_in(&cell->mailbox), 0)) {
+        return tell_refused(ctx, to, type, message);
+    }
+    za_message_t *told = make_told(worker, ctx->id, to.actor, type, message, size);
     ZA_TALLY(worker, sent);
-    if (za_mailbox_push(&cell->mailbox, told) == ZA_PUSH_WOKE) {
-        za_schedule(worker, cell);
+    if (za_mailbox_push(&cell->mailbox, told) == ZA_PUSH_WOKE && !za_schedule_next(worker, cell)) {
+        return told_schedule(worker, cell);
     }
     return ZA_OK;
 }
@@ -382,7 +400,7 @@ static __attribute__((noinline)) za_err_t tell_again(za_ctx_t *ctx, za_ref_t to,
                                                      const za_type_t *type, const void *message)
 {
     za_batch_t *batch = &ctx->worker->batch;
-    size_t size = type->size;
+    uint32_t size = type->size;
     if (!is_usual(ctx->worker, to, type, size)) {
         return tell_slowly(ctx, to, type, message);
     }
@@ -395,7 +413,7 @@ static __attribute__((noinline)) za_err_t tell_again(za_ctx_t *ctx, za_ref_t to,
         return tell_slowly(ctx, to, type, message);
     }
     batch->type = type;
-    return batch_add(batch, make_told(ctx, to.actor, type, message, size));
+    return batch_add(batch, make_told(ctx->worker, ctx->id, to.actor, type, message, size));
 }
 
 /** As za_tell, after a look at the arguments, for the actor that the last message was for. */
@@ -403,13 +421,13 @@ static __attribute__((noinline)) za_err_t tell_more(za_ctx_t *ctx, za_ref_t to,
                                                     const za_type_t *type, const void *message)
 {
     za_batch_t *batch = &ctx->worker->batch;
-    size_t size = type->size;
+    uint32_t size = type->size;
     if (__builtin_expect(batch->actor != to.actor, 0) || __builtin_expect(batch->type != type, 0) ||
         __builtin_expect(batch->credit == 0, 0) || __builtin_expect(to.node != 0, 0) ||
         __builtin_expect(!has_block(ctx->worker, size), 0)) {
         return tell_again(ctx, to, type, message);
     }
-    return batch_add(batch, make_told(ctx, to.actor, type, message, size));
+    return batch_add(batch, make_told(ctx->worker, ctx->id, to.actor, type, message, size));
 }
 
 /**
@@ -424,7 +442,7 @@ za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *
     if (to.actor == ctx->told) {
         return tell_more(ctx, to, type, message);
     }
-    size_t size = type->size;
+    uint32_t size = type->size;
     if (__builtin_expect(!is_usual(ctx->worker, to, type, size), 0)) {
         return tell_slowly(ctx, to, type, message);
     }

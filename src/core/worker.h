@@ -113,7 +113,7 @@ struct za_worker {
     _Atomic uint32_t runs;   // so far: for ZA_INJECT_EVERY, and for those that watch
     uint32_t hops;           // run-next in a row, while somebody waited
     uint32_t backlog;        // picks in a row that left somebody waiting
-    uint32_t inject_in;      // picks until the next look at the injected
+    uint32_t inject_at;      // the run before which it looks at the injected again
     za_guard_t guard;        // of the next three
     za_cell_t *run_next;
     za_runs_t fresh;                    // spawned, last in first out
@@ -197,6 +197,12 @@ struct za_runtime {
         atomic_load_explicit(&(worker)->tally.name, memory_order_relaxed) + (n),                   \
         memory_order_relaxed)
 #define ZA_TALLY(worker, name) ZA_TALLY_ADD(worker, name, 1)
+
+/**
+ * What was computed from `pointer` is forgotten. Else the compiler keeps addresses of fields over a
+ * call, for which it has no registers left: two stores and two loads for what costs nothing.
+ */
+#define ZA_FORGET(pointer) __asm__("" : "+r"(pointer))
 
 /* ---- small things ------------------------------------------------------------------------- */
 
@@ -347,6 +353,23 @@ void za_dead_letter(za_worker_t *worker, za_Reason reason);
 
 /** Makes an actor that was claimed runnable. */
 void za_schedule(za_worker_t *worker, za_cell_t *cell);
+/**
+ * As za_schedule, if the actor runs next: so go conversations. It calls nothing. False: nothing was
+ * done, za_schedule finds its place.
+ */
+static inline bool za_schedule_next(za_worker_t *worker, za_cell_t *cell)
+{
+    if (__builtin_expect(worker->guest || za_cell_is_placed(cell), 0)) {
+        return false;
+    }
+    bool is_free = za_guard_try_enter(&worker->guard) && worker->run_next == NULL;
+    if (is_free) {
+        worker->run_next = cell; // a conversation stays here, and wakes nobody
+    }
+    za_guard_leave(&worker->guard);
+    return is_free;
+}
+
 /** As za_schedule, behind all that wait: it had its run. */
 void za_schedule_last(za_worker_t *worker, za_cell_t *cell);
 /** As za_schedule, for one that was just spawned: it runs before older ones. */
@@ -362,6 +385,21 @@ static inline uint32_t za_ring_count(const za_ring_t *ring)
     return atomic_load_explicit(&ring->tail, memory_order_relaxed) - head;
 }
 
+/** True if a conversation may go on, though others may wait in the ring. */
+static inline bool za_may_hop(za_worker_t *worker)
+{
+    if (za_ring_count(&worker->ring) == 0) {
+        return true;
+    }
+    if (worker->hops >= ZA_RUN_NEXT_BUSY_MAX) {
+        return false;
+    }
+    if (++worker->hops == ZA_BACKLOG_PICKS) {
+        za_wake_for_backlog(worker);
+    }
+    return true;
+}
+
 /** The next actor to run; NULL: none, not even stolen. */
 static inline za_cell_t *za_pick(za_worker_t *worker)
 {
@@ -372,13 +410,8 @@ static inline za_cell_t *za_pick(za_worker_t *worker)
     // A conversation goes on in the short way, for a while if others wait in the ring.
     za_cell_t *next = worker->run_next;
     uint32_t private = worker->fresh.count | worker->overflow.count | worker->placed.count;
-    if (next != NULL && private == 0 && worker->hops < ZA_RUN_NEXT_BUSY_MAX &&
-        worker->inject_in > 1) {
-        worker->inject_in--;
+    if (next != NULL && private == 0 && runs != worker->inject_at && za_may_hop(worker)) {
         worker->run_next = NULL;
-        if (za_ring_count(&worker->ring) > 0 && ++worker->hops == ZA_BACKLOG_PICKS) {
-            za_wake_for_backlog(worker);
-        }
     } else {
         next = za_pick_any(worker);
     }
@@ -427,6 +460,11 @@ void za_cell_command(za_worker_t *worker, za_cell_t *cell, za_message_t *command
 
 /** Runs an actor for a while; afterwards it is idle, suspended or scheduled again. */
 void za_cell_run(za_worker_t *worker, za_cell_t *cell);
+/**
+ * Runs actors up to run number `max` of the turn; answers how many there were then, or
+ * ZA_TURN_RUNS_MAX if the turn took long.
+ */
+uint32_t za_run_actors(za_worker_t *worker, uint32_t runs, uint32_t max);
 /** As za_cell_run, for one message at most. */
 void za_cell_run_one(za_worker_t *worker, za_cell_t *cell);
 const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *type);
