@@ -373,14 +373,7 @@ static void start_as(world_t *w, int node, int name)
 // J2: the name's holder may live on behind the split, so its successor elsewhere has to wait.
 Test(partition, a_join_under_the_name_of_an_unreachable_member_waits_for_the_verdict)
 {
-    world_t *w = world_prepare(15, 6);
-    w->downing = majority;
-    w->count = 5;
-    for (int i = 0; i < 5; i++) {
-        start_node(w, i);
-    }
-    converge(w, 30000);
-    run_until(w, w->now_ms + 3 * STABLE_MS);
+    world_t *w = settled_world(15, 5, majority);
     w->count = 6;
     split(w, "000010");
     run_until(w, w->now_ms + 1500); // unreachable, and not decided yet
@@ -441,14 +434,7 @@ Test(partition, a_static_quorum_refuses_the_member_that_could_make_two_of_it)
 // Both sides of a split may gain members; a cluster of four must not become one of two majorities.
 Test(partition, members_that_join_during_a_split_do_not_decide_it)
 {
-    world_t *w = world_prepare(18, 8);
-    w->downing = majority;
-    w->count = 5;
-    for (int i = 0; i < 5; i++) {
-        start_node(w, i);
-    }
-    converge(w, 30000);
-    run_until(w, w->now_ms + 3 * STABLE_MS);
+    world_t *w = settled_world(18, 5, majority);
     w->count = 8;
     // n0 and n1 are the seeds: they are the minority, and three newcomers come to them.
     split(w, "00111000");
