@@ -15,6 +15,7 @@
 enum {
     ZA_PAGE_BYTES = 4096,
     ZA_PAGES_BYTES_MIN = 8 * ZA_PAGE_BYTES, // the rounding costs at most an eighth
+    ZA_PAGES_LARGE_BYTES = 2 * 1024 * 1024, // what one entry of the processor can name at once
 };
 
 /**
@@ -22,6 +23,16 @@ enum {
  * ZA_PAGES_BYTES_MIN on.
  */
 void *za_pages_alloc(size_t bytes);
+/**
+ * As za_pages_alloc, aligned to ZA_PAGES_LARGE_BYTES, of which `bytes` are a multiple. Small pages, used
+ * one by one, until za_pages_gather.
+ */
+void *za_pages_alloc_large(size_t bytes);
+/**
+ * All of `memory`, of za_pages_alloc_large, is in use: puts it into large pages, where the system has
+ * them. Advice only. Takes some tenths of a millisecond for each; others may read and write meanwhile.
+ */
+void za_pages_gather(void *memory, size_t bytes);
 /** `bytes` as they were asked for. NULL is allowed. */
 void za_pages_free(void *pages, size_t bytes);
 

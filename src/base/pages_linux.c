@@ -42,6 +42,36 @@ void *za_pages_alloc(size_t bytes)
     return pages;
 }
 
+void *za_pages_alloc_large(size_t bytes)
+{
+    if (ZA_PAGES_OF_HEAP) {
+        void *block = aligned_alloc(ZA_PAGES_LARGE_BYTES, bytes);
+        return block == NULL ? NULL : memset(block, 0, bytes);
+    }
+    char *mapped = za_pages_alloc(bytes + ZA_PAGES_LARGE_BYTES);
+    if (mapped == NULL) {
+        return NULL;
+    }
+    size_t over = (uintptr_t)mapped % ZA_PAGES_LARGE_BYTES;
+    size_t ahead = over == 0 ? 0 : ZA_PAGES_LARGE_BYTES - over;
+    if (ahead > 0) {
+        munmap(mapped, ahead);
+    }
+    munmap(mapped + ahead + bytes, ZA_PAGES_LARGE_BYTES - ahead);
+    return mapped + ahead;
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 // Linux 6.1; an older one does it in its own time
+#endif
+
+void za_pages_gather(void *memory, size_t bytes)
+{
+    if (!ZA_PAGES_OF_HEAP && madvise(memory, bytes, MADV_HUGEPAGE) == 0) {
+        (void)madvise(memory, bytes, MADV_COLLAPSE);
+    }
+}
+
 void za_pages_free(void *pages, size_t bytes)
 {
     if (pages == NULL) {

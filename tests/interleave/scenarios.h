@@ -29,3 +29,7 @@ extern const zc_scenario_t zc_lodger;
 extern const zc_scenario_t zc_reuse;
 extern const zc_scenario_t zc_slots;
 extern const zc_scenario_t zc_family;
+extern const zc_scenario_t zc_names;
+extern const zc_scenario_t zc_names_clear;
+extern const zc_scenario_t zc_names_split;
+extern const zc_scenario_t zc_names_long;

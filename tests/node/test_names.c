@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/rng.h"
 #include "node/names.h"
 #include "support/za_test.h"
 
@@ -199,6 +200,120 @@ Test(names, grow_with_their_number)
                   "%s by hash", name);
         za_names_clear(names, name, ZA_REF_NONE);
         cr_assert(za_names_find(names, name, &found) == ZA_ENOENT, "%s is cleared", name);
+    }
+    za_names_destroy(names);
+}
+
+/* ---- chains and memory -------------------------------------------------------------------- */
+
+enum { MODEL_NAMES = 3000 };
+
+/** Sets and clears names at random, and compares what is found with what was set. */
+static void run_against_model(char (*text)[32], uint32_t count, uint32_t rounds)
+{
+    static uint64_t holders[MODEL_NAMES];
+    memset(holders, 0, sizeof holders);
+    za_names_t *names = names_of(count);
+    za_rng_t rng;
+    za_rng_init(&rng, 5);
+    for (uint64_t round = 1; round <= rounds; round++) {
+        uint32_t i = (uint32_t)za_rng_below(&rng, count);
+        if (za_rng_below(&rng, 3) == 0) {
+            za_names_clear(names, text[i], ZA_REF_NONE);
+            holders[i] = 0;
+        } else {
+            cr_assert(za_names_set(names, text[i], ref_of(round)) == ZA_OK, "%s", text[i]);
+            holders[i] = round;
+        }
+        uint32_t asked = (uint32_t)za_rng_below(&rng, count);
+        za_ref_t found = { 0, 0 };
+        za_ref_t hashed = { 0, 0 };
+        za_err_t err = holders[asked] == 0 ? ZA_ENOENT : ZA_OK;
+        cr_assert(za_names_find(names, text[asked], &found) == err, "%s", text[asked]);
+        cr_assert(found.actor == holders[asked], "%s: its last holder", text[asked]);
+        cr_assert(za_names_find_hash(names, za_named(text[asked]).actor, &hashed) == err &&
+                      za_ref_equal(hashed, found),
+                  "%s by hash", text[asked]);
+    }
+    za_names_destroy(names);
+}
+
+// Most of them: 3,000 names make the table split, and lines are full, shared and left.
+Test(names, are_found_wherever_they_lie)
+{
+    static char text[MODEL_NAMES][32];
+    for (uint32_t i = 0; i < MODEL_NAMES; i++) {
+        snprintf(text[i], sizeof text[i], "service/%u", i);
+    }
+    run_against_model(text, MODEL_NAMES, 200000);
+}
+
+/** Names whose hashes end alike, as far as a small table looks. */
+static void crowd(char (*text)[32], uint32_t count)
+{
+    uint32_t found = 0;
+    for (uint64_t i = 0; found < count; i++) {
+        snprintf(text[found], sizeof text[found], "crowd/%llu", (unsigned long long)i);
+        found += (za_named(text[found]).actor & 0xfff) == 1;
+    }
+}
+
+Test(names, of_one_chain_are_kept_apart)
+{
+    enum { COUNT = 20 };
+    static char text[COUNT][32];
+    crowd(text, COUNT);
+    run_against_model(text, COUNT, 20000);
+}
+
+// Who looks for names of one hash makes their chain long, and no longer.
+Test(names, of_one_chain_are_bounded)
+{
+    enum { COUNT = 65 };
+    static char text[COUNT][32];
+    crowd(text, COUNT);
+    za_names_t *names = names_of(1000);
+    for (uint32_t i = 0; i < COUNT - 2; i++) {
+        cr_assert(za_names_set(names, text[i], ref_of(i + 1)) == ZA_OK, "%s", text[i]);
+    }
+    uint32_t refused = 0;
+    for (uint32_t i = COUNT - 2; i < COUNT; i++) {
+        refused += za_names_set(names, text[i], ref_of(1)) == ZA_ENOBUFS;
+    }
+    cr_assert(refused > 0, "a chain of any length");
+    for (uint32_t i = 0; i < COUNT - 2; i++) {
+        za_ref_t found;
+        cr_assert(za_names_set(names, text[i], ref_of(i + 100)) == ZA_OK, "a new holder fits");
+        cr_assert(za_names_find(names, text[i], &found) == ZA_OK && found.actor == i + 100,
+                  "found");
+    }
+    cr_assert(za_names_set(names, "another", ref_of(1)) == ZA_OK, "others have their own");
+    za_names_destroy(names);
+}
+
+// Names that come and go leave their lines to others.
+Test(names, take_72_bytes_each_and_no_more_for_coming_and_going)
+{
+    enum { COUNT = 100000 };
+    za_names_t *names = names_of(COUNT);
+    size_t empty = za_names_bytes(names);
+    cr_assert(empty < 64 * 1024, "%zu bytes for no name", empty);
+    char name[32];
+    size_t most = 0;
+    for (uint64_t round = 0; round < 3; round++) {
+        for (uint64_t i = 1; i <= COUNT; i++) {
+            snprintf(name, sizeof name, "n%llu", (unsigned long long)i);
+            cr_assert(za_names_set(names, name, ref_of(i + round)) == ZA_OK, "%s", name);
+        }
+        size_t bytes = za_names_bytes(names);
+        cr_assert(bytes > COUNT * sizeof(uint64_t), "%zu bytes are no table", bytes);
+        cr_assert(bytes < (size_t)COUNT * 72, "%zu bytes", bytes);
+        cr_assert(most == 0 || bytes <= most + 64, "%zu bytes after %zu", bytes, most);
+        most = bytes; // a line more: of who changed holders
+        for (uint64_t i = 1; round == 1 && i <= COUNT; i++) {
+            snprintf(name, sizeof name, "n%llu", (unsigned long long)i);
+            za_names_clear(names, name, ZA_REF_NONE);
+        }
     }
     za_names_destroy(names);
 }
