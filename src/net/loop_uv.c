@@ -40,7 +40,7 @@ struct za_conn {
     za_loop_t *loop;
     void *link;
     int fd; // -1: none yet, or failed
-    bool connecting, closed, polling, wants_write, resolving;
+    bool connecting, closed, polling, wants_write, deaf, resolving;
     za_err_t failed; // to be told at the next poll
     za_conn_t *next_failed;
     uint16_t port;
@@ -68,10 +68,9 @@ static void on_ready(uv_poll_t *poll, int status, int events);
 
 static void watch(za_conn_t *conn)
 {
-    int wanted = conn->connecting    ? UV_WRITABLE
-                 : conn->wants_write ? UV_READABLE | UV_WRITABLE
-                                     : UV_READABLE;
-    uv_poll_start(&conn->poll, wanted, on_ready);
+    int wanted = conn->connecting || conn->wants_write ? UV_WRITABLE : 0;
+    wanted |= conn->connecting || conn->deaf ? 0 : UV_READABLE;
+    uv_poll_start(&conn->poll, wanted, on_ready); // of nothing: stops
 }
 
 static void on_connect_ready(za_conn_t *conn)
@@ -95,7 +94,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
         on_connect_ready(conn);
         return;
     }
-    if (status < 0 || (events & UV_READABLE)) {
+    if ((status < 0 || (events & UV_READABLE)) && !conn->deaf) {
         conn->loop->events->readable(conn->link); // an error shows when it reads
         if (status < 0 && !conn->closed) {
             watch(
@@ -287,6 +286,14 @@ static za_err_t loop_write(za_conn_t *conn, const uint8_t *bytes, size_t size, s
     return errno == ECONNRESET || errno == EPIPE ? ZA_EREFUSED : ZA_EIO;
 }
 
+static void loop_want_read(za_conn_t *conn, bool wanted)
+{
+    if (conn->deaf == wanted) {
+        conn->deaf = !wanted;
+        watch(conn);
+    }
+}
+
 static void loop_want_write(za_conn_t *conn)
 {
     conn->wants_write = true;
@@ -317,6 +324,7 @@ static const za_transport_ops_t loop_ops = {
     .connect = loop_connect,
     .read = loop_read,
     .write = loop_write,
+    .want_read = loop_want_read,
     .want_write = loop_want_write,
     .close = loop_close,
     .send_datagram = loop_send_datagram,
@@ -348,11 +356,20 @@ static void describe_peer(const struct sockaddr_storage *address, char *text, si
     }
 }
 
+static void tell_refused(const listener_t *listener, za_refusal_t why)
+{
+    const za_loop_t *loop = listener->loop;
+    if (loop->events->refused != NULL) {
+        loop->events->refused(loop->context, listener->kind, why);
+    }
+}
+
 static void accept_one(listener_t *listener, int fd, const struct sockaddr_storage *from)
 {
     za_loop_t *loop = listener->loop;
     if (listener->kind == ZA_LISTENER_ADMIN && !may_administer(fd)) {
         close(fd);
+        tell_refused(listener, ZA_REFUSAL_USER);
         return;
     }
     za_conn_t *conn = calloc(1, sizeof *conn);
@@ -392,6 +409,7 @@ static void refuse_one(listener_t *listener)
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         close(fd);
+        tell_refused(listener, ZA_REFUSAL_DESCRIPTORS);
     }
     loop->spare_fd = open_spare();
 }

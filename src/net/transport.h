@@ -28,10 +28,18 @@ typedef struct za_origin {
     uint16_t port;
 } za_origin_t;
 
+/** Why a connection was refused before anybody was asked. */
+typedef enum za_refusal {
+    ZA_REFUSAL_DESCRIPTORS, // the process has none left
+    ZA_REFUSAL_USER,        // another user, at the local unix socket
+} za_refusal_t;
+
 /** What the transport tells the node. `link` is what accepted returned or connect was given. */
 typedef struct za_transport_events {
     /** A connection came in. NULL: refuse it. */
     void *(*accepted)(void *context, za_conn_t *conn, za_listener_t listener, const char *from);
+    /** Optional. A connection came in and was refused. */
+    void (*refused)(void *context, za_listener_t listener, za_refusal_t why);
     /** A connect ended: ZA_OK, or the connection is gone (ZA_EREFUSED, ZA_ETIMEOUT, ZA_EIO). */
     void (*connected)(void *link, za_err_t err);
     /** Bytes can be read; level-triggered: it comes again while there are some. */
@@ -49,6 +57,8 @@ typedef struct za_transport_ops {
     za_err_t (*read)(za_conn_t *conn, uint8_t *out, size_t capacity, size_t *size);
     /** Takes what fits; *taken < size: call want_write and wait. */
     za_err_t (*write)(za_conn_t *conn, const uint8_t *bytes, size_t size, size_t *taken);
+    /** Optional. Whether `readable` is to come; at first it is. */
+    void (*want_read)(za_conn_t *conn, bool wanted);
     /** Asks for one `writable`. */
     void (*want_write)(za_conn_t *conn);
     void (*close)(za_conn_t *conn);

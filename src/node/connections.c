@@ -81,10 +81,19 @@ static void owner_release(za_link_t *link)
     za_link_release(link, link->node->worker);
 }
 
+static void listen_to(za_link_t *link, bool wanted)
+{
+    const za_transport_ops_t *ops = link->node->params.transport.ops;
+    if (ops->want_read != NULL && link->conn != NULL) {
+        ops->want_read(link->conn, wanted);
+    }
+}
+
 void za_link_greeted(za_link_t *link)
 {
     za_node_t *node = link->node;
     link->with_greeter = false;
+    listen_to(link, true);
     link->owner_holds = true;
     link->blocked = false; // on_writable may have come meanwhile
     if (link->has_event && !link->closing) {
@@ -117,7 +126,7 @@ static void *on_accepted(void *context, za_conn_t *conn, za_listener_t listener,
     bool room = listener == ZA_LISTENER_ADMIN || count_greetings(node) < GREETINGS_MAX;
     za_link_t *link = room ? za_link_take(node) : NULL;
     if (link == NULL) {
-        ZA_COUNT(node, links_refused, 1);
+        za_link_refused(node, "from", from, "too many are being made, or there is no memory");
         return NULL;
     }
     snprintf(link->address, sizeof link->address, "%s", from);
@@ -143,6 +152,15 @@ static void *on_accepted(void *context, za_conn_t *conn, za_listener_t listener,
     }
     owner_release(link);
     return err == ZA_OK ? link : NULL;
+}
+
+static void on_refused(void *context, za_listener_t listener, za_refusal_t why)
+{
+    za_node_t *node = context;
+    za_node_touch(node);
+    za_link_refused(
+        node, "from", listener == ZA_LISTENER_ADMIN ? "the unix socket" : "another host",
+        why == ZA_REFUSAL_USER ? "it is another user's" : "no file descriptor is left (ulimit -n)");
 }
 
 static void on_connected(void *context, za_err_t err)
@@ -215,6 +233,10 @@ static void on_readable(void *context)
 {
     za_link_t *link = context;
     za_node_t *node = link->node;
+    if (link->with_greeter) {
+        listen_to(link, false); // or readiness would come again and again, for as long as it has it
+        return;
+    }
     if (link->closing || !owner_try_hold(link)) {
         return; // a worker writes: readiness comes again
     }
@@ -291,6 +313,7 @@ void za_links_sweep(za_node_t *node)
 
 const za_transport_events_t za_node_transport_events = {
     .accepted = on_accepted,
+    .refused = on_refused,
     .connected = on_connected,
     .readable = on_readable,
     .writable = on_writable,

@@ -26,6 +26,10 @@ void za_link_say_goodbye(za_link_t *link, za_goodbye_t reason, const char *text,
 void za_link_on_greeted(za_node_t *node, za_link_t *link, const za_session_peer_t *peer);
 void za_link_on_established(za_node_t *node, za_link_t *link, const za_session_peer_t *info);
 
+/* refusals.c; the owner */
+/** Counts a connection "to" or "from" somebody that was refused, and says so unless too many are. */
+void za_link_refused(za_node_t *node, const char *way, const char *address, const char *why);
+
 /* receiving.c; the owner, holding the flag */
 void za_link_on_event(za_node_t *node, za_link_t *link, const za_session_event_t *event);
 

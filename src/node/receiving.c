@@ -149,9 +149,8 @@ static void on_closed(za_node_t *node, za_link_t *link, const za_session_event_t
     link->goodbye |= event->closed.goodbye;
     if (link->state == ZA_LINK_GREETING && !link->duplicate &&
         event->closed.reason != ZA_GOODBYE_REPLACED) {
-        ZA_COUNT(node, links_refused, 1);
-        za_node_log(node, ZA_WARN, "connection %s %s refused: %s",
-                    link->we_connected ? "to" : "from", link->address, event->closed.problem);
+        za_link_refused(node, link->we_connected ? "to" : "from", link->address,
+                        event->closed.problem);
     } else {
         za_node_log(node, ZA_DEBUG, "connection with %s ended: %s", link->address,
                     event->closed.problem);

@@ -13,6 +13,7 @@
 #include "node/admin.h"
 #include "node/names.h"
 #include "node/node.h"
+#include "node/refusals.h"
 #include "wire/envelope.h"
 
 enum {
@@ -240,6 +241,7 @@ struct za_node {
     uint64_t answering_udp;    // whose datagram by UDP is; 0: none
     bool wants_material;
     bool rotation_due;
+    za_refusals_t refusals;
     uint64_t refused_datagrams, refused_ms; // since the last line of the log; the next may come
 
     struct {
