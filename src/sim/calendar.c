@@ -19,22 +19,27 @@ static uint32_t level_of(const za_calendar_t *calendar, uint64_t at)
     return (63u - (uint32_t)__builtin_clzll(differs)) / ZA_CALENDAR_BITS;
 }
 
-void za_calendar_add(za_calendar_t *calendar, za_entry_t *entry)
+static void put(za_calendar_level_t *level, uint32_t slot, za_entry_t *entry)
 {
-    ZA_ASSERT(entry->at >= calendar->floor && entry->at < ZA_CALENDAR_END);
-    uint32_t level_at = level_of(calendar, entry->at);
-    uint32_t slot = digit_of(entry->at, level_at);
-    za_calendar_level_t *level = &calendar->levels[level_at];
     za_entry_t *last = level->last[slot];
     if (last == NULL) {
-        entry->next = entry;
+        entry->next = entry->previous = entry;
         level->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
         level->words |= UINT32_C(1) << (slot / 64);
     } else {
         entry->next = last->next;
+        entry->previous = last;
+        last->next->previous = entry;
         last->next = entry;
     }
     level->last[slot] = entry;
+}
+
+void za_calendar_add(za_calendar_t *calendar, za_entry_t *entry)
+{
+    ZA_ASSERT(entry->at >= calendar->floor && entry->at < ZA_CALENDAR_END);
+    uint32_t level = level_of(calendar, entry->at);
+    put(&calendar->levels[level], digit_of(entry->at, level), entry);
 }
 
 /** The first occupied slot at or after `from`; ZA_CALENDAR_SLOTS if there is none. */
@@ -62,68 +67,80 @@ static void vacate(za_calendar_level_t *level, uint32_t slot)
     }
 }
 
-static za_entry_t *take_first(za_calendar_t *calendar, uint32_t slot)
+static void take_out(za_calendar_level_t *level, uint32_t slot, za_entry_t *entry)
 {
-    za_calendar_level_t *level = &calendar->levels[0];
-    za_entry_t *last = level->last[slot];
-    za_entry_t *first = last->next;
-    if (first == last) {
+    if (entry->next == entry) {
         vacate(level, slot);
-    } else {
-        last->next = first->next;
+        return;
     }
-    return first;
+    entry->previous->next = entry->next;
+    entry->next->previous = entry->previous;
+    if (level->last[slot] == entry) {
+        level->last[slot] = entry->previous;
+    }
 }
 
-/**
- * Deals the first occupied slot of a higher level out to those below. Its entries were added before
- * any that is put below directly, and keep their order: so ties go by the order of adding. False if
- * nothing is left, or begins only after `until`, before which more may be added.
- */
-static bool descend(za_calendar_t *calendar, uint64_t until)
+void za_calendar_remove(za_calendar_t *calendar, za_entry_t *entry)
 {
-    for (uint32_t at = 1; at < ZA_CALENDAR_LEVELS; at++) {
-        za_calendar_level_t *level = &calendar->levels[at];
-        uint32_t slot =
-            level->words == 0 ? ZA_CALENDAR_SLOTS : next_slot(level, digit_of(calendar->floor, at));
-        if (slot == ZA_CALENDAR_SLOTS) {
-            continue;
+    // Where the floor stands now, it would be added to the slot that it is in: whenever the floor
+    // enters a slot, what is in there moves down.
+    uint32_t level = level_of(calendar, entry->at);
+    take_out(&calendar->levels[level], digit_of(entry->at, level), entry);
+}
+
+/** The level and slot of what is due first; false if the calendar is empty. */
+static bool find_first(const za_calendar_t *calendar, uint32_t *level, uint32_t *slot)
+{
+    for (uint32_t at = 0; at < ZA_CALENDAR_LEVELS; at++) {
+        if (calendar->levels[at].words != 0) {
+            *level = at;
+            *slot = next_slot(&calendar->levels[at], digit_of(calendar->floor, at));
+            ZA_ASSERT(*slot < ZA_CALENDAR_SLOTS); // nothing lies before the floor
+            return true;
         }
-        uint32_t shift = at * ZA_CALENDAR_BITS;
-        uint64_t above = calendar->floor >> shift >> ZA_CALENDAR_BITS << ZA_CALENDAR_BITS;
-        uint64_t start = (above | slot) << shift;
-        if (start > until) {
-            return false;
-        }
-        calendar->floor = start;
-        za_entry_t *last = level->last[slot];
-        za_entry_t *entry = last->next;
-        vacate(level, slot);
-        last->next = NULL;
-        while (entry != NULL) {
-            za_entry_t *next = entry->next;
-            za_calendar_add(calendar, entry);
-            entry = next;
-        }
-        return true;
     }
     return false;
 }
 
+/**
+ * Deals a slot of a higher level out to those below, where nothing is. Its entries were added before
+ * any that is put below directly, and keep their order: so ties go by the order of adding.
+ */
+static void deal_out(za_calendar_t *calendar, za_calendar_level_t *level, uint32_t slot)
+{
+    za_entry_t *last = level->last[slot];
+    za_entry_t *entry = last->next;
+    vacate(level, slot);
+    last->next = NULL;
+    while (entry != NULL) {
+        za_entry_t *next = entry->next;
+        za_calendar_add(calendar, entry);
+        entry = next;
+    }
+}
+
 za_entry_t *za_calendar_take(za_calendar_t *calendar, uint64_t until)
 {
-    for (;;) {
-        uint32_t slot = next_slot(&calendar->levels[0], digit_of(calendar->floor, 0));
-        if (slot < ZA_CALENDAR_SLOTS) {
-            uint64_t at = (calendar->floor & ~(uint64_t)DIGIT) | slot;
-            if (at > until) {
+    uint32_t at;
+    uint32_t slot;
+    while (find_first(calendar, &at, &slot)) {
+        za_calendar_level_t *level = &calendar->levels[at];
+        za_entry_t *first = level->last[slot]->next;
+        if (at == 0 || first->next == first) { // the very first of all
+            if (first->at > until) {
                 return NULL;
             }
-            calendar->floor = at;
-            return take_first(calendar, slot);
+            calendar->floor = first->at;
+            take_out(level, slot, first);
+            return first;
         }
-        if (!descend(calendar, until)) {
-            return NULL;
+        uint32_t shift = at * ZA_CALENDAR_BITS;
+        uint64_t start = first->at >> shift << shift;
+        if (start > until) {
+            return NULL; // more may be added before it
         }
+        calendar->floor = start;
+        deal_out(calendar, level, slot);
     }
+    return NULL;
 }

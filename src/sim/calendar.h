@@ -23,7 +23,7 @@ enum {
 
 typedef struct za_entry {
     uint64_t at;
-    struct za_entry *next;
+    struct za_entry *next, *previous;
 } za_entry_t;
 
 typedef struct za_calendar_level {
@@ -40,5 +40,7 @@ typedef struct za_calendar {
 
 /** `entry->at` is set: not before the time of the last entry taken, and below ZA_CALENDAR_END. */
 void za_calendar_add(za_calendar_t *calendar, za_entry_t *entry);
+/** Takes `entry` out, which is in it and whose `at` is as it was added. */
+void za_calendar_remove(za_calendar_t *calendar, za_entry_t *entry);
 /** Takes the first entry that is due at `until` or before; NULL if there is none. */
 za_entry_t *za_calendar_take(za_calendar_t *calendar, uint64_t until);

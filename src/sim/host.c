@@ -53,11 +53,16 @@ static uint64_t node_uid(const za_realm_t *realm, const za_host_t *host)
 
 /* ---- clocks ----------------------------------------------------------------------------------- */
 
+/** What the host's clock goes before within `us`. */
+static int64_t gained_us(const za_host_t *host, uint64_t us)
+{
+    return (int64_t)(us / ZA_US_PER_S) * host->drift_ppm +
+           (int64_t)(us % ZA_US_PER_S) * host->drift_ppm / (int64_t)ZA_US_PER_S;
+}
+
 static uint64_t local_us(const za_host_t *host, uint64_t us)
 {
-    int64_t drift = (int64_t)(us / ZA_US_PER_S) * host->drift_ppm +
-                    (int64_t)(us % ZA_US_PER_S) * host->drift_ppm / (int64_t)ZA_US_PER_S;
-    return (uint64_t)((int64_t)us + host->offset_us + drift);
+    return (uint64_t)((int64_t)us + host->offset_us + gained_us(host, us));
 }
 
 static uint64_t local_ms(const za_realm_t *realm, const za_host_t *host)
@@ -65,17 +70,26 @@ static uint64_t local_ms(const za_realm_t *realm, const za_host_t *host)
     return local_us(host, realm->now_us) / ZA_US_PER_MS;
 }
 
-/** The realm's time at which the host's clock comes near `at_ms`; never earlier than that. */
+/** The first moment of the realm, from now on, at which the host's clock shows `at_ms`. */
 static uint64_t realm_us(const za_realm_t *realm, const za_host_t *host, uint64_t at_ms)
 {
-    uint64_t here_us = local_us(host, realm->now_us);
     uint64_t at_us = at_ms * ZA_US_PER_MS;
-    if (at_us <= here_us) {
-        return realm->now_us;
+    uint64_t guess_us = realm->now_us;
+    // Clocks go wrong by a hundredth at most: what is still missing falls by that with each turn.
+    for (uint64_t here_us = local_us(host, guess_us); here_us < at_us;
+         here_us = local_us(host, guess_us)) {
+        uint64_t ahead_us = at_us - here_us;
+        guess_us += (uint64_t)((int64_t)ahead_us - gained_us(host, ahead_us));
     }
-    int64_t ahead = (int64_t)(at_us - here_us);
-    int64_t drift = ahead / (int64_t)ZA_US_PER_S * host->drift_ppm;
-    return realm->now_us + (uint64_t)(ahead - drift);
+    return guess_us;
+}
+
+static void cancel_tick(za_realm_t *realm, za_host_t *host)
+{
+    if (host->tick_us != NEVER) {
+        za_calendar_remove(&realm->calendar, &host->tick->entry);
+        host->tick_us = NEVER;
+    }
 }
 
 /** Sees that a tick comes when the node wants one. */
@@ -86,6 +100,7 @@ static void plan_tick(za_realm_t *realm, uint32_t index)
     if (deadline_ms == host->deadline_ms && host->tick_us != NEVER) {
         return;
     }
+    cancel_tick(realm, host);
     host->deadline_ms = deadline_ms;
     if (deadline_ms > ZA_CALENDAR_END / (2 * ZA_US_PER_MS)) {
         return; // never
@@ -95,11 +110,8 @@ static void plan_tick(za_realm_t *realm, uint32_t index)
         uint64_t late = za_chance(realm->config.seed, ZA_CHANCE_LATE, index, deadline_ms);
         at_us += za_chance_below(late, realm->config.late_us);
     }
-    // An earlier tick that is planned already looks at the deadline again.
-    if (at_us < host->tick_us) {
-        host->tick_us = at_us;
-        za_parcel_post(realm, za_parcel_create(realm, ZA_PARCEL_TICK, index), at_us);
-    }
+    host->tick_us = at_us;
+    za_parcel_post(realm, host->tick, at_us);
 }
 
 /* ---- steps ------------------------------------------------------------------------------------ */
@@ -232,7 +244,7 @@ static void end_process(za_realm_t *realm, uint32_t index, za_host_state_t state
     realm->stats.host_us += realm->now_us - host->on_us;
     host->state = (uint8_t)state;
     host->paused = host->starved = host->tick_waits = false;
-    host->tick_us = NEVER;
+    cancel_tick(realm, host);
 }
 
 static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
@@ -271,24 +283,16 @@ static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
     plan_tick(realm, index);
 }
 
-void za_host_tick(za_realm_t *realm, za_parcel_t *parcel)
+void za_host_tick(za_realm_t *realm, uint32_t index)
 {
-    za_host_t *host = &realm->hosts[parcel->host];
-    uint32_t index = parcel->host;
-    bool stale = host->state != ZA_HOST_ON || parcel->process != host->process ||
-                 parcel->entry.at != host->tick_us;
-    if (!stale) {
-        host->tick_us = NEVER;
-        if (host->paused) {
-            host->tick_waits = true;
-        } else if (local_ms(realm, host) < host->deadline_ms) {
-            plan_tick(realm, index); // it was put off meanwhile
-        } else {
-            za_realm_mix(realm, parcel);
-            step(realm, index, &(za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
-        }
+    za_host_t *host = &realm->hosts[index];
+    host->tick_us = NEVER;
+    if (host->paused) {
+        host->tick_waits = true;
+        return;
     }
-    za_parcel_free(realm, parcel);
+    za_realm_mix(realm, host->tick);
+    step(realm, index, &(za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
 }
 
 /* ---- input ------------------------------------------------------------------------------------ */
@@ -489,6 +493,7 @@ za_err_t za_hosts_create(za_realm_t *realm)
         host->offset_us = (int64_t)(ZA_US_PER_S + za_chance_below(offset, OFFSET_MAX_US));
         host->drift_ppm =
             (int32_t)za_chance_below(drift, drifts) - (int32_t)realm->config.drift_ppm;
+        host->tick = za_parcel_create(realm, ZA_PARCEL_TICK, i);
         host->tick_us = NEVER;
         host->address = i;
         realm->addresses[i] = i;

@@ -26,7 +26,7 @@ static void *create_chunk(za_realm_t *realm, size_t bytes)
     return chunk;
 }
 
-/** The free list runs through `stream`: the first cache line is about to be written anyway. */
+/** The free list runs through the entries: the first cache line is about to be written anyway. */
 static void add_parcels(za_realm_t *realm)
 {
     za_parcel_t *parcels = create_chunk(realm, CHUNK_ITEMS * sizeof *parcels);
@@ -210,7 +210,7 @@ static void handle(za_realm_t *realm, za_parcel_t *parcel)
 {
     switch ((za_parcel_kind_t)parcel->kind) {
     case ZA_PARCEL_TICK:
-        za_host_tick(realm, parcel);
+        za_host_tick(realm, parcel->host);
         return;
     case ZA_PARCEL_DATAGRAM:
     case ZA_PARCEL_EVENT:

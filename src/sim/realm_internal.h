@@ -16,7 +16,7 @@
 #include "sim/realm.h"
 
 enum {
-    ZA_PARCEL_INLINE = 80,             // bytes of a usual ping or ack
+    ZA_PARCEL_INLINE = 72,             // bytes of a usual ping or ack
     ZA_SOCKET_BYTES = 212992,          // Linux's default receive buffer
     ZA_SOCKET_COST = 768,              // what Linux charges a small datagram beyond its bytes
     ZA_DATAGRAM_OVERHEAD = 28 + 34,    // IP and UDP; our header and tag
@@ -55,7 +55,7 @@ typedef struct za_parcel {
     uint16_t size;    // of the datagram
     uint32_t host;    // where it happens
     uint32_t from;    // host
-    uint32_t process; // of the host when it was sent; EVENT and TICK: it is for that one alone
+    uint32_t process; // of the host when it was sent; EVENT: it is for that one alone
     uint64_t uid;     // sender's
     union {
         uint8_t *bytes; // a block, or `inline_bytes`
@@ -131,7 +131,8 @@ typedef struct za_host {
     uint32_t process; // starts so far
     uint64_t uid;
     uint64_t deadline_ms; // of the node, as last asked
-    uint64_t tick_us;     // the earliest tick in the calendar
+    za_parcel_t *tick;    // in the calendar unless tick_us says never
+    uint64_t tick_us;
     uint64_t datagram_bytes;
     uint8_t state; // za_host_state_t
     bool paused, starved, left, distrusted;
@@ -225,7 +226,7 @@ uint32_t za_address_number(const char *address);
 za_err_t za_hosts_create(za_realm_t *realm);
 void za_hosts_destroy(za_realm_t *realm);
 void za_host_take(za_realm_t *realm, za_parcel_t *parcel); // datagram or event
-void za_host_tick(za_realm_t *realm, za_parcel_t *parcel);
+void za_host_tick(za_realm_t *realm, uint32_t host);
 void za_host_drain(za_realm_t *realm, za_parcel_t *parcel);
 
 /* ---- fabric.c ------------------------------------------------------------------------------- */

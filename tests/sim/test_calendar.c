@@ -54,8 +54,8 @@ Test(calendar, takes_entries_by_time_and_then_in_the_order_of_adding)
 Test(calendar, does_not_pass_the_time_it_was_asked_for)
 {
     za_calendar_t *calendar = calloc(1, sizeof *calendar);
-    item_t far = { { 5000000, NULL }, 1 };
-    item_t near = { { 4600, NULL }, 2 };
+    item_t far = { .entry = { .at = 5000000 }, .number = 1 };
+    item_t near = { .entry = { .at = 4600 }, .number = 2 };
     za_calendar_add(calendar, &far.entry);
     cr_assert(za_calendar_take(calendar, 4500) == NULL, "nothing is due yet");
     za_calendar_add(calendar, &near.entry);
@@ -63,5 +63,50 @@ Test(calendar, does_not_pass_the_time_it_was_asked_for)
     cr_assert(za_calendar_take(calendar, 4999999) == NULL, "the other is not due");
     cr_assert(za_calendar_take(calendar, 5000000) == &far.entry, "it is due at its time");
     cr_assert(za_calendar_take(calendar, UINT64_MAX) == NULL, "that was all");
+    free(calendar);
+}
+
+// Whatever is planned anew again and again must leave nothing behind, at any distance from its time.
+Test(calendar, gives_back_only_what_was_not_removed)
+{
+    za_calendar_t *calendar = calloc(1, sizeof *calendar);
+    item_t *items = calloc(ENTRIES, sizeof *items);
+    bool *there = calloc(ENTRIES, sizeof *there);
+    za_rng_t rng;
+    za_rng_init(&rng, 9);
+    uint64_t now = 0;
+    uint32_t count = 0;
+    for (uint32_t turn = 0; turn < 40 * ENTRIES; turn++) {
+        uint32_t which = (uint32_t)za_rng_below(&rng, ENTRIES);
+        uint64_t choice = za_rng_below(&rng, 3);
+        if (choice == 0) {
+            item_t *item = (item_t *)za_calendar_take(calendar, now + 500);
+            now = item != NULL ? item->entry.at : now + 500;
+            cr_assert(item == NULL || there[item - items], "it was removed");
+            if (item != NULL) {
+                there[item - items] = false;
+                count--;
+            }
+        } else if (there[which]) {
+            za_calendar_remove(calendar, &items[which].entry);
+            there[which] = false;
+            count--;
+        } else {
+            items[which].entry.at = now + za_rng_below(&rng, UINT64_C(1) << za_rng_below(&rng, 24));
+            za_calendar_add(calendar, &items[which].entry);
+            there[which] = true;
+            count++;
+        }
+    }
+    while (count > 0) {
+        const item_t *item = (const item_t *)za_calendar_take(calendar, UINT64_MAX);
+        cr_assert(item != NULL && item->entry.at >= now && there[item - items], "in its order");
+        now = item->entry.at;
+        there[item - items] = false;
+        count--;
+    }
+    cr_assert(za_calendar_take(calendar, UINT64_MAX) == NULL, "that was all");
+    free(there);
+    free(items);
     free(calendar);
 }
