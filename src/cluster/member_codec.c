@@ -69,17 +69,27 @@ uint8_t *za_member_word_put(uint8_t *out, uint64_t value)
     return out + 8;
 }
 
-bool za_member_field_get(const uint8_t **next, const uint8_t *end, za_member_field_t *out)
+/** Most varints are of one byte: those are read here, without a loop. */
+static inline bool get_varint(const uint8_t **next, const uint8_t *end, uint64_t *out)
+{
+    if (*next < end && **next < 0x80) {
+        *out = *(*next)++;
+        return true;
+    }
+    return za_varint_get(next, end, out);
+}
+
+static inline bool get_field(const uint8_t **next, const uint8_t *end, za_member_field_t *out)
 {
     const uint8_t *at = *next;
     uint64_t number;
-    if (at == end || !za_varint_get(&at, end, &number) || number >> 32 != 0 || number < 8) {
+    if (!get_varint(&at, end, &number) || number >> 32 != 0 || number < 8) {
         return false;
     }
     out->key = (uint32_t)number;
     switch (number & 7) {
     case VARINT:
-        if (!za_varint_get(&at, end, &out->number)) {
+        if (!get_varint(&at, end, &out->number)) {
             return false;
         }
         break;
@@ -91,7 +101,7 @@ bool za_member_field_get(const uint8_t **next, const uint8_t *end, za_member_fie
         at += 8;
         break;
     case BYTES:
-        if (!za_varint_get(&at, end, &number) || number > (size_t)(end - at)) {
+        if (!get_varint(&at, end, &number) || number > (size_t)(end - at)) {
             return false;
         }
         out->bytes = at;
@@ -109,6 +119,11 @@ bool za_member_field_get(const uint8_t **next, const uint8_t *end, za_member_fie
     }
     *next = at;
     return true;
+}
+
+bool za_member_field_get(const uint8_t **next, const uint8_t *end, za_member_field_t *out)
+{
+    return get_field(next, end, out);
 }
 
 bool za_member_field_later(const za_member_field_t *field, uint32_t last)
@@ -327,8 +342,8 @@ bool za_member_record_get(const uint8_t *bytes, size_t size, za_member_news_t *o
     out->opinion.leaving = false;
     out->opinion.suspecters.count = out->opinion.refused.count = 0;
     out->profile = (za_member_profile_t){ 0 };
-    za_member_field_t field;
-    while (za_member_field_get(&next, end, &field)) {
+    za_member_field_t field = { 0 };
+    while (get_field(&next, end, &field)) {
         if (!get_record_field(&field, out)) {
             return false;
         }
@@ -375,12 +390,35 @@ static bool get_datagram_field(const za_member_field_t *field, za_member_datagra
     }
 }
 
+/** Reads the head as we write it; from the first byte that is another on, the loop below decides. */
+static const uint8_t *get_head(const uint8_t *at, const uint8_t *end, za_member_datagram_t *out)
+{
+    if (end - at >= 2 && at[0] == DATAGRAM_KIND && at[1] <= (uint8_t)_za_DatagramKind_MAX) {
+        out->kind = (za_DatagramKind)at[1];
+        at += 2;
+    }
+    if (end - at >= 2 && at[0] == DATAGRAM_SEQ) {
+        const uint8_t *value = at + 1;
+        at = za_varint_get(&value, end, &out->seq) ? value : at;
+    }
+    if (end - at >= 9 && at[0] == DATAGRAM_TARGET) {
+        out->target = za_member_word_get(at + 1);
+        at += 9;
+    }
+    if (end - at >= 9 && at[0] == DATAGRAM_VIEW_HASH) {
+        out->view_hash = za_member_word_get(at + 1);
+        at += 9;
+    }
+    return at;
+}
+
 bool za_member_datagram_get(const uint8_t *bytes, size_t size, za_member_datagram_t *out)
 {
-    *out = (za_member_datagram_t){ .next = bytes, .end = bytes + size };
-    const uint8_t *next = bytes;
-    za_member_field_t field;
-    while (za_member_field_get(&next, out->end, &field)) {
+    *out = (za_member_datagram_t){ .end = bytes + size };
+    const uint8_t *next = get_head(bytes, out->end, out);
+    out->next = next;
+    za_member_field_t field = { 0 };
+    while (get_field(&next, out->end, &field)) {
         if (!get_datagram_field(&field, out)) {
             return false;
         }
@@ -390,8 +428,8 @@ bool za_member_datagram_get(const uint8_t *bytes, size_t size, za_member_datagra
 
 bool za_member_datagram_record(za_member_datagram_t *datagram, za_member_news_t *out)
 {
-    za_member_field_t field;
-    while (za_member_field_get(&datagram->next, datagram->end, &field)) {
+    za_member_field_t field = { 0 };
+    while (get_field(&datagram->next, datagram->end, &field)) {
         if (field.key == DATAGRAM_RECORD) {
             bool good = za_member_record_get(field.bytes, field.size, out);
             ZA_ASSERT(good); // it was checked
@@ -419,9 +457,9 @@ bool za_member_brief_get(const uint8_t *bytes, size_t size, za_member_brief_t *o
 {
     const uint8_t *next = bytes;
     const uint8_t *end = bytes + size;
-    za_member_field_t field;
+    za_member_field_t field = { 0 };
     *out = (za_member_brief_t){ 0 };
-    while (za_member_field_get(&next, end, &field)) {
+    while (get_field(&next, end, &field)) {
         switch (field.key) {
         case BRIEF_UID:
             out->uid = field.number;

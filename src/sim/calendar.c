@@ -12,10 +12,7 @@ static uint32_t digit_of(uint64_t at, uint32_t level)
 /** The level of the highest digit in which `at` differs from the floor. */
 static uint32_t level_of(const za_calendar_t *calendar, uint64_t at)
 {
-    uint64_t differs = at ^ calendar->floor;
-    if (differs <= DIGIT) {
-        return 0;
-    }
+    uint64_t differs = (at ^ calendar->floor) | 1; // level 0 as well: there is a highest bit
     return (63u - (uint32_t)__builtin_clzll(differs)) / ZA_CALENDAR_BITS;
 }
 
@@ -61,8 +58,9 @@ static uint32_t next_slot(const za_calendar_level_t *level, uint32_t from)
 static void vacate(za_calendar_level_t *level, uint32_t slot)
 {
     level->last[slot] = NULL;
-    level->occupied[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
-    if (level->occupied[slot / 64] == 0) {
+    uint64_t left = level->occupied[slot / 64] & ~(UINT64_C(1) << (slot % 64));
+    level->occupied[slot / 64] = left;
+    if (left == 0) {
         level->words &= ~(UINT32_C(1) << (slot / 64));
     }
 }

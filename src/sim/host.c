@@ -7,7 +7,10 @@
 #include "sim/realm_internal.h"
 #include "wire/epoch_key.h"
 
-enum { TEXTS_MIN = 4096 }; // each restart has a text of its own while anybody remembers the last
+enum {
+    TEXTS_MIN = 4096, // each restart has a text of its own while anybody remembers the last
+    DRIFT_SHIFT = 28,
+};
 
 #define NEVER UINT64_MAX
 #define OFFSET_MAX_US UINT64_C(3600000000) // clocks of up to an hour apart
@@ -53,11 +56,11 @@ static uint64_t node_uid(const za_realm_t *realm, const za_host_t *host)
 
 /* ---- clocks ----------------------------------------------------------------------------------- */
 
-/** What the host's clock goes before within `us`. */
+/** What the host's clock gains within `us`; negative: loses. */
 static int64_t gained_us(const za_host_t *host, uint64_t us)
 {
-    return (int64_t)(us / ZA_US_PER_S) * host->drift_ppm +
-           (int64_t)(us % ZA_US_PER_S) * host->drift_ppm / (int64_t)ZA_US_PER_S;
+    return ((int64_t)(us >> DRIFT_SHIFT) * host->drift) +
+           ((int64_t)(us & ((1u << DRIFT_SHIFT) - 1)) * host->drift >> DRIFT_SHIFT);
 }
 
 static uint64_t local_us(const za_host_t *host, uint64_t us)
@@ -292,7 +295,7 @@ void za_host_tick(za_realm_t *realm, uint32_t index)
         return;
     }
     za_realm_mix(realm, host->tick);
-    step(realm, index, &(za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+    step(realm, index, &realm->due);
 }
 
 /* ---- input ------------------------------------------------------------------------------------ */
@@ -330,11 +333,11 @@ static void deliver(za_realm_t *realm, za_parcel_t *parcel)
     bool runs = host->state == ZA_HOST_ON;
     if (parcel->kind == ZA_PARCEL_DATAGRAM) {
         if (runs) {
-            step(realm, parcel->host,
-                 &(za_cluster_event_t){ .type = ZA_CLUSTER_DATAGRAM,
-                                        .uid = parcel->uid,
-                                        .bytes = parcel->bytes,
-                                        .size = parcel->size });
+            za_cluster_event_t *event = &realm->datagram; // the rest of it stays zero
+            event->uid = parcel->uid;
+            event->bytes = parcel->bytes;
+            event->size = parcel->size;
+            step(realm, parcel->host, event);
         }
     } else if (parcel->kind == ZA_PARCEL_LOCAL) {
         if (runs && parcel->process == host->process) {
@@ -449,7 +452,7 @@ static void catch_up(za_realm_t *realm, uint32_t index)
     if (host->tick_waits && host->state == ZA_HOST_ON) {
         host->tick_waits = false;
         if (local_ms(realm, host) >= host->deadline_ms) {
-            step(realm, index, &(za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+            step(realm, index, &realm->due);
         } else {
             plan_tick(realm, index);
         }
@@ -491,8 +494,9 @@ za_err_t za_hosts_create(za_realm_t *realm)
         uint64_t drift = za_chance(realm->config.seed, ZA_CHANCE_CLOCK, i, 1);
         uint64_t drifts = 2 * (uint64_t)realm->config.drift_ppm + 1;
         host->offset_us = (int64_t)(ZA_US_PER_S + za_chance_below(offset, OFFSET_MAX_US));
-        host->drift_ppm =
-            (int32_t)za_chance_below(drift, drifts) - (int32_t)realm->config.drift_ppm;
+        int64_t drift_ppm =
+            (int64_t)za_chance_below(drift, drifts) - (int64_t)realm->config.drift_ppm;
+        host->drift = drift_ppm * (1 << DRIFT_SHIFT) / (int64_t)ZA_PER_MILLION;
         host->tick = za_parcel_create(realm, ZA_PARCEL_TICK, i);
         host->tick_us = NEVER;
         host->address = i;

@@ -140,6 +140,8 @@ za_err_t za_realm_create(const za_realm_config_t *config, za_realm_t **out)
     realm->config = *config;
     realm->hash = config->seed;
     realm->trace.line = NULL;
+    realm->due.type = ZA_CLUSTER_TICK;
+    realm->datagram.type = ZA_CLUSTER_DATAGRAM;
     for (uint32_t i = 0; i < ZA_REALM_SEEDS; i++) {
         za_address_text(i, realm->seeds[i], sizeof realm->seeds[i]);
     }

@@ -127,7 +127,7 @@ typedef struct za_host {
         za_membership_t *membership;
     };
     int64_t offset_us;
-    int32_t drift_ppm;
+    int64_t drift;    // of its clock, in 2^-28
     uint32_t process; // starts so far
     uint64_t uid;
     uint64_t deadline_ms; // of the node, as last asked
@@ -202,7 +202,8 @@ struct za_realm {
     void *lose_context;
     za_realm_trace_t trace;
     char seeds[ZA_REALM_SEEDS][24];
-    struct za_member_texts *texts; // of all nodes
+    struct za_member_texts *texts;    // of all nodes
+    za_cluster_event_t due, datagram; // a tick and a datagram, over and over
     za_effects_t effects;
 };
 
