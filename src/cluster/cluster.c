@@ -10,6 +10,7 @@
 #include "cluster/member_keys.h"
 #include "cluster/membership.h"
 #include "cluster/registry.h"
+#include "cluster/relay.h"
 #include "cluster/syslane.h"
 #include "cluster/table.h"
 #include "cluster/view.h"
@@ -45,6 +46,7 @@ typedef struct stranger {
 struct za_cluster {
     za_membership_t *membership;
     za_syslane_t *lane;
+    za_relay_t *relay;
     za_registry_t *registry;
     za_watch_t *watch;
     za_children_t *children;
@@ -62,6 +64,8 @@ struct za_cluster {
     bool unfinished;      // the last step answered MORE
     uint64_t services_ms; // when the services have something to do, whatever membership does
 };
+
+static bool served(const za_cluster_t *cluster, uint64_t uid);
 
 /* ---- what the services see of membership ------------------------------------------------------ */
 
@@ -130,6 +134,17 @@ static void view_each_up(const void *context, void (*visit)(uint64_t uid, void *
     za_membership_each_member(cluster->membership, visit_up, &up);
 }
 
+static bool view_linked(const void *context, uint64_t uid)
+{
+    return served(context, uid);
+}
+
+static uint32_t view_sample_linked(const void *context, za_rng_t *rng, uint64_t *uids, uint32_t max)
+{
+    const za_cluster_t *cluster = context;
+    return za_membership_sample_linked(cluster->membership, rng, uids, max);
+}
+
 static bool view_may_claim(const void *context)
 {
     const za_cluster_t *cluster = context;
@@ -143,10 +158,14 @@ static za_err_t create_services(za_cluster_t *cluster, const za_cluster_config_t
 {
     uint64_t registry_seed = za_mix64(config->random_seed + 1);
     uint64_t children_seed = za_mix64(config->random_seed + 2);
+    uint64_t relay_seed = za_mix64(config->random_seed + 3);
     uint32_t sync_ms = config->timing.registry_sync_ms;
     za_err_t err = za_membership_create(config, now_ms, &cluster->membership);
     if (err == ZA_OK) {
         err = za_syslane_create(&cluster->lane);
+    }
+    if (err == ZA_OK) {
+        err = za_relay_create(&cluster->view, cluster->lane, relay_seed, &cluster->relay);
     }
     if (err == ZA_OK) {
         err = za_watch_create(&cluster->view, cluster->lane, &cluster->watch);
@@ -178,7 +197,9 @@ za_err_t za_cluster_create(const za_cluster_config_t *config, uint64_t now_ms, z
                                  .each_up = view_each_up,
                                  .up_count = view_up_count,
                                  .reachable = view_reachable,
-                                 .may_claim = view_may_claim };
+                                 .may_claim = view_may_claim,
+                                 .linked = view_linked,
+                                 .sample_linked = view_sample_linked };
     cluster->now_ms = now_ms;
     cluster->inner = calloc(1, sizeof *cluster->inner);
     za_err_t err = ZA_ENOMEM;
@@ -213,6 +234,7 @@ void za_cluster_destroy(za_cluster_t *cluster)
     za_registry_destroy(cluster->registry);
     za_children_destroy(cluster->children);
     za_watch_destroy(cluster->watch);
+    za_relay_destroy(cluster->relay);
     za_syslane_destroy(cluster->lane);
     if (cluster->membership != NULL) {
         za_membership_destroy(cluster->membership);
@@ -268,6 +290,7 @@ static void link_down(za_cluster_t *cluster, uint64_t uid)
     if (id != 0) {
         za_slots_remove(&cluster->links, id);
         za_syslane_link_down(cluster->lane, uid);
+        za_relay_link_down(cluster->relay, uid, cluster->now_ms);
         za_registry_link_down(cluster->registry, uid);
         za_keys_link_down(cluster->keys, uid);
         if (view_known(cluster, uid) == ZA_KNOWN_NOT) {
@@ -392,6 +415,7 @@ static bool member_gone(za_cluster_t *cluster, const za_effect_t *effect, za_eff
             za_effects_add(out, ZA_EFFECT_CLOSE_LINK)->uid = uid;
             link_down(cluster, uid);
         }
+        za_relay_end(cluster->relay, uid);
         za_syslane_forget(cluster->lane, uid);
         cluster->phase = PHASE_WATCHES;
     }
@@ -451,6 +475,7 @@ static bool reborn(za_cluster_t *cluster, const za_effect_t *effect, za_effects_
         for (uint32_t id = 1; id <= cluster->links.fresh; id++) {
             link_down(cluster, link_at(cluster, id)->uid);
         }
+        za_relay_reset(cluster->relay);
         za_syslane_reset(cluster->lane);
         za_registry_reborn(cluster->registry, cluster->now_ms);
         cluster->phase = PHASE_WATCHES;
@@ -477,6 +502,20 @@ static bool reborn(za_cluster_t *cluster, const za_effect_t *effect, za_effects_
     return true;
 }
 
+/** The driver first: user messages that wait end before a system frame goes another way. */
+static bool apart(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t *out)
+{
+    if (!pass_on(effect, out)) {
+        return false;
+    }
+    if (effect->id != 0 && find_link(cluster, effect->uid) == 0) {
+        za_relay_begin(cluster->relay, effect->uid, cluster->now_ms);
+    } else {
+        za_relay_end(cluster->relay, effect->uid);
+    }
+    return true;
+}
+
 static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t *out)
 {
     switch (effect->type) {
@@ -492,6 +531,8 @@ static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effec
             serve_link(cluster, effect->uid);
         }
         return pass_on(effect, out);
+    case ZA_EFFECT_APART:
+        return apart(cluster, effect, out);
     case ZA_EFFECT_DOWN_SELF:
         return down_self(cluster, effect, out);
     case ZA_EFFECT_REBORN:
@@ -533,6 +574,7 @@ static bool concerns_services(const za_effect_t *effect)
 {
     switch (effect->type) {
     case ZA_EFFECT_MEMBER:
+    case ZA_EFFECT_APART:
     case ZA_EFFECT_DOWN_SELF:
     case ZA_EFFECT_REBORN:
     case ZA_EFFECT_CLOSE_LINK:
@@ -585,21 +627,38 @@ static bool step_alone(za_cluster_t *cluster, const za_cluster_event_t *event, z
 
 /* ---- events ----------------------------------------------------------------------------------- */
 
-static void system_frame(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
+static void system_frame(za_cluster_t *cluster, uint64_t uid, const uint8_t *bytes, uint32_t size,
+                         za_effects_t *out)
 {
     const za_SysFrame *frame;
-    switch (za_syslane_receive(cluster->lane, event->uid, event->bytes, event->size,
-                               cluster->now_ms, &frame)) {
+    switch (za_syslane_receive(cluster->lane, uid, bytes, size, cluster->now_ms, &frame)) {
     case ZA_SYS_NONE:
         break;
     case ZA_SYS_FRAME:
-        za_watch_frame(cluster->watch, event->uid, frame, out);
-        za_children_frame(cluster->children, event->uid, frame, cluster->now_ms, out);
+        za_watch_frame(cluster->watch, uid, frame, out);
+        za_children_frame(cluster->children, uid, frame, cluster->now_ms, out);
         break;
     case ZA_SYS_BAD:
         cluster->frames_bad++;
         break;
     }
+}
+
+/** False: malformed. */
+static bool relay_frame(za_cluster_t *cluster, uint64_t uid, const uint8_t *bytes, uint32_t size,
+                        za_effects_t *out)
+{
+    za_relayed_t frame;
+    switch (za_relay_frame(cluster->relay, uid, bytes, size, cluster->now_ms, &frame, out)) {
+    case ZA_RELAY_DONE:
+        return true;
+    case ZA_RELAY_FRAME:
+        system_frame(cluster, frame.from, frame.bytes, frame.size, out);
+        return true;
+    case ZA_RELAY_BAD:
+        break;
+    }
+    return false;
 }
 
 /** False: nobody's, or malformed. */
@@ -615,6 +674,8 @@ static bool control_frame(za_cluster_t *cluster, const za_cluster_event_t *event
         return za_registry_frame(cluster->registry, event->uid, bytes, size, cluster->now_ms, out);
     case ZA_KEYS_TAG:
         return za_keys_frame(cluster->keys, bytes, size, cluster->now_ms);
+    case ZA_RELAY_TAG:
+        return relay_frame(cluster, event->uid, bytes, size, out);
     default:
         return false;
     }
@@ -631,7 +692,7 @@ static void take_frame(za_cluster_t *cluster, const za_cluster_event_t *event, z
         return; // of a link that was closed, or of a terminal uid
     }
     if (event->lane == ZA_LANE_SYSTEM) {
-        system_frame(cluster, event, out);
+        system_frame(cluster, event->uid, event->bytes, event->size, out);
         return;
     }
     if (!control_frame(cluster, event, out)) {
@@ -754,6 +815,7 @@ static bool pump(za_cluster_t *cluster, za_effects_t *out)
 {
     uint64_t now_ms = cluster->now_ms;
     return forget_strangers(cluster, out) &&
+           za_relay_pump(cluster->relay, now_ms, out) == ZA_STEP_DONE &&
            za_syslane_pump(cluster->lane, now_ms, out) == ZA_STEP_DONE &&
            za_watch_pump(cluster->watch, now_ms, out) == ZA_STEP_DONE &&
            za_children_pump(cluster->children, now_ms, out) == ZA_STEP_DONE &&
@@ -774,6 +836,7 @@ static uint64_t services_deadline_ms(const za_cluster_t *cluster)
     const stranger_t *stranger = first_stranger(cluster);
     deadline = earlier(deadline, stranger != NULL ? stranger->until_ms : UINT64_MAX);
     deadline = earlier(deadline, za_keys_deadline_ms(cluster->keys));
+    deadline = earlier(deadline, za_relay_deadline_ms(cluster->relay));
     return earlier(deadline, za_registry_deadline_ms(cluster->registry));
 }
 
@@ -898,12 +961,17 @@ void za_cluster_counters(const za_cluster_t *cluster, za_cluster_counters_t *out
     za_registry_stats(cluster->registry, &registry);
     za_watch_stats(cluster->watch, &watch);
     za_children_stats(cluster->children, &children);
+    za_relay_stats_t relay;
+    za_relay_stats(cluster->relay, &relay);
     out->frames_bad += cluster->frames_bad;
     out->registry_divergence = registry.divergence;
     out->name_conflicts = registry.conflicts;
     out->watches = watch.active;
     out->watches_fired = watch.fired;
     out->system_resends = za_syslane_resends(cluster->lane);
+    out->relayed = za_syslane_relayed(cluster->lane);
+    out->relayed_for_others = relay.handed_on;
+    out->relay_refusals = relay.refused;
     out->respawns = children.respawns;
     out->refused = registry.refused + watch.refused + children.refused;
 }

@@ -3,7 +3,8 @@
  * state machine: event in, effects out. No clock, socket, thread, lock or allocation is inside.
  *
  * It composes cluster/membership (SWIM), cluster/registry, cluster/syslane (reliable system frames),
- * cluster/watch and cluster/children (za_spawn_on), and routes between them.
+ * cluster/relay (the same where no link can be made), cluster/watch and cluster/children (za_spawn_on),
+ * and routes between them.
  *
  * Time     Events carry now_ms of the driver's monotonic clock, which never goes back.
  * Chance   One seeded generator inside; the same events give the same effects.
@@ -158,6 +159,8 @@ typedef struct za_member_info {
     uint64_t since_ms; // of its present state, on this node's clock
     uint32_t rtt_us;   // 0: unknown
     bool self;
+    bool linked;       // a link to it is up
+    bool apart;        // others reach it, and no link can be made: see ZA_EFFECT_APART
     bool udp_degraded; // only probes over the link reach it
 } za_member_info_t;
 
@@ -230,7 +233,10 @@ typedef struct za_cluster_counters {
     uint64_t probes, probe_failures, suspects, refutes, downs, down_of_live, rebirths;
     uint64_t downing_kept, downing_self, joins_refused;
     uint64_t datagrams_in, datagrams_bad, frames_bad;
-    uint64_t udp_degraded; // times that a member was reached over its link only
+    uint64_t udp_degraded;                // times that a member was reached over its link only
+    uint64_t aparts;                      // times that one was reached by others only
+    uint64_t relayed, relayed_for_others; // system frames over a neighbour; as such a neighbour
+    uint64_t relay_refusals;              // neighbours that had no link to the member either
     uint64_t registry_divergence, name_conflicts;
     uint64_t watches, watches_fired, system_resends;
     uint64_t respawns;

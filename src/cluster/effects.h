@@ -53,7 +53,11 @@ typedef enum za_effect_type {
     ZA_EFFECT_CONNECT,
     ZA_EFFECT_CLOSE_LINK, // uid: say GOODBYE and close, nothing of it is delivered from now on
     // Membership.
-    ZA_EFFECT_MEMBER, // uid, name, address, state: a member's state changed
+    // uid, name, address, bytes (roles, NUL-terminated; NULL: none), state: a member's state changed
+    ZA_EFFECT_MEMBER,
+    // The same, without a state, and id: 1, a member is alive, and no link to it can be made: messages for it go
+    // nowhere; 0, it has a link again, or it is unreachable. Its end is told by ZA_EFFECT_MEMBER.
+    ZA_EFFECT_APART,
     // name (the strategy): this node lost a split. What may exist only once stops, then REBORN comes.
     ZA_EFFECT_DOWN_SELF,
     // uid (ours), id (time to live, ms; 0: only look), tag: take the lease of the cluster if nobody
@@ -109,6 +113,8 @@ typedef enum za_mark {
     ZA_MARK_DOWNING_FENCED,
     ZA_MARK_DOWNING_ANEW,
     ZA_MARK_JOIN_WAITS,
+    ZA_MARK_APART,
+    ZA_MARK_RELAY,
     ZA_MARK_COUNT
 } za_mark_t;
 

@@ -8,6 +8,7 @@ enum {
     LINKS_MIN = 3,            // above the full mesh: paths for gossip and indirect probes
     MESH_PACE = 4,            // links of the mesh that a member makes in a probe interval, at least
     EVIDENCE_JITTER_MS = 200, // spreads the reconnects of all who saw the same end
+    APART_INTERVALS = 10,     // without a link to a member that others reach, until it is said
 };
 
 /* ---- the table of links -------------------------------------------------------------------- */
@@ -115,6 +116,46 @@ void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *o
     }
 }
 
+/* ---- links that are missing ---------------------------------------------------------------- */
+
+/** Others reach it and we do not: a matter of the path between us, and no reason to suspect it. */
+static void say_apart(za_membership_t *m, za_member_t *member, za_effects_t *out)
+{
+    bool alive = member->rank == (unsigned)za_MemberRank_MEMBER_RANK_ALIVE;
+    if (member->apart || !alive || !za_membership_room(m, out, ZA_MEMBER_TOLD_BYTES_MAX)) {
+        return; // the next attempt to connect says it
+    }
+    member->apart = true;
+    m->counters.aparts++;
+    za_membership_mark(m, out, ZA_MARK_APART);
+    za_member_tell(m, member, ZA_EFFECT_APART, out)->id = 1;
+}
+
+void za_member_check_apart(za_membership_t *m, za_member_t *member, za_effects_t *out)
+{
+    bool unreachable = member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE;
+    if (!member->apart || (member->in_view && !member->linked && !unreachable)) {
+        return;
+    }
+    if (za_member_terminal(member)) {
+        member->apart = false;
+        return;
+    }
+    if (!za_membership_room(m, out, ZA_MEMBER_TOLD_BYTES_MAX)) {
+        m->unannounced = true;
+        return;
+    }
+    member->apart = false;
+    za_member_tell(m, member, ZA_EFFECT_APART, out)->id = 0;
+}
+
+void za_member_link_lag(za_membership_t *m, uint64_t lag_ms)
+{
+    for (uint32_t i = 0; i < m->connect_count; i++) {
+        m->connects[i].since_ms = za_ms_min(m->connects[i].since_ms + lag_ms, m->now_ms);
+    }
+}
+
 /* ---- events -------------------------------------------------------------------------------- */
 
 void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out)
@@ -136,6 +177,7 @@ void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_e
             member->heard_ms = m->now_ms;
         }
         za_member_plan_connect(m, member, ZA_MEMBER_NEVER);
+        za_member_check_apart(m, member, out);
         if (member->in_view) {
             za_member_replace_by_address(m, member, out); // it is there: no other can be
         }
@@ -197,7 +239,9 @@ void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *even
     }
     for (uint16_t at = 0; at < m->live_size; at++) {
         za_member_t *member = &m->members[m->live[at]];
-        if (!member->linked && strcmp(za_member_address(m, member), event->address) == 0) {
+        // Where others reach it, a refusal says something of our path to it alone.
+        if (!member->linked && !member->apart &&
+            strcmp(za_member_address(m, member), event->address) == 0) {
             za_membership_mark(m, out, ZA_MARK_REFUSED_EVIDENCE);
             za_member_suspect(m, member, true, out);
         }
@@ -206,7 +250,8 @@ void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *even
 
 /* ---- timers -------------------------------------------------------------------------------- */
 
-void za_member_plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms)
+static void plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms,
+                         uint64_t since_ms)
 {
     uint16_t slot = (uint16_t)(member - m->members);
     uint32_t at = 0;
@@ -223,13 +268,21 @@ void za_member_plan_connect(za_membership_t *m, const za_member_t *member, uint6
         if (at == ZA_MEMBER_CONNECTS_MAX) {
             return; // it comes with the reconnects
         }
-        m->connects[m->connect_count++] = (za_member_connect_t){ ZA_MEMBER_NEVER, slot };
+        m->connects[m->connect_count++] =
+            (za_member_connect_t){ ZA_MEMBER_NEVER, ZA_MEMBER_NEVER, slot };
     }
+    m->connects[at].since_ms = za_ms_min(m->connects[at].since_ms, since_ms);
     m->connects[at].at_ms = za_ms_min(m->connects[at].at_ms, at_ms);
     m->connects_ms = za_ms_min(m->connects_ms, at_ms);
 }
 
-static void connect_member(za_membership_t *m, za_member_t *member, za_effects_t *out)
+void za_member_plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms)
+{
+    plan_connect(m, member, at_ms, m->now_ms);
+}
+
+static void connect_member(za_membership_t *m, za_member_t *member, uint64_t since_ms,
+                           za_effects_t *out)
 {
     if (!member->in_view || member->linked) {
         return;
@@ -239,10 +292,13 @@ static void connect_member(za_membership_t *m, za_member_t *member, za_effects_t
     uint64_t wait_ms = 2 * interval + za_rng_below(&m->rng, interval);
     if (member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE) {
         wait_ms = m->timing.reconnect_interval_ms;
+        since_ms = m->now_ms;
     } else if (sparse(m) && m->link_count >= LINKS_MIN) {
         return;
+    } else if (m->now_ms - since_ms >= APART_INTERVALS * interval) {
+        say_apart(m, member, out);
     }
-    za_member_plan_connect(m, member, m->now_ms + wait_ms);
+    plan_connect(m, member, m->now_ms + wait_ms, since_ms);
 }
 
 static void tick_connects(za_membership_t *m, za_effects_t *out)
@@ -257,7 +313,8 @@ static void tick_connects(za_membership_t *m, za_effects_t *out)
             continue;
         }
         m->connects[i] = m->connects[--m->connect_count];
-        connect_member(m, &m->members[due.member], out); // appends it again, for later
+        // Appends it again, for later.
+        connect_member(m, &m->members[due.member], due.since_ms, out);
     }
     m->connects_ms = ZA_MEMBER_NEVER;
     for (uint32_t i = 0; i < m->connect_count; i++) {

@@ -617,6 +617,22 @@ static void count_state(za_membership_t *m, za_member_state_t state, za_effects_
     }
 }
 
+za_effect_t *za_member_tell(const za_membership_t *m, const za_member_t *member,
+                            za_effect_type_t type, za_effects_t *out)
+{
+    const za_member_text_t *text = za_member_text(m, member);
+    const char *roles = za_member_text_roles(text);
+    za_effect_t *effect = za_effects_add(out, type);
+    effect->uid = member->uid;
+    effect->name = za_effects_copy(out, text->name);
+    effect->address = za_effects_copy(out, za_member_text_address(text));
+    if (roles[0] != '\0') {
+        effect->bytes = (const uint8_t *)za_effects_copy(out, roles);
+        effect->size = (uint32_t)strlen(roles) + 1;
+    }
+    return effect;
+}
+
 void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
     if (member->voided) {
@@ -624,6 +640,7 @@ void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *o
     }
     bool joining = member == za_member_self(m) && m->phase == ZA_PHASE_JOINING;
     za_member_state_t state = joining ? ZA_MEMBER_JOINING : za_member_state_of(member);
+    za_member_check_apart(m, member, out);
     if (member->shown == state) {
         return;
     }
@@ -631,17 +648,13 @@ void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *o
         member->shown = (uint8_t)state; // LEFT here, DOWN elsewhere: its end was told, once
         return;
     }
-    if (!za_membership_room(m, out, 2 * (ZA_NODE_NAME_BYTES_MAX + ZA_ADDRESS_BYTES_MAX))) {
+    if (!za_membership_room(m, out, ZA_MEMBER_TOLD_BYTES_MAX)) {
         m->unannounced = true;
         return;
     }
     member->shown = (uint8_t)state;
     member->since_ms = m->now_ms;
-    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_MEMBER);
-    effect->uid = member->uid;
-    effect->state = state;
-    effect->name = za_effects_copy(out, za_member_text(m, member)->name);
-    effect->address = za_effects_copy(out, za_member_address(m, member));
+    za_member_tell(m, member, ZA_EFFECT_MEMBER, out)->state = state;
     count_state(m, state, out);
 }
 
@@ -793,6 +806,7 @@ static void forget_side(za_membership_t *m)
         }
         za_member_gossip_remove(m, member);
         member->linked = false;
+        member->apart = false; // ZA_EFFECT_REBORN says so
         bool down = member->terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_DOWN;
         bool doubted = member->doubt != ZA_MEMBER_NONE && za_member_downing_waits(m);
         if (doubted) { // the winning side knows better who can be reached

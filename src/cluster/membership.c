@@ -289,6 +289,7 @@ static void notice_lag(za_membership_t *m)
     }
     za_member_table_lag(m, lag_ms);
     za_member_probe_lag(m);
+    za_member_link_lag(m, lag_ms);
     za_member_join_lag(m, lag_ms);
     za_member_downing_lag(m);
 }
@@ -420,6 +421,8 @@ static za_member_info_t info_of(const za_membership_t *m, uint16_t index)
         .since_ms = member->since_ms,
         .rtt_us = member->rtt_us,
         .self = index == m->self,
+        .linked = member->linked,
+        .apart = member->apart,
         .udp_degraded = member->udp_degraded,
     };
 }
@@ -489,4 +492,5 @@ void za_membership_counters(const za_membership_t *membership, za_cluster_counte
     out->datagrams_bad = counters->datagrams_bad;
     out->frames_bad = counters->frames_bad;
     out->udp_degraded = counters->udp_degraded;
+    out->aparts = counters->aparts;
 }

@@ -84,6 +84,7 @@ typedef struct za_member {
     unsigned gossip_full : 1; // its texts are news, too
     unsigned udp_silent : 2;  // rounds in a row that only the link saved
     unsigned udp_degraded : 1;
+    unsigned apart : 1; // others reach it, and we have no link: so the driver was told
     // member_downing.c
     unsigned stable : 1; // of the last stable view
     unsigned cut : 1;    // unreachable
@@ -103,6 +104,7 @@ typedef struct za_member_doubt {
 
 typedef struct za_member_connect {
     uint64_t at_ms;
+    uint64_t since_ms; // since when there is no link although the member can be reached
     uint16_t member;
 } za_member_connect_t;
 
@@ -346,6 +348,14 @@ void za_member_changed(za_membership_t *m, za_member_t *member, za_effects_t *ou
 /** Tells the driver of the state of `member` if that is news to it. */
 void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *out);
 void za_member_announce_all(za_membership_t *m, za_effects_t *out);
+/** Bytes of an effect with the texts of a member. */
+enum {
+    ZA_MEMBER_TOLD_BYTES_MAX =
+        ZA_NODE_NAME_BYTES_MAX + ZA_ADDRESS_BYTES_MAX + ZA_MEMBER_ROLES_BYTES_MAX + 3
+};
+/** An effect about `member`, with its texts; the caller has made sure of room. */
+za_effect_t *za_member_tell(const za_membership_t *m, const za_member_t *member,
+                            za_effect_type_t type, za_effects_t *out);
 /** We could not reach it (`refused`: its address refuses us). */
 void za_member_suspect(za_membership_t *m, za_member_t *member, bool refused, za_effects_t *out);
 void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason reason,
@@ -512,3 +522,7 @@ void za_member_want_link(za_membership_t *m, za_member_t *member);
 /** Plans to connect to `member` at `at_ms`, or before if that is planned; NEVER: not at all. */
 void za_member_plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms);
 void za_member_link_tick(za_membership_t *m, za_effects_t *out);
+/** Moves the time without a link by a stall of ours. */
+void za_member_link_lag(za_membership_t *m, uint64_t lag_ms);
+/** Takes ZA_EFFECT_APART back if it does not hold any more. */
+void za_member_check_apart(za_membership_t *m, za_member_t *member, za_effects_t *out);

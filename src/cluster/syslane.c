@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "cluster/relay.h"
 
 enum {
     PEERS_MAX = ZA_MEMBERS_MAX,
@@ -16,12 +17,13 @@ enum {
     BLOCKS_MAX = 32 * 1024, // their bytes: 4 MiB
     ACK_EVERY = 64,         // frames received without an ack sent
     HEAD_BYTES_MAX = 33,
+    FRAME_HEADS_MAX = HEAD_BYTES_MAX + ZA_RELAY_HEAD_MAX,
 };
 
 static_assert(FRAMES_MAX >= (int)ZA_SYSLANE_FRAMES_MAX, "one peer can fill its window");
 static_assert(BLOCKS_MAX * (int)ZA_BLOCK_BYTES >= (int)ZA_SYSLANE_BYTES_MAX,
               "one peer can fill its window");
-static_assert(za_SysFrame_size <= ZA_FRAME_BYTES_MAX, "a frame fits a frame");
+static_assert(za_SysFrame_size + FRAME_HEADS_MAX <= ZA_FRAME_BYTES_MAX, "a frame fits a frame");
 
 typedef struct frame {
     uint64_t seq;
@@ -33,8 +35,9 @@ typedef struct frame {
 
 typedef struct peer {
     uint64_t uid;
-    uint64_t sent;     // last seq given out
-    uint64_t received; // last seq delivered
+    uint64_t via, self; // the neighbour who hands frames on, 0: none, and our uid then
+    uint64_t sent;      // last seq given out
+    uint64_t received;  // last seq delivered
     uint64_t ack_at_ms;
     uint64_t resend_at_ms;
     uint32_t unacked_bytes;
@@ -55,7 +58,7 @@ struct za_syslane {
     za_chain_t acks;    // peers that wait for an ack, the first due first
     za_chain_t timers;  // peers with unacked frames on a link, the first due first
     za_chain_t resends; // peers whose frames are being sent again
-    uint64_t resent;
+    uint64_t resent, relayed;
     za_SysFrame draft;
     uint8_t bytes[HEAD_BYTES_MAX + za_SysFrame_size];
 };
@@ -227,15 +230,23 @@ static size_t write_head(const peer_t *peer, uint64_t seq, uint64_t after_user, 
     return stream.bytes_written;
 }
 
-static void emit(const peer_t *peer, const uint8_t *bytes, size_t size, za_effects_t *out)
+/** The caller has made sure of room for the bytes and FRAME_HEADS_MAX. */
+static void emit(za_syslane_t *lane, const peer_t *peer, const uint8_t *bytes, size_t size,
+                 za_effects_t *out)
 {
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_SEND_FRAME);
-    uint8_t *copy = za_effects_alloc(out, (uint32_t)size);
-    memcpy(copy, bytes, size);
-    effect->uid = peer->uid;
-    effect->lane = ZA_LANE_SYSTEM;
-    effect->bytes = copy;
-    effect->size = (uint32_t)size;
+    uint8_t *start = za_effects_next(out);
+    uint8_t *at = start;
+    bool relayed = peer->via != 0;
+    if (relayed) {
+        at = za_relay_head_put(at, peer->self, peer->uid, (uint32_t)size);
+        lane->relayed++;
+    }
+    memcpy(at, bytes, size);
+    effect->uid = relayed ? peer->via : peer->uid;
+    effect->lane = relayed ? ZA_LANE_CONTROL : ZA_LANE_SYSTEM;
+    effect->size = (uint32_t)(at - start) + (uint32_t)size;
+    effect->bytes = za_effects_alloc(out, effect->size);
 }
 
 static void emit_frame(za_syslane_t *lane, const peer_t *peer, const frame_t *frame,
@@ -243,7 +254,7 @@ static void emit_frame(za_syslane_t *lane, const peer_t *peer, const frame_t *fr
 {
     size_t head = write_head(peer, frame->seq, frame->after_user, lane->bytes);
     za_blocks_get(&lane->blocks, frame->blocks, lane->bytes + head, frame->size);
-    emit(peer, lane->bytes, head + frame->size, out);
+    emit(lane, peer, lane->bytes, head + frame->size, out);
 }
 
 bool za_syslane_send(za_syslane_t *lane, uint64_t uid, uint64_t after_user, uint32_t epoch,
@@ -259,7 +270,7 @@ bool za_syslane_send(za_syslane_t *lane, uint64_t uid, uint64_t after_user, uint
     ZA_ASSERT(encoded); // every field of a draft is bounded by its struct
     size_t size = stream.bytes_written;
     if (peer->unacked_bytes + size > ZA_SYSLANE_BYTES_MAX ||
-        !za_effects_have_room(out, 1, (uint32_t)size + HEAD_BYTES_MAX)) {
+        !za_effects_have_room(out, 1, (uint32_t)size + FRAME_HEADS_MAX)) {
         return false;
     }
     uint32_t blocks;
@@ -344,7 +355,8 @@ za_sys_in_t za_syslane_receive(za_syslane_t *lane, uint64_t uid, const uint8_t *
 
 /* ---- links ---------------------------------------------------------------------------------- */
 
-void za_syslane_link_up(za_syslane_t *lane, uint64_t uid, uint64_t now_ms)
+static void begin_link(za_syslane_t *lane, uint64_t uid, uint64_t self, uint64_t via,
+                       uint64_t now_ms)
 {
     uint32_t id = make_peer(lane, uid);
     if (id == 0) {
@@ -352,6 +364,8 @@ void za_syslane_link_up(za_syslane_t *lane, uint64_t uid, uint64_t now_ms)
     }
     peer_t *peer = peer_at(lane, id);
     peer->linked = true;
+    peer->self = self;
+    peer->via = via;
     peer->epoch++;
     uint32_t frame_id = peer->queue.first;
     while (frame_id != 0) {
@@ -360,6 +374,17 @@ void za_syslane_link_up(za_syslane_t *lane, uint64_t uid, uint64_t now_ms)
     }
     start_resend(lane, id);
     restart_timer(lane, id, now_ms);
+}
+
+void za_syslane_link_up(za_syslane_t *lane, uint64_t uid, uint64_t now_ms)
+{
+    begin_link(lane, uid, 0, 0, now_ms);
+}
+
+void za_syslane_relay(za_syslane_t *lane, uint64_t uid, uint64_t self, uint64_t via,
+                      uint64_t now_ms)
+{
+    begin_link(lane, uid, self, via, now_ms);
 }
 
 void za_syslane_link_down(za_syslane_t *lane, uint64_t uid)
@@ -413,7 +438,7 @@ static bool resend_one(za_syslane_t *lane, za_effects_t *out)
     uint32_t id = lane->resends.first;
     peer_t *peer = peer_at(lane, id);
     const frame_t *frame = frame_at(lane, peer->resend);
-    if (!za_effects_have_room(out, 2, frame->size + HEAD_BYTES_MAX)) {
+    if (!za_effects_have_room(out, 2, frame->size + FRAME_HEADS_MAX)) {
         return false;
     }
     if (peer->resend == peer->queue.first) {
@@ -443,12 +468,13 @@ za_step_t za_syslane_pump(za_syslane_t *lane, uint64_t now_ms, za_effects_t *out
     while (lane->acks.first != 0 && peer_at(lane, lane->acks.first)->ack_at_ms <= now_ms) {
         uint32_t id = lane->acks.first;
         const peer_t *peer = peer_at(lane, id);
-        if (!za_effects_have_room(out, 1, HEAD_BYTES_MAX)) {
+        if (!za_effects_have_room(out, 1, FRAME_HEADS_MAX)) {
             return ZA_STEP_MORE;
         }
         if (peer->linked) {
             uint8_t head[HEAD_BYTES_MAX];
-            emit(peer, head, write_head(peer, 0, 0, head), out);
+            size_t size = write_head(peer, 0, 0, head);
+            emit(lane, peer, head, size, out);
         }
         stop_ack(lane, id);
     }
@@ -465,6 +491,11 @@ uint64_t za_syslane_deadline_ms(const za_syslane_t *lane)
         deadline = peer_at(lane, lane->timers.first)->resend_at_ms;
     }
     return deadline;
+}
+
+uint64_t za_syslane_relayed(const za_syslane_t *lane)
+{
+    return lane->relayed;
 }
 
 uint64_t za_syslane_resends(const za_syslane_t *lane)

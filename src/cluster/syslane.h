@@ -55,6 +55,12 @@ za_sys_in_t za_syslane_receive(za_syslane_t *lane, uint64_t uid, const uint8_t *
 
 void za_syslane_link_up(za_syslane_t *lane, uint64_t uid, uint64_t now_ms);
 void za_syslane_link_down(za_syslane_t *lane, uint64_t uid);
+/**
+ * As a link that came up, but `via` hands the frames on (cluster/relay.h); `self` is our uid. User
+ * frames go no such way, so nothing waits for them.
+ */
+void za_syslane_relay(za_syslane_t *lane, uint64_t uid, uint64_t self, uint64_t via,
+                      uint64_t now_ms);
 /** `uid` is terminal: what was under way is dropped. */
 void za_syslane_forget(za_syslane_t *lane, uint64_t uid);
 /** Our own uid changed: every conversation begins anew. */
@@ -63,6 +69,8 @@ void za_syslane_reset(za_syslane_t *lane);
 /** Resends and acks that are due. */
 za_step_t za_syslane_pump(za_syslane_t *lane, uint64_t now_ms, za_effects_t *out);
 uint64_t za_syslane_deadline_ms(const za_syslane_t *lane);
+/** Frames sent over a neighbour, ever. */
+uint64_t za_syslane_relayed(const za_syslane_t *lane);
 /** Frames sent again, ever. */
 uint64_t za_syslane_resends(const za_syslane_t *lane);
 /** Frames not acked by `uid`. */

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/rng.h"
+
 typedef enum za_known {
     ZA_KNOWN_NOT,  // no record of this uid
     ZA_KNOWN_LIVE, // joining, suspect, unreachable or leaving
@@ -26,6 +28,10 @@ typedef struct za_view {
     bool (*reachable)(const void *context, uint64_t uid);
     /** False on a side of the cluster that may not give unique names away. NULL: it may. */
     bool (*may_claim)(const void *context);
+    /** Whether the services use a link to `uid`. Asked by the relay alone, as the next. */
+    bool (*linked)(const void *context, uint64_t uid);
+    /** Up to `max` different members that are up and have a link, at random by `rng`. */
+    uint32_t (*sample_linked)(const void *context, za_rng_t *rng, uint64_t *uids, uint32_t max);
 } za_view_t;
 
 static inline uint64_t za_view_self(const za_view_t *view)

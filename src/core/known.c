@@ -8,7 +8,8 @@ static bool hears_of_members(const za_class_t *class_)
     const za_type_t *const types[] = {
         &za_MemberJoining_type,     &za_MemberUp_type,        &za_MemberSuspect_type,
         &za_MemberUnreachable_type, &za_MemberReachable_type, &za_MemberLeaving_type,
-        &za_MemberLeft_type,        &za_MemberDown_type,      &za_Reborn_type,
+        &za_MemberLeft_type,        &za_MemberDown_type,      &za_MemberApart_type,
+        &za_MemberTogether_type,    &za_Reborn_type,
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (za_handler_find(class_, types[i]) != NULL) {

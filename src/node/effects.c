@@ -26,7 +26,7 @@ static void notify(za_node_t *node, uint64_t actor, const za_class_t *class_, co
     }
 }
 
-/** All membership messages have the layout of za_MemberUp: uid, name and address. */
+/** All membership messages have the layout of za_MemberUp: uid, name, address and roles. */
 static const za_type_t *member_type(za_member_state_t state, bool again)
 {
     switch (state) {
@@ -52,7 +52,8 @@ static const za_type_t *member_type(za_member_state_t state, bool again)
     static_assert(sizeof(T) == sizeof(za_MemberUp) &&                                              \
                       offsetof(T, node) == offsetof(za_MemberUp, node) &&                          \
                       offsetof(T, name) == offsetof(za_MemberUp, name) &&                          \
-                      offsetof(T, address) == offsetof(za_MemberUp, address),                      \
+                      offsetof(T, address) == offsetof(za_MemberUp, address) &&                    \
+                      offsetof(T, roles) == offsetof(za_MemberUp, roles),                          \
                   #T " is told as a za_MemberUp")
 SAME_LAYOUT(za_MemberJoining);
 SAME_LAYOUT(za_MemberSuspect);
@@ -61,15 +62,29 @@ SAME_LAYOUT(za_MemberReachable);
 SAME_LAYOUT(za_MemberLeaving);
 SAME_LAYOUT(za_MemberLeft);
 SAME_LAYOUT(za_MemberDown);
+SAME_LAYOUT(za_MemberApart);
+SAME_LAYOUT(za_MemberTogether);
 #undef SAME_LAYOUT
 
 static void tell_member(za_node_t *node, const za_subscriber_t *to, const za_type_t *type,
-                        uint64_t uid, const char *name, const char *address)
+                        const za_member_info_t *info)
 {
-    za_MemberUp news = { .node = uid };
-    snprintf(news.name, sizeof news.name, "%s", name);
-    snprintf(news.address, sizeof news.address, "%s", address);
+    za_MemberUp news = { .node = info->uid };
+    snprintf(news.name, sizeof news.name, "%s", info->name);
+    snprintf(news.address, sizeof news.address, "%s", info->address);
+    snprintf(news.roles, sizeof news.roles, "%s", info->roles);
     notify(node, to->actor, to->class_, type, &news);
+}
+
+static void tell_all(za_node_t *node, const za_type_t *type, const za_effect_t *effect)
+{
+    za_member_info_t info = { .uid = effect->uid,
+                              .name = effect->name,
+                              .address = effect->address,
+                              .roles = effect->bytes != NULL ? (const char *)effect->bytes : "" };
+    for (uint32_t i = 0; i < node->subscriber_count; i++) {
+        tell_member(node, &node->subscribers[i], type, &info);
+    }
 }
 
 typedef struct replay {
@@ -95,11 +110,12 @@ static bool replay_member(const za_member_info_t *info, void *context)
         return true; // no member any more
     }
     if (info->state != ZA_MEMBER_UP && was_announced(replay->node, info->uid)) {
-        tell_member(replay->node, &replay->to, &za_MemberUp_type, info->uid, info->name,
-                    info->address);
+        tell_member(replay->node, &replay->to, &za_MemberUp_type, info);
     }
-    tell_member(replay->node, &replay->to, member_type(info->state, false), info->uid, info->name,
-                info->address);
+    tell_member(replay->node, &replay->to, member_type(info->state, false), info);
+    if (info->apart) {
+        tell_member(replay->node, &replay->to, &za_MemberApart_type, info);
+    }
     return true;
 }
 
@@ -146,13 +162,40 @@ static void on_member(za_node_t *node, const za_effect_t *effect)
     }
     za_peer_unreachable(node, effect->uid, effect->state == ZA_MEMBER_UNREACHABLE);
     const za_type_t *type = member_type(effect->state, again);
-    for (uint32_t i = 0; i < node->subscriber_count && type != NULL; i++) {
-        tell_member(node, &node->subscribers[i], type, effect->uid, effect->name, effect->address);
+    if (type != NULL) {
+        tell_all(node, type, effect);
+    }
+}
+
+static void on_apart(za_node_t *node, const za_effect_t *effect)
+{
+    bool is = effect->id != 0;
+    const za_peer_t *peer = za_peer_find(node, effect->uid);
+    bool linked = peer != NULL && atomic_load_explicit(&peer->link, memory_order_relaxed) != NULL;
+    if (is) {
+        za_node_log(node, ZA_WARN,
+                    "no link to member %s (%s), which is alive: messages for it are refused until "
+                    "there is one; is the path between the two let through?",
+                    effect->name, effect->address);
+    } else if (linked) {
+        za_node_log(node, ZA_INFO, "there is a link to member %s again", effect->name);
+    }
+    za_peer_apart(node, effect->uid, is);
+    if (is || linked) { // else it is unreachable, which follows
+        tell_all(node, is ? &za_MemberApart_type : &za_MemberTogether_type, effect);
+    }
+}
+
+static void forget_apart(za_node_t *node)
+{
+    for (int i = 0; i < ZA_PEERS_MAX; i++) {
+        atomic_store_explicit(&node->peers[i].apart, false, memory_order_relaxed); // ours
     }
 }
 
 static void on_reborn(za_node_t *node, const za_effect_t *effect)
 {
+    forget_apart(node); // as another uid, with other links
     za_node_log(node, ZA_WARN, "this node was declared down: reborn as %016llx (was %016llx)",
                 (unsigned long long)effect->uid, (unsigned long long)effect->was);
     za_runtime_add_uid(node->runtime, effect->uid);
@@ -333,6 +376,9 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         break;
     case ZA_EFFECT_MEMBER:
         on_member(node, effect);
+        break;
+    case ZA_EFFECT_APART:
+        on_apart(node, effect);
         break;
     case ZA_EFFECT_DOWN_SELF:
         za_node_log(node, ZA_WARN,

@@ -117,6 +117,7 @@ void za_link_on_established(za_node_t *node, za_link_t *link, const za_session_p
     link->peer_uid = info->uid;
     link->peer = peer;
     snprintf(link->address, sizeof link->address, "%s", info->address);
+    za_peer_begin_link(node, peer);
     za_peer_link(peer, link);
     ZA_COUNT(node, links_opened, 1);
     za_node_step(node, &(za_cluster_event_t){ .type = ZA_CLUSTER_LINK_UP,

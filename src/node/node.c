@@ -287,12 +287,25 @@ void za_node_counters(const za_node_t *node, za_node_counters_t *out)
 #define ZA_READ(counter)                                                                           \
     .counter = atomic_load_explicit(&node->counters.counter, memory_order_relaxed) // a statistic
     *out = (za_node_counters_t){
-        ZA_READ(bytes_out),           ZA_READ(bytes_in),           ZA_READ(writes),
-        ZA_READ(messages_out),        ZA_READ(messages_in),        ZA_READ(lost_link),
-        ZA_READ(queue_full),          ZA_READ(links_opened),       ZA_READ(links_refused),
-        ZA_READ(links_closed),        ZA_READ(admin_requests),     ZA_READ(datagrams_out),
-        ZA_READ(datagrams_unsent),    ZA_READ(datagrams_linked),   ZA_READ(udp_degraded),
-        ZA_READ(discovery_lookups),   ZA_READ(discovery_failures), ZA_READ(discovery_lines_bad),
+        ZA_READ(bytes_out),
+        ZA_READ(bytes_in),
+        ZA_READ(writes),
+        ZA_READ(messages_out),
+        ZA_READ(messages_in),
+        ZA_READ(lost_link),
+        ZA_READ(queue_full),
+        ZA_READ(links_opened),
+        ZA_READ(links_refused),
+        ZA_READ(links_closed),
+        ZA_READ(admin_requests),
+        ZA_READ(datagrams_out),
+        ZA_READ(datagrams_unsent),
+        ZA_READ(datagrams_linked),
+        ZA_READ(udp_degraded),
+        ZA_READ(apart_refused),
+        ZA_READ(discovery_lookups),
+        ZA_READ(discovery_failures),
+        ZA_READ(discovery_lines_bad),
         ZA_READ(discovery_addresses),
     };
 #undef ZA_READ

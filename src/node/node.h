@@ -100,6 +100,7 @@ typedef struct za_node_counters {
     uint64_t datagrams_unsent; // that the socket did not take
     uint64_t datagrams_linked; // over links, also beside UDP
     uint64_t udp_degraded;     // peers at this moment whose datagrams come over the link only
+    uint64_t apart_refused;    // sends answered ZA_ENOROUTE because no link can be made
     uint64_t discovery_lookups, discovery_failures; // of names and files
     uint64_t discovery_lines_bad;                   // of files
     uint64_t discovery_addresses;                   // known at this moment

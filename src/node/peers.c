@@ -104,9 +104,10 @@ za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
         }
         peer->ready = true;
     }
-    // relaxed, all three: published by the uid
+    // relaxed, all four: published by the uid
     atomic_store_explicit(&peer->terminal, false, memory_order_relaxed);
     atomic_store_explicit(&peer->unreachable, false, memory_order_relaxed);
+    atomic_store_explicit(&peer->apart, false, memory_order_relaxed);
     atomic_store_explicit(&peer->heard_ms, node->now_ms, memory_order_relaxed);
     peer->since_ms = node->now_ms;
     peer->udp_heard_ms = peer->udp_since_ms = 0;
@@ -149,6 +150,28 @@ void za_peer_down(za_node_t *node, uint64_t uid)
         za_lanes_discard(node, peer);
     }
     za_runtime_fail_asks(node->worker, uid, za_Reason_REASON_NODE_DOWN);
+}
+
+void za_peer_apart(za_node_t *node, uint64_t uid, bool is)
+{
+    za_peer_t *peer = za_peer_find(node, uid);
+    if (peer == NULL) {
+        return;
+    }
+    atomic_store_explicit(&peer->apart, is, memory_order_relaxed); // a late look is as good
+    if (is && atomic_load_explicit(&peer->link, memory_order_relaxed) == NULL) {
+        // From now on news of the ends of actors goes another way: no message may come after it.
+        za_lanes_discard(node, peer);
+        za_runtime_fail_asks(node->worker, uid, za_Reason_REASON_LINK_LOST);
+    }
+}
+
+void za_peer_begin_link(za_node_t *node, za_peer_t *peer)
+{
+    if (atomic_load_explicit(&peer->apart, memory_order_relaxed)) { // ours
+        za_lanes_discard(node, peer); // of workers that looked just before it was apart
+        atomic_store_explicit(&peer->apart, false, memory_order_relaxed); // a late look is as good
+    }
 }
 
 void za_peers_sweep(za_node_t *node)
@@ -245,10 +268,20 @@ static za_err_t encoding_bound(const za_outgoing_t *message, size_t *size)
     return err == ZA_OK && *size > ZA_MESSAGE_BYTES_MAX ? ZA_ETOOBIG : err;
 }
 
+/** Whether nothing is taken for it: its uid ended, or no link to it can be made. */
+static bool has_no_route(za_node_t *node, const za_peer_t *peer)
+{
+    if (atomic_load_explicit(&peer->apart, memory_order_relaxed)) { // a late look is as good
+        ZA_COUNT(node, apart_refused, 1);
+        return true;
+    }
+    return atomic_load_explicit(&peer->terminal, memory_order_relaxed); // as good, too
+}
+
 za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
                       const za_outgoing_t *message)
 {
-    if (atomic_load_explicit(&peer->terminal, memory_order_relaxed)) { // a late look is as good
+    if (has_no_route(node, peer)) {
         return ZA_ENOROUTE;
     }
     size_t size = 0;
@@ -350,7 +383,7 @@ bool za_peer_may_publish(const za_peer_t *peer, const za_outgoing_t *message, co
 za_err_t za_peer_publish(za_node_t *node, za_worker_t *worker, za_peer_t *peer, uint64_t uid,
                          const za_outgoing_t *message, const char *group)
 {
-    if (atomic_load_explicit(&peer->terminal, memory_order_relaxed)) { // a late look is as good
+    if (has_no_route(node, peer)) {
         return ZA_ENOROUTE;
     }
     size_t size = 0;
@@ -393,7 +426,8 @@ void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_
                       uint64_t ask, za_Reason reason)
 {
     // A peer that asks and does not read must not fill the pool with its failures.
-    za_out_t *out = lane_is_full(peer, ZA_LANE_USER, 0) ? NULL : out_create(worker, 0);
+    bool refuse = lane_is_full(peer, ZA_LANE_USER, 0) || has_no_route(node, peer);
+    za_out_t *out = refuse ? NULL : out_create(worker, 0);
     if (out == NULL) {
         return; // the ask then ends by its deadline
     }

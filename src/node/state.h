@@ -76,8 +76,9 @@ typedef struct za_peer {
     // The holder of the link's flag; the owner while there is no link.
     uint64_t user_taken, bulk_taken;
     za_out_t *heads[ZA_LANE_COUNT]; // taken from the queue, not yet in the stream
-    _Atomic bool terminal;          // written by the owner, as the next two
+    _Atomic bool terminal;          // written by the owner, as the next three
     _Atomic bool unreachable;       // so it is said to be
+    _Atomic bool apart;             // it lives, and no link to it can be made
     _Atomic uint64_t heard_ms;      // when something of its cluster layer came
     // The owner.
     bool ready;              // its queues are initialised
@@ -247,8 +248,8 @@ struct za_node {
     struct {
         _Atomic uint64_t bytes_out, bytes_in, writes, messages_out, messages_in, lost_link,
             queue_full, links_opened, links_refused, links_closed, admin_requests, datagrams_out,
-            datagrams_unsent, datagrams_linked, udp_degraded, discovery_lookups, discovery_failures,
-            discovery_lines_bad, discovery_addresses;
+            datagrams_unsent, datagrams_linked, udp_degraded, apart_refused, discovery_lookups,
+            discovery_failures, discovery_lines_bad, discovery_addresses;
     } counters;
 };
 
@@ -279,7 +280,11 @@ void za_peer_unreachable(za_node_t *node, uint64_t uid, bool is);          // ow
 /** From now on workers flush over `link`; what they queued before, its holder does. Owner. */
 void za_peer_link(za_peer_t *peer, za_link_t *link);
 void za_peer_down(za_node_t *node, uint64_t uid); // owner: give up what is queued
-void za_peers_sweep(za_node_t *node);             // owner
+/** No link to it can be made: give up what is queued for it, and take no more. Owner. */
+void za_peer_apart(za_node_t *node, uint64_t uid, bool is);
+/** A link to it begins: what waits for it goes over that one, unless it was apart. Owner. */
+void za_peer_begin_link(za_node_t *node, za_peer_t *peer);
+void za_peers_sweep(za_node_t *node); // owner
 za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
                       const za_outgoing_t *message);
 /** True if one frame to all of these keeps the order of each pair. */

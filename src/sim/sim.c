@@ -516,6 +516,8 @@ const char *za_sim_mark_name(uint32_t mark)
         [ZA_MARK_DOWNING_FENCED] = "downing-fenced",
         [ZA_MARK_DOWNING_ANEW] = "downing-anew",
         [ZA_MARK_JOIN_WAITS] = "join-waits",
+        [ZA_MARK_APART] = "apart",
+        [ZA_MARK_RELAY] = "relay",
     };
     return mark < ZA_MARK_COUNT ? names[mark] : NULL;
 }

@@ -44,6 +44,7 @@ static const char *effect_name(za_effect_type_t type)
         [ZA_EFFECT_CONNECT] = "connect",
         [ZA_EFFECT_CLOSE_LINK] = "close link",
         [ZA_EFFECT_MEMBER] = "member",
+        [ZA_EFFECT_APART] = "apart",
         [ZA_EFFECT_REBORN] = "reborn",
         [ZA_EFFECT_LEFT] = "left",
         [ZA_EFFECT_REFUSED] = "refused",

@@ -15,6 +15,9 @@ typedef enum said {
     SAID_DOWN,
     SAID_REBORN,
     SAID_COUNT,
+    // Of one connection, whatever the state.
+    SAID_APART = SAID_COUNT,
+    SAID_TOGETHER,
 } said_t;
 
 typedef struct listener {
@@ -272,5 +275,72 @@ Test(members, are_told_to_a_class_with_one_handler_only)
     cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "back");
     stage_settle();
     cr_assert(IS(story(0, stage_uid(2)), D(SAID_REACHABLE)), "%s", story(0, stage_uid(2)));
+    stage_close();
+}
+
+/* ---- apart ---------------------------------------------------------------------------------------- */
+
+HEARS(Apart, SAID_APART)
+HEARS(Together, SAID_TOGETHER)
+ZA_ACTOR(neighbour, listener_t, (za_MemberApart, on_Apart), (za_MemberTogether, on_Together),
+         (za_MemberDown, on_Down), (za_MemberUnreachable, on_Unreachable));
+
+static za_ref_t target;
+static za_err_t told;
+
+static void watch_target(za_ctx_t *ctx)
+{
+    cr_assert(za_watch(ctx, target) == ZA_OK, "a watch");
+}
+
+static void tell_target(za_ctx_t *ctx)
+{
+    told = za_tell(ctx, target, &probe_Work_type, &(probe_Work){ .n = 1 });
+}
+
+static void stop_self(za_ctx_t *ctx)
+{
+    cr_assert(za_stop(ctx, za_self(ctx)) == ZA_OK, "a stop");
+}
+
+static bool are_apart(za_sim_t *sim, void *context)
+{
+    (void)sim;
+    (void)context;
+    return story(0, stage_uid(1))[0] != '\0' && story(1, stage_uid(0))[0] != '\0';
+}
+
+// Nothing passes between nodes 0 and 1, and node 2 reaches both: what is sent is refused with an error,
+// watches fire all the same, and nobody is down.
+Test(members, without_a_connection_that_are_alive_are_apart_and_watches_of_them_fire)
+{
+    stage_open(49, NULL);
+    za_ref_t ref;
+    cr_assert(za_sim_spawn(stage_sim, 0, neighbour, &ref) == ZA_OK, "a listener");
+    cr_assert(za_sim_spawn(stage_sim, 1, neighbour, &ref) == ZA_OK, "a listener");
+    stage_settle();
+    ref.node = stage_uid(1);
+    target = stage_doers[1];
+    target.node = stage_uid(1);
+    stage_do(0, watch_target);
+    za_sim_block(stage_sim, 0, 1, true);
+    za_sim_block(stage_sim, 1, 0, true);
+    za_sim_reset(stage_sim, 0, 1);
+    cr_assert(za_sim_run_until(stage_sim, are_apart, NULL, STAGE_BOUND_MS), "both are told");
+    stage_do(0, tell_target);
+    cr_expect(told == ZA_ENOROUTE, "what is sent is refused: %s", za_err_name(told));
+    stage_do(1, stop_self);
+    stage_settle();
+    cr_expect(stage_count(DOWN) == 1, "the watch fires once, not %u times", stage_count(DOWN));
+
+    za_sim_heal(stage_sim);
+    za_sim_run_for(stage_sim, 5000);
+    cr_expect(IS(story(0, stage_uid(1)), D(SAID_APART), D(SAID_TOGETHER)), "node 0: %s",
+              story(0, stage_uid(1)));
+    cr_expect(IS(story(1, stage_uid(0)), D(SAID_APART), D(SAID_TOGETHER)), "node 1: %s",
+              story(1, stage_uid(0)));
+    target = ref;
+    stage_do(0, tell_target);
+    cr_expect(told == ZA_OK, "and what is sent is taken: %s", za_err_name(told));
     stage_close();
 }

@@ -75,7 +75,8 @@ Test(messages, fingerprint_is_over_the_field_table)
 {
     static const uint8_t table[] = "\1\0\0\0\x06\0\0"
                                    "\2\0\0\0\x09\0\0"
-                                   "\3\0\0\0\x09\0";
+                                   "\3\0\0\0\x09\0\0"
+                                   "\4\0\0\0\x09\0";
     uint64_t expected = za_fnv64(ZA_FNV64_INIT, table, sizeof table);
     cr_assert(za_MemberUp_type.fingerprint == expected);
     cr_assert(za_MemberDown_type.fingerprint == expected);
