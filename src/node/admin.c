@@ -11,10 +11,13 @@
 #include "base/assert.h"
 #include "base/pages.h"
 #include "base/limits.h"
+#include "cluster/member_texts.h"
 #include "node/metrics.h"
 #include "zactor/admin.pb.h"
 
 static_assert(ZA_NODE_NAME_BYTES_MAX < sizeof(((za_AdminMember *)0)->node), "names fit");
+static_assert(ZA_MEMBER_ROLES_BYTES_MAX < sizeof(((za_AdminMember *)0)->roles), "roles fit");
+static_assert(ZA_MEMBER_META_BYTES_MAX <= sizeof(((za_AdminMember *)0)->meta.bytes), "meta fits");
 static_assert(ZA_NAME_BYTES_MAX < sizeof(((za_AdminName *)0)->name), "names fit");
 static_assert(za_AdminReply_size <= ZA_ADMIN_REPLY_BYTES_MAX, "a page of everything fits a reply");
 static_assert(ZA_METRICS_PAGE_BYTES == sizeof(((za_AdminReply *)0)->metrics), "a page fits");
@@ -100,6 +103,11 @@ static bool add_member(const za_member_info_t *info, void *context)
     member->incarnation = info->incarnation;
     member->rtt_us = info->rtt_us;
     member->self = info->self;
+    member->linked = info->linked;
+    member->apart = info->apart;
+    COPY_TEXT(member->roles, info->roles);
+    member->meta.size = (pb_size_t)info->meta_bytes;
+    memcpy(member->meta.bytes, info->meta, info->meta_bytes);
     member->since_ms = page->now_ms > info->since_ms ? page->now_ms - info->since_ms : 0;
     return true;
 }

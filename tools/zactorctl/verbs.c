@@ -165,9 +165,31 @@ static const column_t member_columns[] = { { "NODE", "node", false, NULL },
                                            { "SINCE", "since_ms", false, format_duration_ms },
                                            { "RTT", "rtt_us", false, format_duration_us },
                                            { "SELF", "self", true, format_yes },
+                                           { "LINK", "link", true, NULL },
+                                           { "ROLES", "roles", true, NULL },
                                            { "UID", "uid", true, NULL },
                                            { "INCARNATION", "incarnation", true, NULL },
                                            { NULL, NULL, false, NULL } };
+
+/** The node's connection to it: there, or not wanted, or wanted in vain. */
+static const char *link_text(const za_AdminMember *member)
+{
+    return member->self ? "" : member->linked ? "up" : member->apart ? "apart" : "none";
+}
+
+/** Text as it is, other bytes in hexadecimal behind 0x. */
+static json_t *meta_text(const za_AdminMember *member)
+{
+    json_t *text = json_stringn((const char *)member->meta.bytes, member->meta.size);
+    if (text != NULL) {
+        return text;
+    }
+    char digits[2 + 2 * sizeof(member->meta.bytes) + 1] = "0x";
+    for (pb_size_t i = 0; i < member->meta.size; i++) {
+        snprintf(digits + 2 + (size_t)2 * i, 3, "%02x", member->meta.bytes[i]);
+    }
+    return json_string(digits);
+}
 
 static void take_members(call_t *call, json_t *rows)
 {
@@ -176,11 +198,13 @@ static void take_members(call_t *call, json_t *rows)
         const za_AdminMember *member = &reply->members[i];
         char uid[UID_TEXT_BYTES];
         json_array_append_new(
-            rows, json_pack("{s:s,s:s,s:s,s:I,s:I,s:b,s:s,s:I}", "node", member->node, "address",
-                            member->address, "state", member->state, "since_ms",
-                            (json_int_t)member->since_ms, "rtt_us", (json_int_t)member->rtt_us,
-                            "self", (int)member->self, "uid", uid_text(member->uid, uid),
-                            "incarnation", (json_int_t)member->incarnation));
+            rows,
+            json_pack("{s:s,s:s,s:s,s:I,s:I,s:b,s:s,s:s,s:o,s:s,s:I}", "node", member->node,
+                      "address", member->address, "state", member->state, "since_ms",
+                      (json_int_t)member->since_ms, "rtt_us", (json_int_t)member->rtt_us, "self",
+                      (int)member->self, "link", link_text(member), "roles", member->roles, "meta",
+                      meta_text(member), "uid", uid_text(member->uid, uid), "incarnation",
+                      (json_int_t)member->incarnation));
     }
     if (reply->members_count > 0) {
         const za_AdminMember *last = &reply->members[reply->members_count - 1];
@@ -276,7 +300,9 @@ static bool has_trouble(const json_t *members)
     json_array_foreach(members, index, member)
     {
         const char *state = json_string_value(json_object_get(member, "state"));
-        if (strcmp(state, "suspect") == 0 || strcmp(state, "unreachable") == 0) {
+        const char *link = json_string_value(json_object_get(member, "link"));
+        if (strcmp(state, "suspect") == 0 || strcmp(state, "unreachable") == 0 ||
+            strcmp(link, "apart") == 0) {
             return true;
         }
     }
