@@ -375,7 +375,7 @@ typedef struct run {
     uint32_t forget;    // handled user messages that still count
     uint32_t forget_max;
     uint32_t step;         // messages until it looks around
-    uint32_t handled;      // of this step
+    uint32_t skipped;      // of the step, because it ended early
     const za_type_t *type; // of the last message, as the next one mostly has the same
     za_handler_fn *call;   // its handler
 } run_t;
@@ -502,7 +502,8 @@ static __attribute__((noinline)) void handled_oddly(za_worker_t *worker, run_t *
     za_cell_t *cell = worker->ctx.cell;
     za_handled(worker, cell, message, verdict);
     if (worker->ctx.after & ZA_AFTER_CHANGE || cell->status != ZA_STATUS_RUNNING) {
-        run->step = 0; // that was the last of the row, and of its handler
+        run->skipped = run->step - 1; // that was the last of the row, and of its handler
+        run->step = 1;
         run->type = NULL;
     }
     worker->ctx.after = 0;
@@ -523,8 +524,8 @@ static inline za_message_t *next_of(const za_message_t *message)
 static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker, void *state,
                                                              za_message_t *head, run_t *run)
 {
-    while (run->handled < run->step && head != run->last && is_simple(head, worker->ctx.id)) {
-        const za_message_t *next = (za_message_t *)atomic_load_explicit(
+    while (run->step > 0 && head != run->last && is_simple(head, worker->ctx.id)) {
+        za_message_t *next = (za_message_t *)atomic_load_explicit(
             &head->block.next, memory_order_acquire); // pairs: mailbox-link
         if (__builtin_expect(next == NULL, 0) ||
             (__builtin_expect(head->type != run->type, 0) && !find_next(worker, run, head->type))) {
@@ -544,14 +545,13 @@ static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker
             __builtin_expect(worker->ctx.after != 0, 0)) {
             handled_oddly(worker, run, head, verdict);
         }
-        za_message_t *handled = head;
-        head = next_of(head); // still there: nobody but the owner lets go of a head
-        if (__builtin_expect(handled->block.flags == 0, 1)) {
-            za_message_drop(worker, handled);
+        if (__builtin_expect(head->block.flags == 0, 1)) {
+            za_pool_free(&worker->pool, &head->block);
         } else {
-            za_message_settle_rare(worker, worker->ctx.cell, handled);
+            za_message_settle_rare(worker, worker->ctx.cell, head);
         }
-        run->handled++;
+        head = next;
+        run->step--;
     }
     za_batch_close(worker);
     return head;
@@ -577,17 +577,18 @@ static za_message_t *run_linked(za_worker_t *worker, za_cell_t *cell, za_message
             ctx->told = 0;
         }
         run->step = step;
-        run->handled = 0;
+        run->skipped = 0;
         head = handle_linked(worker, state, head, run);
-        if (run->handled == 0) {
+        uint32_t handled = step - run->step - run->skipped;
+        if (handled == 0) {
             break;
         }
-        run->left -= run->handled;
-        run->forget += run->handled;
+        run->left -= handled;
+        run->forget += handled;
         if (run->forget >= run->forget_max) {
             forget(cell, run);
         }
-        za_metrics_count(&worker->metrics, cell, run->handled);
+        za_metrics_count(&worker->metrics, cell, handled);
     }
     if (head != first) {
         za_mailbox_skip_to(&cell->mailbox, head);

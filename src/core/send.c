@@ -258,12 +258,13 @@ void za_batch_push(za_worker_t *worker)
     za_cell_t *cell = batch->cell;
     batch->actor = 0;
     worker->near_slots = worker->stamps ? 0 : worker->runtime->slot_max;
-    if (batch->last != NULL) {
+    if (batch->end != &batch->first) {
         // relaxed, both: published by the push
-        atomic_store_explicit(&batch->last->block.next, NULL, memory_order_relaxed);
+        atomic_store_explicit(batch->end, NULL, memory_order_relaxed);
         za_block_t *first = atomic_load_explicit(&batch->first, memory_order_relaxed);
+        za_message_t *last = ZA_CONTAINER(batch->end, za_message_t, block.next);
         ZA_TALLY_ADD(worker, sent, batch->admitted - batch->credit);
-        if (za_mailbox_push_chain(&cell->mailbox, (za_message_t *)(void *)first, batch->last) ==
+        if (za_mailbox_push_chain(&cell->mailbox, (za_message_t *)(void *)first, last) ==
             ZA_PUSH_WOKE) {
             za_schedule(worker, cell);
         }
@@ -294,8 +295,11 @@ static bool batch_open(za_worker_t *worker, uint64_t actor)
     if (credit == 0) {
         return false;
     }
-    worker->batch =
-        (za_batch_t){ .actor = actor, .cell = cell, .credit = credit, .admitted = credit };
+    worker->batch = (za_batch_t){ .actor = actor,
+                                  .cell = cell,
+                                  .credit = credit,
+                                  .admitted = credit,
+                                  .end = &worker->batch.first };
     // A single message goes the long way now, which closes the batch: it could be for its actor.
     worker->near_slots = 0;
     return true;
@@ -323,9 +327,9 @@ static inline za_message_t *make_told(za_worker_t *worker, uint64_t from, uint64
 /** Adds to the open batch, which has credit. */
 static inline za_err_t batch_add(za_batch_t *batch, za_message_t *told)
 {
-    _Atomic(za_block_t *) *link = batch->last == NULL ? &batch->first : &batch->last->block.next;
-    atomic_store_explicit(link, &told->block, memory_order_relaxed); // relaxed: see za_batch_push
-    batch->last = told;
+    // relaxed: see za_batch_push
+    atomic_store_explicit(batch->end, &told->block, memory_order_relaxed);
+    batch->end = &told->block.next;
     batch->credit--;
     return ZA_OK;
 }
@@ -436,7 +440,9 @@ static __attribute__((noinline)) za_err_t tell_more(za_ctx_t *ctx, za_ref_t to,
  */
 za_err_t za_tell(za_ctx_t *ctx, za_ref_t to, const za_type_t *type, const void *message)
 {
-    if (__builtin_expect(ctx == NULL || type == NULL || message == NULL, 0)) {
+    // One by one: a branch each is less than their answers put together.
+    if (__builtin_expect(ctx == NULL, 0) || __builtin_expect(type == NULL, 0) ||
+        __builtin_expect(message == NULL, 0)) {
         return ZA_EINVAL;
     }
     if (to.actor == ctx->told) {

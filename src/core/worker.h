@@ -45,8 +45,8 @@ typedef struct za_batch {
     uint64_t actor;  // 0: none is open
     uint32_t credit; // admitted to the mailbox and not used yet
     uint32_t admitted;
-    za_message_t *last;    // NULL: empty
-    const za_type_t *type; // of a message that was told: one that can be told so again
+    _Atomic(za_block_t *) *end; // where the next is linked: `first`, or the last one's `next`
+    const za_type_t *type;      // of a message that was told: one that can be told so again
     za_cell_t *cell;
     _Atomic(za_block_t *) first;
 } za_batch_t;
