@@ -9,7 +9,7 @@ enum {
 
 /* ---- the ring ----------------------------------------------------------------------------- */
 
-static bool ring_push(za_ring_t *ring, za_cell_t *cell)
+static inline __attribute__((always_inline)) bool ring_push(za_ring_t *ring, za_cell_t *cell)
 {
     // acquire: a thief has copied a place before we write over it
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire); // pairs: ring-head
@@ -45,7 +45,7 @@ static inline void ring_prefetch(const za_ring_t *ring, uint32_t head, uint32_t 
     __builtin_prefetch(message + 64);
 }
 
-static za_cell_t *ring_pop(za_ring_t *ring)
+static inline __attribute__((always_inline)) za_cell_t *ring_pop(za_ring_t *ring)
 {
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire); // pairs: ring-head
     for (;;) {
@@ -161,13 +161,16 @@ static void inject(za_worker_t *worker, za_cell_t *cell)
 
 /* ---- scheduling --------------------------------------------------------------------------- */
 
-static void enqueue(za_worker_t *worker, za_cell_t *cell)
+/** Inlined where an actor is scheduled: with many that talk to many, that is for each message. */
+static inline __attribute__((always_inline)) void enqueue(za_worker_t *worker, za_cell_t *cell)
 {
     // Once there is an overflow, everything goes through it: first in, first out.
     if (worker->overflow.count > 0 || !ring_push(&worker->ring, cell)) {
         za_runs_push_last(&worker->overflow, cell);
     }
-    if (za_ring_count(&worker->ring) >= BACKLOG_RING) {
+    // relaxed: see za_wake_for_backlog
+    if (za_ring_count(&worker->ring) >= BACKLOG_RING &&
+        atomic_load_explicit(&worker->runtime->idle, memory_order_relaxed) != 0) {
         za_wake_for_backlog(worker);
     }
 }
@@ -182,7 +185,7 @@ static void schedule_elsewhere(za_worker_t *worker, za_cell_t *cell)
     }
 }
 
-void za_schedule(za_worker_t *worker, za_cell_t *cell)
+static inline __attribute__((always_inline)) void schedule(za_worker_t *worker, za_cell_t *cell)
 {
     if (__builtin_expect(worker->guest || za_cell_is_placed(cell), 0)) {
         schedule_elsewhere(worker, cell);
@@ -195,6 +198,17 @@ void za_schedule(za_worker_t *worker, za_cell_t *cell)
         enqueue(worker, cell);
     }
     za_guard_leave(&worker->guard);
+}
+
+void za_schedule(za_worker_t *worker, za_cell_t *cell)
+{
+    schedule(worker, cell);
+}
+
+za_err_t za_schedule_told(za_worker_t *worker, za_cell_t *cell)
+{
+    schedule(worker, cell);
+    return ZA_OK;
 }
 
 void za_schedule_last(za_worker_t *worker, za_cell_t *cell)
@@ -354,7 +368,7 @@ static za_cell_t *pick_next(za_worker_t *worker)
     return NULL;
 }
 
-static inline za_cell_t *pick_own(za_worker_t *worker)
+static __attribute__((noinline)) za_cell_t *pick_own(za_worker_t *worker)
 {
     if (worker->overflow.count > 0 && za_ring_count(&worker->ring) <= ZA_RING_RUNS / 2) {
         refill(worker);
@@ -401,7 +415,13 @@ za_cell_t *za_pick_any(za_worker_t *worker)
     if (__builtin_expect(za_inbox_some(&worker->inbox), 0)) {
         za_inbox_take(worker);
     }
-    za_cell_t *cell = pick_own(worker);
+    za_cell_t *cell;
+    if (worker->run_next == NULL && za_private_count(worker) == 0) {
+        worker->hops = 0;
+        cell = ring_pop(&worker->ring);
+    } else {
+        cell = pick_own(worker);
+    }
     if (__builtin_expect(cell == NULL, 0)) {
         cell = pick_foreign(worker);
     }

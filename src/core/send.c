@@ -372,13 +372,6 @@ static __attribute__((noinline)) za_err_t tell_refused(za_ctx_t *ctx, za_ref_t t
     return tell_slowly(ctx, to, type, message);
 }
 
-/** Schedules whom a message woke; the last call of za_tell, so that it saves no registers for it. */
-static __attribute__((noinline)) za_err_t told_schedule(za_worker_t *worker, za_cell_t *cell)
-{
-    za_schedule(worker, cell);
-    return ZA_OK;
-}
-
 /** Pushes one usual message. */
 static inline za_err_t tell_single(za_ctx_t *ctx, za_ref_t to, const za_type_t *type,
                                    const void *message, uint32_t size)
@@ -394,7 +387,7 @@ static inline za_err_t tell_single(za_ctx_t *ctx, za_ref_t to, const za_type_t *
     za_message_t *told = make_told(worker, ctx->id, to.actor, type, message, size);
     ZA_TALLY(worker, sent);
     if (za_mailbox_push(&cell->mailbox, told) == ZA_PUSH_WOKE && !za_schedule_next(worker, cell)) {
-        return told_schedule(worker, cell);
+        return za_schedule_told(worker, cell);
     }
     return ZA_OK;
 }

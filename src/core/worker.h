@@ -370,6 +370,8 @@ static inline bool za_schedule_next(za_worker_t *worker, za_cell_t *cell)
     return is_free;
 }
 
+/** As za_schedule; ZA_OK, so that it can be the last call of a send, which saves no registers then. */
+za_err_t za_schedule_told(za_worker_t *worker, za_cell_t *cell);
 /** As za_schedule, behind all that wait: it had its run. */
 void za_schedule_last(za_worker_t *worker, za_cell_t *cell);
 /** As za_schedule, for one that was just spawned: it runs before older ones. */
@@ -383,6 +385,12 @@ static inline uint32_t za_ring_count(const za_ring_t *ring)
     // relaxed: a guess; whoever takes something checks
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     return atomic_load_explicit(&ring->tail, memory_order_relaxed) - head;
+}
+
+/** 0: nobody waits in the private lists. */
+static inline uint32_t za_private_count(const za_worker_t *worker)
+{
+    return worker->fresh.count | worker->overflow.count | worker->placed.count;
 }
 
 /** True if a conversation may go on, though others may wait in the ring. */
@@ -409,8 +417,8 @@ static inline za_cell_t *za_pick(za_worker_t *worker)
     za_guard_enter(&worker->guard);
     // A conversation goes on in the short way, for a while if others wait in the ring.
     za_cell_t *next = worker->run_next;
-    uint32_t private = worker->fresh.count | worker->overflow.count | worker->placed.count;
-    if (next != NULL && private == 0 && runs != worker->inject_at && za_may_hop(worker)) {
+    if (next != NULL && za_private_count(worker) == 0 && runs != worker->inject_at &&
+        za_may_hop(worker)) {
         worker->run_next = NULL;
     } else {
         next = za_pick_any(worker);
