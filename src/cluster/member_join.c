@@ -52,6 +52,7 @@ void za_member_join_start(za_membership_t *m)
     m->join_pause_ms = 0;
     m->join_end_ms = ZA_MEMBER_NEVER;
     m->join_retry_ms = m->now_ms;
+    m->join_refusals = 0;
     m->alone_ms = ZA_MEMBER_NEVER;
     if (za_member_downing_may_found(m)) {
         bool nobody = m->seed_count == 0 && m->count == 1;

@@ -6,6 +6,7 @@
 
 enum {
     LINKS_MIN = 3,            // above the full mesh: paths for gossip and indirect probes
+    FIRST_RETRY_PART = 10,    // of a probe interval, before a seed that refused is tried again
     MESH_PACE = 4,            // links of the mesh that a member makes in a probe interval, at least
     EVIDENCE_JITTER_MS = 200, // spreads the reconnects of all who saw the same end
     APART_INTERVALS = 10,     // without a link to a member that others reach, until it is said
@@ -214,8 +215,25 @@ void za_member_link_down(za_membership_t *m, const za_cluster_event_t *event, za
     za_member_plan_connect(m, member, m->now_ms + wait_ms + jitter);
 }
 
+/**
+ * A seed that refuses is a process that does not listen yet, if all are started at once: it is tried again
+ * soon, and then ever later.
+ */
+static void retry_soon(za_membership_t *m)
+{
+    uint64_t wait_ms = (uint64_t)m->timing.probe_interval_ms << m->join_refusals;
+    uint64_t at_ms = m->now_ms + wait_ms / FIRST_RETRY_PART;
+    if (at_ms < m->join_retry_ms) { // it ends, because a round is two intervals long
+        m->join_retry_ms = at_ms;
+        m->join_refusals++;
+    }
+}
+
 static void join_failed(za_membership_t *m, za_err_t err, const char *address, za_effects_t *out)
 {
+    if (err == ZA_EREFUSED) {
+        retry_soon(m);
+    }
     bool final = err == ZA_EAUTH || err == ZA_EVERSION || err == ZA_ECLUSTER;
     if (final && za_membership_room(m, out, 256)) {
         za_effect_t *effect = za_effects_add(out, ZA_EFFECT_REFUSED);

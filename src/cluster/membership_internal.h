@@ -259,6 +259,7 @@ struct za_membership {
     uint64_t join_prefer_ms; // until then
     uint64_t join_end_ms;    // no answer until then: ask another
     uint64_t join_retry_ms;  // connect to more addresses
+    uint32_t join_refusals;  // rounds that began early because a seed refused
     uint64_t join_pause_ms;  // our name is in use: ask nobody until then
     uint32_t join_cursor;
     uint32_t ask_cursor; // its own, so that every link gets its turn

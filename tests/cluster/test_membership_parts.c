@@ -1094,6 +1094,37 @@ Test(membership_parts, a_joiner_hears_only_the_one_it_asked)
     stop();
 }
 
+static uint32_t refused_rounds(uint64_t for_ms)
+{
+    uint64_t end_ms = now_ms + for_ms;
+    uint32_t rounds = 0;
+    while (now_ms < end_ms) {
+        forget();
+        run(10);
+        rounds += connect_count > 0;
+        for (uint32_t i = connect_count; i > 0; i--) {
+            step((za_cluster_event_t){
+                .type = ZA_CLUSTER_CONNECT_FAILED, .address = "seed:1", .err = ZA_EREFUSED });
+        }
+    }
+    return rounds;
+}
+
+// All of a cluster are started at once, and some listen a moment later than others.
+Test(membership_parts, a_seed_that_refuses_is_tried_again_soon_and_then_ever_later)
+{
+    const char *seeds[] = { "seed:1" };
+    start_with(seeds, 1);
+    step((za_cluster_event_t){
+        .type = ZA_CLUSTER_CONNECT_FAILED, .address = "seed:1", .err = ZA_EREFUSED });
+    uint32_t soon = refused_rounds(T);
+    cr_expect(soon >= 3 && soon <= 5, "%u in a probe interval", soon);
+    refused_rounds(4 * T);
+    uint32_t late = refused_rounds(20 * T);
+    cr_expect(late >= 9 && late <= 11, "%u in 20", late);
+    stop();
+}
+
 Test(membership_parts, a_joiner_asks_another_when_the_first_is_silent)
 {
     const char *seeds[] = { "seed:1" };
