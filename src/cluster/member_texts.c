@@ -280,7 +280,7 @@ static bool role_byte(char byte)
            (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == '-';
 }
 
-static bool roles_valid(const char *roles, uint32_t bytes)
+bool za_member_roles_valid(const char *roles, uint32_t bytes)
 {
     if (bytes == 0) {
         return true;
@@ -311,5 +311,5 @@ bool za_member_profile_valid(const za_member_profile_t *profile)
            profile->meta_bytes <= ZA_MEMBER_META_BYTES_MAX &&
            plain(profile->name, profile->name_bytes) &&
            plain(profile->address, profile->address_bytes) &&
-           roles_valid(profile->roles, profile->roles_bytes);
+           za_member_roles_valid(profile->roles, profile->roles_bytes);
 }

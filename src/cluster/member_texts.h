@@ -60,6 +60,8 @@ za_member_profile_t za_member_profile(const za_member_text_t *text);
 uint32_t za_member_name_hash(const char *name, uint32_t bytes);
 uint32_t za_member_texts_count(const za_member_texts_t *texts);
 
+/** Whether `roles` are some of theirs: up to eight words of A-Z a-z 0-9 . _ -, commas between them. */
+bool za_member_roles_valid(const char *roles, uint32_t bytes);
 /** Whether name and address are there and all of it is in bounds and free of control characters. */
 bool za_member_profile_valid(const za_member_profile_t *profile);
 

@@ -177,6 +177,15 @@ void za_config_accepted(const za_config_info_t *info, char *out, size_t out_byte
     case ZA_CONFIG_CORES:
         snprintf(out, out_bytes, "none, auto, or a list of cores as 0,2,4-7");
         break;
+    case ZA_CONFIG_ROLES:
+        snprintf(out, out_bytes,
+                 "at most %" PRIu32 " roles of 1 to %d letters, digits and . _ -, with commas "
+                 "between them",
+                 info->high, ZA_MEMBER_ROLE_BYTES_MAX);
+        break;
+    case ZA_CONFIG_LINE:
+        snprintf(out, out_bytes, "a line of at most %" PRIu32 " bytes", info->high);
+        break;
     }
 }
 
@@ -268,6 +277,17 @@ static bool cores_are_valid(const char *value)
            za_cores_parse(value, &cores) == ZA_OK;
 }
 
+static bool line_is_valid(const za_config_info_t *info, const char *value)
+{
+    size_t size = strlen(value);
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f) {
+            return false;
+        }
+    }
+    return size <= info->high;
+}
+
 /** An empty value is valid where the default is empty: it takes an earlier one back. */
 static bool value_is_valid(const za_config_info_t *info, const char *value)
 {
@@ -293,6 +313,10 @@ static bool value_is_valid(const za_config_info_t *info, const char *value)
         return choice_is_valid(info, value);
     case ZA_CONFIG_CORES:
         return cores_are_valid(value);
+    case ZA_CONFIG_ROLES:
+        return za_member_roles_valid(value, (uint32_t)strlen(value));
+    case ZA_CONFIG_LINE:
+        return line_is_valid(info, value);
     }
     return false;
 }

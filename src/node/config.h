@@ -18,6 +18,7 @@
 #include "base/address.h"
 #include "base/limits.h"
 #include "cluster/downing.h"
+#include "cluster/member_texts.h"
 #include "core/pin.h"
 #include "node/discovery.h"
 
@@ -40,6 +41,8 @@ typedef enum za_config_kind {
     ZA_CONFIG_BOOL,    // true or false
     ZA_CONFIG_CHOICE,  // one of choices
     ZA_CONFIG_CORES,   // none, auto, or a list: 0,2,4-7
+    ZA_CONFIG_ROLES,   // up to high words and commas
+    ZA_CONFIG_LINE,    // up to high bytes, no control characters
 } za_config_kind_t;
 
 /** X(name, key, kind, default, low, high, choices, help); `name` is the field of za_settings_t. */
@@ -60,6 +63,10 @@ typedef enum za_config_kind {
       "cores the workers stay on: none, auto (spread over the memory nodes), or one for each")     \
     X(node_watchdog_ms, "node.watchdog_ms", ZA_CONFIG_NUMBER, "1000", 0, 3600 * 1000, "",          \
       "a handler that runs for longer is named in the log, with its stack; 0: none is")            \
+    X(node_roles, "node.roles", ZA_CONFIG_ROLES, "", 0, ZA_MEMBER_ROLES_MAX, "",                   \
+      "what this node is for, as others see it: words and commas")                                 \
+    X(node_meta, "node.meta", ZA_CONFIG_LINE, "", 0, ZA_MEMBER_META_BYTES_MAX, "",                 \
+      "whatever the application wants others to know of this node")                                \
     X(cluster_name, "cluster.name", ZA_CONFIG_TEXT, "zactor", 1, ZA_CLUSTER_NAME_BYTES_MAX, "",    \
       "the same on every member, as in the certificates")                                          \
     X(cluster_id, "cluster.id", ZA_CONFIG_ID, "0", 0, 0, "",                                       \
@@ -68,8 +75,8 @@ typedef enum za_config_kind {
       "members to join through, comma-separated, or where they are found; any one is enough")      \
     X(cluster_dns, "cluster.dns", ZA_CONFIG_LIST, "", 0, 4, "",                                    \
       "name servers for dns:// and srv:// seeds; default: the system's")                           \
-    X(cluster_timing, "cluster.timing", ZA_CONFIG_CHOICE, "lan", 0, 0, "lan|local",                \
-      "times of the failure detector: between hosts, or on one")                                   \
+    X(cluster_timing, "cluster.timing", ZA_CONFIG_CHOICE, "lan", 0, 0, "lan|wan|local",            \
+      "times of the failure detector: between hosts, between sites, or on one host")               \
     X(cluster_transport, "cluster.transport", ZA_CONFIG_CHOICE, "auto", 0, 0, "auto|tls",          \
       "of its datagrams: by UDP where that works (auto), or never (tls)")                          \
     X(cluster_downing_strategy, "cluster.downing.strategy", ZA_CONFIG_CHOICE, "none", 0, 0,        \
@@ -82,6 +89,8 @@ typedef enum za_config_kind {
       "how long a split must not change before it is decided; 0: by the number of members")        \
     X(cluster_downing_keep_lone_oldest, "cluster.downing.keep_lone_oldest", ZA_CONFIG_BOOL,        \
       "false", 0, 0, "", "keep_oldest: the oldest wins even against all others together")          \
+    X(cluster_downing_role, "cluster.downing.role", ZA_CONFIG_TEXT, "", 1,                         \
+      ZA_DOWNING_ROLE_BYTES_MAX, "", "only members with this role count in a split; default: all") \
     X(tls_ca, "tls.ca", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                       \
       "PEM file: the certificate authority of the cluster")                                        \
     X(tls_cert, "tls.cert", ZA_CONFIG_PATH, "", 0, ZA_CONFIG_PATH_BYTES_MAX, "",                   \
@@ -139,7 +148,8 @@ void za_config_help(FILE *out);
 za_err_t za_config_append(za_config_t *config, const char *key, const char *value,
                           const char *origin, char *problem, size_t problem_bytes);
 
-typedef enum za_timing { ZA_TIMING_LAN, ZA_TIMING_LOCAL } za_timing_t;
+/** In the order of the choices. */
+typedef enum za_timing { ZA_TIMING_LAN, ZA_TIMING_WAN, ZA_TIMING_LOCAL } za_timing_t;
 typedef enum za_carrier { ZA_CARRIER_AUTO, ZA_CARRIER_TLS } za_carrier_t;
 typedef enum za_log_format { ZA_LOG_LOGFMT, ZA_LOG_JSON } za_log_format_t;
 
@@ -152,6 +162,8 @@ typedef struct za_settings {
     char node_socket[ZA_SOCKET_PATH_BYTES_MAX + 1];
     bool node_busy_poll;
     uint32_t node_watchdog_ms;
+    char node_roles[ZA_MEMBER_ROLES_BYTES_MAX + 1];
+    char node_meta[ZA_MEMBER_META_BYTES_MAX + 1];
     za_cores_t node_pin; // empty: no worker is pinned; else a core for each
     char cluster_name[ZA_CLUSTER_NAME_BYTES_MAX + 1];
     uint64_t cluster_id;

@@ -70,6 +70,9 @@ static za_err_t create_cluster(za_node_t *node, const za_node_params_t *params, 
         .timing = params->timing,
         .downing = params->downing,
         .datagrams = params->datagrams,
+        .roles = params->roles,
+        .meta = params->meta,
+        .meta_bytes = params->meta_bytes,
     };
     za_err_t err = za_cluster_create(&config, now_ms, &node->cluster);
     if (err == ZA_OK) {

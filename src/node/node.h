@@ -21,6 +21,9 @@ typedef struct za_node_params {
     const char *cluster;
     uint64_t cluster_id;
     const char *address; // where others reach us
+    const char *roles;   // with commas between them; may be NULL
+    const uint8_t *meta; // what others are to know of this node
+    uint32_t meta_bytes;
     const char *const *seeds;
     uint32_t seed_count;
     bool discovers; // other seeds come later, by ZA_CLUSTER_SEEDS

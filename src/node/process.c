@@ -193,6 +193,19 @@ static uint64_t random_seed(void)
     return seed;
 }
 
+static const za_cluster_timing_t *timing_of(za_timing_t timing)
+{
+    switch (timing) {
+    case ZA_TIMING_WAN:
+        return &za_cluster_timing_wan;
+    case ZA_TIMING_LOCAL:
+        return &za_cluster_timing_local;
+    case ZA_TIMING_LAN:
+        break;
+    }
+    return &za_cluster_timing_lan;
+}
+
 static za_err_t create_node(process_t *process, const za_class_t *const *classes)
 {
     const za_settings_t *settings = &process->settings;
@@ -209,9 +222,7 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
             process->seeds[seed_count++] = settings->cluster_seeds[i];
         }
     }
-    za_cluster_timing_t timing = settings->cluster_timing == ZA_TIMING_LOCAL
-                                     ? za_cluster_timing_local
-                                     : za_cluster_timing_lan;
+    const za_cluster_timing_t timing = *timing_of(settings->cluster_timing);
     err = za_discovery_host_create(process->loop, settings, timing.seed_interval_ms,
                                    &process->discovery);
     if (err == ZA_EINVAL) {
@@ -227,6 +238,9 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
         .cluster = settings->cluster_name,
         .cluster_id = settings->cluster_id,
         .address = settings->node_advertise,
+        .roles = settings->node_roles,
+        .meta = (const uint8_t *)settings->node_meta,
+        .meta_bytes = (uint32_t)strlen(settings->node_meta),
         .seeds = process->seeds,
         .seed_count = seed_count,
         .discovers = process->discovery != NULL,

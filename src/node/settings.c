@@ -104,6 +104,8 @@ static void copy_values(const za_config_t *config, za_settings_t *out)
     COPY(node_listen);
     COPY(node_advertise);
     COPY(node_socket);
+    COPY(node_roles);
+    COPY(node_meta);
     COPY(cluster_name);
     COPY(cluster_dns);
     COPY(tls_ca);
@@ -147,6 +149,8 @@ static za_err_t fill_downing(const za_config_t *config, za_settings_t *out, char
     downing->strategy = strategies[choice_of(config, ZA_KEY_cluster_downing_strategy)];
     downing->quorum = (uint32_t)number_of(config, ZA_KEY_cluster_downing_quorum);
     downing->stable_after_ms = (uint32_t)number_of(config, ZA_KEY_cluster_downing_stable_after_ms);
+    snprintf(downing->role, sizeof downing->role, "%s",
+             value_of(config, ZA_KEY_cluster_downing_role));
     downing->keep_lone_oldest =
         strcmp(value_of(config, ZA_KEY_cluster_downing_keep_lone_oldest), "true") == 0;
     const char *strategy = za_downing_strategy_name(downing->strategy);
@@ -166,6 +170,12 @@ static za_err_t fill_downing(const za_config_t *config, za_settings_t *out, char
     if (downing->strategy != ZA_DOWNING_KEEP_OLDEST && downing->keep_lone_oldest) {
         return refuse(problem, problem_bytes,
                       "cluster.downing.keep_lone_oldest is for keep_oldest, and "
+                      "cluster.downing.strategy is ",
+                      strategy);
+    }
+    if (downing->strategy == ZA_DOWNING_NONE && downing->role[0] != '\0') {
+        return refuse(problem, problem_bytes,
+                      "cluster.downing.role does nothing without a strategy: "
                       "cluster.downing.strategy is ",
                       strategy);
     }

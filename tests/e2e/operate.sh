@@ -14,11 +14,22 @@ issue viewer --role client
 issue ops --role client,admin
 start alpha --cluster-timing local
 alpha=$(address alpha)
-start beta --cluster-timing local --cluster-seeds "$alpha"
+start beta --cluster-timing local --cluster-seeds "$alpha" --node-roles api,db --node-meta "rack 4"
 start gamma --cluster-timing local --cluster-seeds "$alpha"
 for node in alpha beta gamma; do
     wait_until has_up "$node" 3
 done
+
+# What a node says of itself, and how it is reached, as another one sees it.
+about()
+{
+    ctl alpha members -o json | python3 -c '
+import json, sys
+for member in json.load(sys.stdin)["members"]:
+    if member["node"] == "beta":
+        print(member["roles"], member["meta"], member["link"], member["incarnation"] > 0)'
+}
+[ "$(about)" = "api,db rack 4 up True" ] || fail "beta is $(about)"
 
 # The unix socket is its owner's.
 [ "$(stat -c '%a %F' "$work/alpha.sock")" = "600 socket" ] || fail "$(stat -c '%a %F' "$work/alpha.sock")"

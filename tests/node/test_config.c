@@ -178,6 +178,9 @@ Test(config, refuses_bad_values_and_keeps_the_old_one)
         { "node.workers", "65" },      { "node.workers", "" },
         { "cluster.seeds", "a:1,,b" }, { "cluster.seeds", "a" },
         { "cluster.timing", "la" },    { "cluster.timing", "lan|local" },
+        { "node.roles", "a,,b" },      { "node.roles", "a b" },
+        { "node.roles", "a," },        { "node.roles", "1,2,3,4,5,6,7,8,9" },
+        { "node.meta", "a\tb" },       { "cluster.downing.role", "a,b" },
         { "cluster.id", "0xg" },       { "cluster.id", "18446744073709551616" },
         { "tls.insecure", "yes" },     { "limits.pool_mb", "99999999999999999999" },
     };
@@ -283,6 +286,20 @@ Test(settings, fills_in_what_is_derived)
     teardown();
 }
 
+Test(settings, say_what_a_node_is_for)
+{
+    setup();
+    set_insecure();
+    cr_assert(set("node.roles", "api,db-1") == ZA_OK && set("node.meta", "rack=4, row=b") == ZA_OK);
+    cr_assert(set("cluster.timing", "wan") == ZA_OK);
+    za_settings_t settings;
+    cr_assert(za_settings_from_config(config, &settings, problem, PROBLEM_BYTES) == ZA_OK);
+    cr_expect_str_eq(settings.node_roles, "api,db-1");
+    cr_expect_str_eq(settings.node_meta, "rack=4, row=b");
+    cr_expect(settings.cluster_timing == ZA_TIMING_WAN);
+    teardown();
+}
+
 /** Settings of `cluster.downing.KEY = VALUE`, two of them; NULL: none. */
 static za_err_t settings_with_downing(const char *strategy, const char *key, const char *value,
                                       za_settings_t *settings)
@@ -312,6 +329,9 @@ Test(settings, a_strategy_for_splits_comes_with_what_it_needs)
     cr_assert(settings_with_downing("keep_oldest", "cluster.downing.keep_lone_oldest", "true",
                                     &settings) == ZA_OK);
     cr_expect(settings.cluster_downing.keep_lone_oldest);
+    cr_assert(settings_with_downing("keep_majority", "cluster.downing.role", "db", &settings) ==
+              ZA_OK);
+    cr_expect_str_eq(settings.cluster_downing.role, "db");
     cr_assert(settings_with_downing("down_all", NULL, NULL, &settings) == ZA_OK);
     cr_expect(settings.cluster_downing.strategy == ZA_DOWNING_DOWN_ALL);
 }
@@ -331,6 +351,8 @@ Test(settings, a_strategy_for_splits_with_what_is_not_its_own_is_refused)
     cr_expect(settings_with_downing("none", "cluster.downing.stable_after_ms", "9", &settings) ==
               ZA_ECONFIG);
     cr_expect(problem_says("does nothing without a strategy"), "%s", problem);
+    cr_expect(settings_with_downing("none", "cluster.downing.role", "db", &settings) == ZA_ECONFIG);
+    cr_expect(problem_says("cluster.downing.role does nothing"), "%s", problem);
 }
 
 static za_err_t settings_with_pin(const char *pin, const char *workers, za_settings_t *settings)
