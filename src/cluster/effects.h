@@ -44,7 +44,7 @@ typedef enum za_name_kind {
 
 typedef enum za_effect_type {
     // Transport.
-    // uid, address (the member's), bytes, over_link: may be lost. By UDP to `address`, or as a
+    // uid, address (the member's), bytes, over_link, asks: may be lost. By UDP to `address`, or as a
     // DATAGRAM frame over the link to `uid` if over_link or there is no UDP; dropped without a link.
     ZA_EFFECT_SEND_DATAGRAM,
     ZA_EFFECT_SEND_FRAME, // uid, lane, bytes: in order while the link lives; dropped without one
@@ -142,6 +142,7 @@ typedef struct za_effect {
     };
     za_Reason reason;
     bool over_link; // a datagram that must not go by UDP: it finds out whether UDP is the trouble
+    bool asks;      // a datagram that is answered by who gets it: silence after it says something
     uint64_t uid;
     uint64_t was;
     uint64_t id; // watch id, request id

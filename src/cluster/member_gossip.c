@@ -178,6 +178,8 @@ static void letter_send(za_membership_t *m, const za_member_send_t *send,
     effect->bytes = za_effects_alloc(out, size);
     effect->size = size;
     effect->over_link = send->over_link;
+    effect->asks = send->kind == za_DatagramKind_DATAGRAM_KIND_PING ||
+                   send->kind == za_DatagramKind_DATAGRAM_KIND_PING_REQ;
     effect->address =
         receiver != NULL ? za_effects_copy(out, za_member_address(m, receiver)) : NULL;
 }
@@ -370,7 +372,6 @@ void za_member_on_datagram(za_membership_t *m, const za_cluster_event_t *event, 
             return;
         }
         sender->heard_ms = m->now_ms;
-        m->probe.heard = true;
     }
     if (m->phase != ZA_PHASE_JOINING && datagram.record_count > 0) {
         // A joiner hears the one it asked, by frames.

@@ -163,7 +163,6 @@ static void begin_round(za_membership_t *m, za_effects_t *out)
     probe->end_ms = m->now_ms + interval_ms(m);
     probe->asked = 0;
     probe->nacks = 0;
-    probe->heard = false;
     m->counters.probes++;
     if (target->linked || m->datagrams) {
         send_ping(m, target->uid, probe->seq, false, out);

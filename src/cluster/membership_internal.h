@@ -125,7 +125,6 @@ typedef struct za_member_probe {
     uint64_t target, seq; // of the last round while IDLE
     uint64_t next_ms, start_ms, start_us, timeout_ms, end_ms;
     uint32_t asked, nacks;
-    bool heard;      // of anybody since the round began
     uint64_t urgent; // uid to probe next; 0: none
 } za_member_probe_t;
 

@@ -149,8 +149,8 @@ void za_node_datagrams_send(za_node_t *node, const za_effect_t *effect)
     // What came over the link is answered over the link: its sender doubts UDP.
     bool over_link = effect->over_link || node->answering == effect->uid;
     bool sent = !effect->over_link && send_by_udp(node, effect);
-    // An answer to what came by UDP is answered by nobody: silence after it says nothing.
-    if (sent && peer != NULL && node->answering_udp != effect->uid) {
+    // Answers and news are answered by nobody: silence after them says nothing.
+    if (sent && peer != NULL && effect->asks) {
         note_sent(node, peer);
     }
     if (linked && (over_link || !sent || is_doubtful(node, peer))) {
@@ -219,12 +219,10 @@ void za_node_datagrams_on_arrived(void *context, const uint8_t *bytes, size_t si
         peer->udp_heard_ms = node->now_ms;
         peer->udp_unanswered = 0;
     }
-    node->answering_udp = uid;
     za_node_step(node, &(za_cluster_event_t){ .type = ZA_CLUSTER_DATAGRAM,
                                               .uid = uid,
                                               .bytes = plain,
                                               .size = (uint32_t)plain_size });
-    node->answering_udp = 0;
 }
 
 void za_node_datagrams_on_linked(za_node_t *node, const za_cluster_event_t *event)

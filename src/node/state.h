@@ -239,7 +239,6 @@ struct za_node {
     za_datagrams_t *datagrams; // NULL: they go over links only
     uint64_t epoch;            // of the key that datagrams are sealed with; 0: none
     uint64_t answering;        // whose datagram over a link is being stepped; 0: none
-    uint64_t answering_udp;    // whose datagram by UDP is; 0: none
     bool wants_material;
     bool rotation_due;
     za_refusals_t refusals;

@@ -91,6 +91,7 @@ typedef struct world {
     uint32_t link[NODES_MAX][NODES_MAX]; // symmetric; 0: none
     uint32_t links;
     bool cut[NODES_MAX][NODES_MAX];
+    bool refuses; // what is cut answers with RST
     packet_t packets[PACKETS_MAX];
     int packet_count;
     struct {
@@ -274,8 +275,8 @@ static inline void connect_nodes(world_t *w, int a, int b, const char *address)
         return;
     }
     if (w->cut[a][b]) {
-        failed.err = ZA_ETIMEOUT;
-        post_event(w, a, 300, failed);
+        failed.err = w->refuses ? ZA_EREFUSED : ZA_ETIMEOUT;
+        post_event(w, a, w->refuses ? 1 : 300, failed);
         return;
     }
     if (!w->nodes[b].alive) {

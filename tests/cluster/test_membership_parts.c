@@ -22,7 +22,7 @@ static za_MembershipFrame frames[32];
 static za_MembershipDatagram datagrams[32];
 static uint64_t frame_to[32], datagram_to[32], closed[512];
 static char connects[64][ZA_ADDRESS_BYTES_MAX + 1];
-static bool datagram_over_link[32];
+static bool datagram_over_link[32], datagram_asks[32];
 static char datagram_address[32][ZA_ADDRESS_BYTES_MAX + 1];
 static uint32_t reborn, refused;
 static uint64_t sent_datagrams;
@@ -57,6 +57,7 @@ static void keep_datagram(const za_effect_t *effect)
     snprintf(datagram_address[datagram_count], sizeof datagram_address[0], "%s",
              effect->address != NULL ? effect->address : "");
     datagram_over_link[datagram_count] = effect->over_link;
+    datagram_asks[datagram_count] = effect->asks;
     datagram_to[datagram_count++] = effect->uid;
 }
 
@@ -375,6 +376,36 @@ Test(membership_parts, datagrams_need_no_link)
 {
     cr_assert(pings_without_a_link(true) > 0, "no ping");
     cr_assert(pings_without_a_link(false) == 0, "a ping without a way to go");
+}
+
+// The driver takes silence after a datagram for a sign of a broken path only if there is an answer to it.
+Test(membership_parts, pings_and_requests_ask_and_nothing_else_does)
+{
+    bool seen[_za_DatagramKind_ARRAYSIZE] = { false };
+    with_datagrams = true;
+    start();
+    for (uint64_t uid = 1; uid <= 3; uid++) {
+        peer(uid);
+    }
+    za_MembershipDatagram ping = { .kind = za_DatagramKind_DATAGRAM_KIND_PING, .seq = 7 };
+    ping.target = za_membership_uid(self);
+    for (int round = 0; round < 20; round++) {
+        forget();
+        send_datagram(2, &ping); // is answered; ours are not: helpers are asked
+        run(T / 2);
+        for (uint32_t i = 0; i < datagram_count; i++) {
+            za_DatagramKind kind = datagrams[i].kind;
+            bool asks = kind == za_DatagramKind_DATAGRAM_KIND_PING ||
+                        kind == za_DatagramKind_DATAGRAM_KIND_PING_REQ;
+            cr_expect(datagram_asks[i] == asks, "kind %d", (int)kind);
+            seen[kind] = true;
+        }
+    }
+    cr_assert(seen[za_DatagramKind_DATAGRAM_KIND_GOSSIP], "news was sent");
+    cr_assert(seen[za_DatagramKind_DATAGRAM_KIND_PING_REQ], "helpers were asked");
+    cr_assert(seen[za_DatagramKind_DATAGRAM_KIND_ACK], "it answered");
+    stop();
+    with_datagrams = false;
 }
 
 /** For so long, member 1 answers what comes over its link, and by UDP only if `udp`. */

@@ -105,6 +105,24 @@ Test(relay, members_that_others_reach_are_said_to_be_apart_and_nobody_is_downed)
     world_destroy(w);
 }
 
+// Before it is said a refusal is evidence, which the other refutes; from then on it is none, and the
+// other is not slowed down by doubts for as long as the path is broken.
+Test(relay, what_a_firewall_refuses_is_no_evidence_once_it_is_said)
+{
+    world_t *w = joined_world(11, 3);
+    w->refuses = true;
+    set_cut(w, 0, 1, true);
+    run_until(w, w->now_ms + 2 * APART_MS);
+    cr_assert(member_at(w, 0, 1).apart && member_at(w, 1, 0).apart, "apart");
+    uint64_t doubts = counters_of(w, 0).suspects + counters_of(w, 1).suspects;
+    run_until(w, w->now_ms + 60000);
+    cr_expect(counters_of(w, 0).suspects + counters_of(w, 1).suspects == doubts,
+              "%" PRIu64 " more doubts",
+              counters_of(w, 0).suspects + counters_of(w, 1).suspects - doubts);
+    expect_nobody_down(w);
+    world_destroy(w);
+}
+
 Test(relay, members_are_together_again_with_their_link)
 {
     world_t *w = parted_world(2, 3);
