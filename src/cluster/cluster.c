@@ -966,6 +966,7 @@ void za_cluster_counters(const za_cluster_t *cluster, za_cluster_counters_t *out
     out->frames_bad += cluster->frames_bad;
     out->registry_divergence = registry.divergence;
     out->name_conflicts = registry.conflicts;
+    out->registry_bytes = registry.bytes;
     out->watches = watch.active;
     out->watches_fired = watch.fired;
     out->system_resends = za_syslane_resends(cluster->lane);

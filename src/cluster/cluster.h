@@ -237,7 +237,7 @@ typedef struct za_cluster_counters {
     uint64_t aparts;                      // times that one was reached by others only
     uint64_t relayed, relayed_for_others; // system frames over a neighbour; as such a neighbour
     uint64_t relay_refusals;              // neighbours that had no link to the member either
-    uint64_t registry_divergence, name_conflicts;
+    uint64_t registry_divergence, name_conflicts, registry_bytes;
     uint64_t watches, watches_fired, system_resends;
     uint64_t respawns;
     uint64_t refused; // names, watches and children that found a table full

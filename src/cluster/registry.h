@@ -126,6 +126,7 @@ typedef struct za_registry_stats {
     uint64_t frames_out, bytes_out;
     uint64_t entries, names;
     uint64_t pulls, parked; // at present
+    uint64_t bytes;         // memory in use
 } za_registry_stats_t;
 
 void za_registry_stats(const za_registry_t *registry, za_registry_stats_t *out);

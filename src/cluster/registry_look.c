@@ -148,4 +148,11 @@ void za_registry_stats(const za_registry_t *registry, za_registry_stats_t *out)
     out->names = registry->names.count;
     out->pulls = registry->pull_count;
     out->parked = registry->parked_count;
+    const za_slots_t *tables[] = { &registry->names, &registry->entries, &registry->owners,
+                                   &registry->peers, &registry->stages,  &registry->owns,
+                                   &registry->actors };
+    out->bytes = sizeof *registry + za_texts_bytes(&registry->texts);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        out->bytes += za_slots_bytes(tables[i]);
+    }
 }

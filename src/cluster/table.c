@@ -163,6 +163,13 @@ bool za_slots_used(const za_slots_t *slots, uint32_t id)
     return (head_at(slots, id)->hash & USED) != 0;
 }
 
+size_t za_slots_bytes(const za_slots_t *slots)
+{
+    size_t buckets = (size_t)slots->mask + 1 + slots->split;
+    return slots->fresh * (slots->record_bytes + sizeof *slots->heads) +
+           buckets * sizeof *slots->buckets;
+}
+
 static za_link_t *link_at(const za_slots_t *slots, size_t offset, uint32_t id)
 {
     return (za_link_t *)(void *)((uint8_t *)za_slots_at(slots, id) + offset);
@@ -358,4 +365,9 @@ void za_texts_free(za_texts_t *texts, uint32_t id, size_t size)
 const void *za_texts_at(const za_texts_t *texts, uint32_t id)
 {
     return cell_at(texts, id);
+}
+
+size_t za_texts_bytes(const za_texts_t *texts)
+{
+    return (size_t)texts->fresh * UNIT_BYTES;
 }

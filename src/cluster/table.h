@@ -44,6 +44,9 @@ void *za_slots_at(const za_slots_t *slots, uint32_t id);
 /** False for a record that was removed or never added. */
 bool za_slots_used(const za_slots_t *slots, uint32_t id);
 
+/** Memory in use, of records that were in use once, too. */
+size_t za_slots_bytes(const za_slots_t *slots);
+
 /** A record's place in one list. */
 typedef struct za_link {
     uint32_t prev, next;
@@ -98,3 +101,5 @@ uint32_t za_texts_put(za_texts_t *texts, const void *bytes, size_t size);
 /** `size` as in put. */
 void za_texts_free(za_texts_t *texts, uint32_t id, size_t size);
 const void *za_texts_at(const za_texts_t *texts, uint32_t id);
+/** Memory in use, of texts that were freed, too. */
+size_t za_texts_bytes(const za_texts_t *texts);

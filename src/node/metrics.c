@@ -97,6 +97,7 @@ static bool match_counter(const char *name, uint64_t value, void *context)
 static bool is_gauge(const char *name)
 {
     return strcmp(name, "pool_bytes") == 0 || strcmp(name, "blob_bytes") == 0 ||
+           strcmp(name, "registry_bytes") == 0 || strcmp(name, "names_bytes") == 0 ||
            strcmp(name, "discovery_addresses") == 0;
 }
 
