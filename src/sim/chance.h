@@ -20,6 +20,7 @@ typedef enum za_chance {
     ZA_CHANCE_LATE,
     ZA_CHANCE_PROCESS,
     ZA_CHANCE_WORK,
+    ZA_CHANCE_LEASE,
 } za_chance_t;
 
 static inline uint64_t za_chance(uint64_t seed, za_chance_t purpose, uint64_t place, uint64_t time)

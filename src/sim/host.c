@@ -204,6 +204,9 @@ static void carry_out(za_realm_t *realm, uint32_t index, const za_effect_t *effe
         za_stream_goodbye_all(realm, index);
         take_uid(realm, index);
         break;
+    case ZA_EFFECT_LEASE:
+        za_lease_ask(realm, index, effect);
+        break;
     case ZA_EFFECT_LEFT:
         host->left = true;
         break;

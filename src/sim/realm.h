@@ -34,7 +34,7 @@ typedef struct za_realm_config {
     bool datagrams;  // transport = auto: UDP to any known address; otherwise over links alone
     bool plain_swim; // without Lifeguard, to compare
     za_cluster_timing_t timing;
-    za_downing_config_t downing;             // no lease: there is no provider
+    za_downing_config_t downing;
     uint32_t latency_us_min, latency_us_max; // one way; drawn with a tail to the longer side
     uint32_t loss_ppm;                       // of datagrams, and of stream segments
     uint32_t duplicate_ppm;
@@ -158,6 +158,15 @@ typedef bool za_frame_loss_t(void *context, uint32_t from, uint32_t to, za_lane_
 void za_realm_set_loss(za_realm_t *realm, za_frame_loss_t *lose, void *context);
 /** Resets all connections between two hosts. */
 void za_realm_reset(za_realm_t *realm, uint32_t a, uint32_t b);
+
+/* ---- the lease ---------------------------------------------------------------------------- */
+
+/** The store that ZA_DOWNING_LEASE asks answers nobody, or all that it is not cut from, as at first. */
+void za_realm_cut_lease(za_realm_t *realm, bool cut);
+/** It does not answer that host, until it is told that it does. */
+void za_host_cut_lease(za_realm_t *realm, uint32_t host, bool cut);
+/** Who holds the lease now; 0: nobody. */
+uint64_t za_realm_lease_holder(const za_realm_t *realm);
 
 /* ---- looking ------------------------------------------------------------------------------ */
 

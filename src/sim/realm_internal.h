@@ -135,7 +135,7 @@ typedef struct za_host {
     uint64_t tick_us;
     uint64_t datagram_bytes;
     uint8_t state; // za_host_state_t
-    bool paused, starved, left, distrusted;
+    bool paused, starved, left, distrusted, lease_cut;
     uint32_t faults;     // of paths, that name this host
     uint32_t service_us; // of one input
     uint32_t address;    // number
@@ -204,6 +204,11 @@ struct za_realm {
     char seeds[ZA_REALM_SEEDS][24];
     struct za_member_texts *texts;    // of all nodes
     za_cluster_event_t due, datagram; // a tick and a datagram, over and over
+    struct {                          // the store of the lease
+        uint64_t holder, until_us;
+        uint64_t revision;
+        bool cut;
+    } lease;
     za_effects_t effects;
 };
 
@@ -252,6 +257,10 @@ void za_stream_due(za_realm_t *realm, za_parcel_t *parcel);
 void za_stream_release_frame(za_realm_t *realm, za_parcel_t *parcel);
 void za_stream_shake(za_realm_t *realm, za_parcel_t *parcel);
 void za_streams_destroy(za_realm_t *realm);
+
+/* ---- lease.c -------------------------------------------------------------------------------- */
+
+void za_lease_ask(za_realm_t *realm, uint32_t index, const za_effect_t *effect);
 
 /* ---- trace.c -------------------------------------------------------------------------------- */
 

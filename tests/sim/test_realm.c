@@ -247,3 +247,97 @@ Test(plan, says_which_line_it_does_not_understand)
     }
     free(plan);
 }
+
+/* ---- the lease ---------------------------------------------------------------------------- */
+
+enum { DECIDED_US = 60 * SECOND_US }; // stable_after, the margin, and the answers that are lost
+
+static za_realm_t *with_lease(uint64_t seed, uint32_t hosts)
+{
+    za_realm_config_t config = lan(seed, hosts);
+    config.downing.strategy = ZA_DOWNING_LEASE;
+    za_realm_t *realm = start_realm(&config);
+    cr_assert(za_realm_run(realm, 30 * SECOND_US), "the view is stable");
+    return realm;
+}
+
+/** Cuts the first `side` hosts off the others. The sets are the caller's. */
+static uint32_t split_off(za_realm_t *realm, uint32_t side, uint64_t sets[2])
+{
+    uint32_t hosts = za_realm_host_count(realm);
+    sets[0] = (UINT64_C(1) << side) - 1;
+    sets[1] = ((UINT64_C(1) << hosts) - 1) & ~sets[0];
+    return za_realm_fault(realm, &(za_path_fault_t){ .from = &sets[0],
+                                                     .to = &sets[1],
+                                                     .set_hosts = hosts,
+                                                     .both_ways = true,
+                                                     .block = true });
+}
+
+static uint64_t gave_up(const za_realm_t *realm)
+{
+    za_realm_stats_t stats;
+    za_realm_stats(realm, &stats);
+    return stats.marks[ZA_MARK_DOWNING_SELF] + stats.marks[ZA_MARK_DOWNING_FENCED];
+}
+
+Test(realm, a_lease_goes_to_one_side_of_an_even_split)
+{
+    za_seeds_t seeds = za_seeds(8);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
+        za_realm_t *realm = with_lease(seed, 4);
+        uint64_t sets[2];
+        cr_assert(za_realm_lease_holder(realm) == 0, "nobody asks before there is a split");
+        uint32_t cut = split_off(realm, 2, sets);
+        // The lease runs out: it says who won, not who rules.
+        uint64_t holder = 0;
+        while (gave_up(realm) == 0 && za_realm_now_us(realm) < 2 * DECIDED_US) {
+            cr_assert(za_realm_run(realm, za_realm_now_us(realm) + SECOND_US / 10), "runs");
+            uint64_t now = za_realm_lease_holder(realm);
+            holder = now != 0 ? now : holder;
+        }
+        cr_assert(za_realm_run(realm, za_realm_now_us(realm) + DECIDED_US), "runs");
+        uint32_t winner = za_host_of_uid(realm, holder);
+        cr_assert(holder != 0 && winner < 4, "seed %" PRIu64 ": somebody took it", seed);
+        cr_assert(gave_up(realm) == 2, "seed %" PRIu64 ": %" PRIu64 " gave up", seed,
+                  gave_up(realm));
+        for (uint32_t i = 0; i < 4; i++) {
+            bool won = i / 2 == winner / 2;
+            cr_assert((za_host_of_uid(realm, za_host_uid(realm, i)) == i), "its uid");
+            za_member_info_t info;
+            bool sees = za_host_find(realm, i, holder, &info) && info.state == ZA_MEMBER_UP;
+            cr_assert(sees == won, "seed %" PRIu64 ": n%u, winner n%u", seed, i, winner);
+        }
+        za_realm_heal(realm, cut);
+        cr_assert(za_realm_run(realm, za_realm_now_us(realm) + DECIDED_US), "runs");
+        cr_assert(za_realm_converged(realm), "seed %" PRIu64 ": all are one again", seed);
+        za_realm_destroy(realm);
+    }
+}
+
+Test(realm, without_the_store_of_the_lease_no_side_goes_on)
+{
+    za_realm_t *realm = with_lease(3, 4);
+    uint64_t sets[2];
+    za_realm_cut_lease(realm, true);
+    split_off(realm, 1, sets);
+    cr_assert(za_realm_run(realm, za_realm_now_us(realm) + 2 * DECIDED_US), "runs");
+    cr_assert(gave_up(realm) >= 4, "%" PRIu64 " gave up", gave_up(realm));
+    za_realm_destroy(realm);
+}
+
+Test(realm, a_side_that_cannot_ask_for_the_lease_loses_to_a_smaller_one)
+{
+    za_realm_t *realm = with_lease(4, 5);
+    uint64_t sets[2];
+    for (uint32_t i = 0; i < 3; i++) {
+        za_host_cut_lease(realm, i, true);
+    }
+    split_off(realm, 3, sets);
+    cr_assert(za_realm_run(realm, za_realm_now_us(realm) + DECIDED_US), "runs");
+    za_member_info_t info;
+    cr_assert(za_host_find(realm, 3, za_host_uid(realm, 4), &info) && info.state == ZA_MEMBER_UP,
+              "the two go on");
+    cr_assert(gave_up(realm) == 3, "%" PRIu64 " gave up", gave_up(realm));
+    za_realm_destroy(realm);
+}
