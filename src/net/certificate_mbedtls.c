@@ -1,7 +1,10 @@
 #include "net/certificate_mbedtls.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/random.h>
 
+#include <mbedtls/entropy.h>
 #include <mbedtls/error.h>
 
 #include "net/identity.h"
@@ -79,15 +82,31 @@ za_err_t za_certificate_time_text(int64_t time_s, char out[15])
     return ZA_OK;
 }
 
+/**
+ * The kernel's generator. mbedTLS's own collector mixes it with others: with HAVEGE, where a distribution has
+ * that on, which takes 40 KiB for as long as it may be asked again, and milliseconds.
+ */
+static int system_entropy(void *context, unsigned char *out, size_t size)
+{
+    (void)context;
+    for (size_t have = 0; have < size;) {
+        ssize_t got = getrandom(out + have, size - have, 0);
+        if (got < 0 && errno != EINTR) {
+            return MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
+        }
+        have += got > 0 ? (size_t)got : 0;
+    }
+    return 0;
+}
+
 za_err_t za_certificate_rng_init(za_certificate_rng_t *rng)
 {
     static const char purpose[] = "zactor";
-    mbedtls_entropy_init(&rng->entropy);
     mbedtls_ctr_drbg_init(&rng->drbg);
-    if (psa_crypto_init() != PSA_SUCCESS) {
+    if (!za_mbed_psa_init()) {
         return ZA_ECRYPTO;
     }
-    int result = mbedtls_ctr_drbg_seed(&rng->drbg, mbedtls_entropy_func, &rng->entropy,
+    int result = mbedtls_ctr_drbg_seed(&rng->drbg, system_entropy, NULL,
                                        (const unsigned char *)purpose, sizeof purpose - 1);
     return result == 0 ? ZA_OK : ZA_ECRYPTO;
 }
@@ -95,7 +114,6 @@ za_err_t za_certificate_rng_init(za_certificate_rng_t *rng)
 void za_certificate_rng_deinit(za_certificate_rng_t *rng)
 {
     mbedtls_ctr_drbg_free(&rng->drbg);
-    mbedtls_entropy_free(&rng->entropy);
 }
 
 const char *za_certificate_error_text(int error, char *out, size_t out_bytes)

@@ -4,8 +4,6 @@
  */
 #pragma once
 
-#include <mbedtls/entropy.h>
-
 #include "net/compat_mbedtls.h"
 #include "net/security.h"
 
@@ -26,9 +24,8 @@ int64_t za_certificate_time_s(const mbedtls_x509_time *time);
 /** "YYYYMMDDhhmmss" of seconds since 1970; ZA_EINVAL outside of 1970 to 9999. */
 za_err_t za_certificate_time_text(int64_t time_s, char out[15]);
 
-/** A generator seeded from the system's entropy. */
+/** A generator seeded from the kernel's. */
 typedef struct za_certificate_rng {
-    mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context drbg;
 } za_certificate_rng_t;
 

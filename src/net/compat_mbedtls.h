@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/pk.h>
@@ -22,6 +24,12 @@
 #if MBEDTLS_VERSION_MAJOR >= 3
 
 #define ZA_MBED_PRIVATE(field) MBEDTLS_PRIVATE(field)
+
+/** TLS 1.3 is built on PSA. */
+static inline bool za_mbed_psa_init(void)
+{
+    return psa_crypto_init() == PSA_SUCCESS;
+}
 
 static const int za_mbed_suites[] = { MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
                                       MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
@@ -80,6 +88,13 @@ static inline int za_mbed_sha256(const unsigned char *bytes, size_t size, unsign
 #else
 
 #define ZA_MBED_PRIVATE(field) field
+
+/** TLS 1.2 does without PSA, whose collector of entropy alone takes 40 KiB. */
+static inline bool za_mbed_psa_init(void)
+{
+    return true;
+}
+
 // 2.28 knows TLS 1.2 only: no tickets arrive after the handshake.
 #define MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET (-0x7B00 - 0x10000)
 

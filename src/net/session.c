@@ -44,6 +44,14 @@ typedef struct bulk {
     uint32_t have;
 } bulk_t;
 
+/** Each begins a page: a link without messages needs none of the tables, and buffers rest. */
+typedef struct pages {
+    _Alignas(ZA_PAGE_BYTES) za_envelope_encoder_t encoder;
+    _Alignas(ZA_PAGE_BYTES) za_envelope_decoder_t decoder;
+    _Alignas(ZA_PAGE_BYTES) uint8_t staging[STAGING_BYTES];
+    _Alignas(ZA_PAGE_BYTES) uint8_t plain[PLAIN_BYTES];
+} pages_t;
+
 struct za_session {
     za_security_t *security;
     za_side_t side;
@@ -85,11 +93,7 @@ struct za_session {
     size_t used; // bytes of the frame told last
     bulk_t bulks[BULKS_MAX];
     za_buffer_t plain;
-    // On pages of their own: a link without messages needs none of the tables, and buffers rest.
-    _Alignas(ZA_PAGE_BYTES) za_envelope_encoder_t encoder;
-    _Alignas(ZA_PAGE_BYTES) za_envelope_decoder_t decoder;
-    _Alignas(ZA_PAGE_BYTES) uint8_t staging_bytes[STAGING_BYTES];
-    _Alignas(ZA_PAGE_BYTES) uint8_t plain_bytes[PLAIN_BYTES];
+    pages_t *pages;
 };
 
 /* ---- creation -------------------------------------------------------------------------------- */
@@ -104,6 +108,12 @@ static bool config_valid(const za_session_config_t *config)
            (!member || (config->uid != 0 && config->address[0] != '\0'));
 }
 
+static void free_session(za_session_t *session)
+{
+    za_pages_free(session->pages, sizeof *session->pages);
+    free(session);
+}
+
 za_err_t za_session_create(const za_session_config_t *config, const za_security_factory_t *factory,
                            za_side_t side, uint64_t now_ms, za_session_t **out)
 {
@@ -111,13 +121,16 @@ za_err_t za_session_create(const za_session_config_t *config, const za_security_
     if (!config_valid(config) || (side == ZA_SIDE_SERVER && config->role != ZA_ROLE_MEMBER)) {
         return ZA_EINVAL;
     }
-    za_session_t *session = za_pages_alloc(sizeof *session);
+    za_session_t *session = calloc(1, sizeof *session);
     if (session == NULL) {
         return ZA_ENOMEM;
     }
-    za_err_t err = factory->create(factory->context, side, &session->security);
+    session->pages = za_pages_alloc(sizeof *session->pages);
+    za_err_t err = session->pages == NULL
+                       ? ZA_ENOMEM
+                       : factory->create(factory->context, side, &session->security);
     if (err != ZA_OK) {
-        za_pages_free(session, sizeof *session);
+        free_session(session);
         return err;
     }
     session->side = side;
@@ -132,8 +145,8 @@ za_err_t za_session_create(const za_session_config_t *config, const za_security_
     session->role = config->role;
     session->draining = config->draining;
     // Zeros are what encoder and decoder begin with: to write them would bring their pages in.
-    za_buffer_init(&session->staging, session->staging_bytes, sizeof session->staging_bytes);
-    za_buffer_init(&session->plain, session->plain_bytes, sizeof session->plain_bytes);
+    za_buffer_init(&session->staging, session->pages->staging, STAGING_BYTES);
+    za_buffer_init(&session->plain, session->pages->plain, PLAIN_BYTES);
     *out = session;
     return ZA_OK;
 }
@@ -142,7 +155,7 @@ void za_session_destroy(za_session_t *session)
 {
     if (session != NULL) {
         session->security->ops->destroy(session->security);
-        za_pages_free(session, sizeof *session);
+        free_session(session);
     }
 }
 
@@ -421,8 +434,8 @@ za_err_t za_session_put_message(za_session_t *session, const za_wire_message_t *
         return ZA_EINVAL;
     }
     uint8_t *back = za_buffer_back(&session->staging);
-    size_t head =
-        za_message_frame_encode(&session->encoder, message, back, ZA_MESSAGE_HEADER_BYTES_MAX);
+    size_t head = za_message_frame_encode(&session->pages->encoder, message, back,
+                                          ZA_MESSAGE_HEADER_BYTES_MAX);
     return stage(session, head, message->body, message->size);
 }
 
@@ -440,7 +453,7 @@ za_err_t za_session_put_bulk_begin(za_session_t *session, const za_wire_message_
     begin.body = NULL;
     uint8_t *back = za_buffer_back(&session->staging);
     size_t head =
-        za_bulk_begin_encode(&session->encoder, &begin, back, ZA_MESSAGE_HEADER_BYTES_MAX);
+        za_bulk_begin_encode(&session->pages->encoder, &begin, back, ZA_MESSAGE_HEADER_BYTES_MAX);
     err = stage(session, head, NULL, 0);
     if (err == ZA_OK) {
         session->bulk_id = begin.bulk;
@@ -745,7 +758,7 @@ static bulk_t *find_bulk(za_session_t *session, uint32_t id)
 static bool on_message(za_session_t *session, const za_frame_t *frame, za_session_event_t *out)
 {
     za_wire_message_t message;
-    if (za_message_frame_decode(&session->decoder, frame, &message) != ZA_OK) {
+    if (za_message_frame_decode(&session->pages->decoder, frame, &message) != ZA_OK) {
         part(session, ZA_GOODBYE_PROTOCOL, "the peer's message cannot be read");
         return false;
     }

@@ -12,8 +12,9 @@
 #include "net/pki_file.h"
 
 enum {
-    TLS_BUFFER_BYTES = 64 * 1024,          // three full records and a part
-    TLS_HANDSHAKE_INPUT_BYTES = 16 * 1024, // what an unknown peer may make us hold
+    TLS_BUFFER_BYTES = 64 * 1024,           // three full records and a part
+    TLS_PAGES_BYTES = 2 * TLS_BUFFER_BYTES, // in and out
+    TLS_HANDSHAKE_INPUT_BYTES = 16 * 1024,  // what an unknown peer may make us hold
     TLS_RECORD_BYTES_MAX = 16 * 1024,
     TLS_RECORD_KEPT_BYTES = 256, // of mbedTLS's buffers: counters, header and explicit IV
     TLS_PROBLEM_BYTES = 256,
@@ -23,7 +24,7 @@ enum {
 static_assert(MBEDTLS_SSL_IN_CONTENT_LEN >= TLS_RECORD_BYTES_MAX &&
                   MBEDTLS_SSL_OUT_CONTENT_LEN >= TLS_RECORD_BYTES_MAX,
               "mbedTLS's buffers have a whole record");
-static_assert(TLS_BUFFER_BYTES % ZA_PAGE_BYTES == 0, "the buffer behind it begins a page, too");
+static_assert(TLS_BUFFER_BYTES % ZA_PAGE_BYTES == 0, "the second buffer begins a page, too");
 static_assert(TLS_BUFFER_BYTES >= 2 * TLS_RECORD_BYTES_MAX, "a record can wait while one is sent");
 
 struct za_tls {
@@ -60,9 +61,7 @@ typedef struct tls_link {
     uint8_t tail[TLS_ALERT_RECORD_BYTES]; // the last bytes that came during the handshake
     za_buffer_t in;
     za_buffer_t out;
-    // On pages of their own, so that they can rest.
-    _Alignas(ZA_PAGE_BYTES) uint8_t in_bytes[TLS_BUFFER_BYTES];
-    uint8_t out_bytes[TLS_BUFFER_BYTES];
+    uint8_t *pages; // of both, so that they can rest
 } tls_link_t;
 
 /* ---- why it ended ---------------------------------------------------------------------------- */
@@ -329,6 +328,22 @@ static bool try_again(int result)
     return result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
+/**
+ * The peer's certificate has been looked at: 1.2 KiB of the heap for as long as the connection lives, and
+ * there is no renegotiation that would ask for it again.
+ */
+static void forget_certificate(mbedtls_ssl_context *ssl)
+{
+#if defined(MBEDTLS_SSL_KEEP_PEER_CERTIFICATE)
+    mbedtls_ssl_session *session = ssl->ZA_MBED_PRIVATE(session);
+    if (session != NULL && session->ZA_MBED_PRIVATE(peer_cert) != NULL) {
+        mbedtls_x509_crt_free(session->ZA_MBED_PRIVATE(peer_cert)); // it can be freed again
+    }
+#else
+    (void)ssl;
+#endif
+}
+
 static za_err_t finish_handshake(tls_link_t *link)
 {
     const char *alpn = mbedtls_ssl_get_alpn_protocol(&link->ssl);
@@ -337,6 +352,7 @@ static za_err_t finish_handshake(tls_link_t *link)
     }
     // The verify callback has run: mbedTLS was told to require a certificate.
     ZA_ASSERT(link->peer.node[0] != '\0' && link->refusals == 0);
+    forget_certificate(&link->ssl);
     link->peer.verified = true;
     link->done = true;
     return ZA_OK;
@@ -467,12 +483,33 @@ static void tls_rest(za_security_t *security)
 
 static void tls_release(za_tls_t *tls);
 
+/** Zeroed; NULL: no memory. */
+static tls_link_t *alloc_link(void)
+{
+    tls_link_t *link = calloc(1, sizeof *link);
+    uint8_t *pages = link == NULL ? NULL : za_pages_alloc(TLS_PAGES_BYTES);
+    if (pages == NULL) {
+        free(link);
+        return NULL;
+    }
+    link->pages = pages;
+    za_buffer_init(&link->in, pages, TLS_BUFFER_BYTES);
+    za_buffer_init(&link->out, pages + TLS_BUFFER_BYTES, TLS_BUFFER_BYTES);
+    return link;
+}
+
+static void free_link(tls_link_t *link)
+{
+    za_pages_free(link->pages, TLS_PAGES_BYTES);
+    free(link);
+}
+
 static void tls_destroy_link(za_security_t *security)
 {
     tls_link_t *link = (tls_link_t *)security;
     za_tls_t *tls = link->tls;
     mbedtls_ssl_free(&link->ssl); // zeroes its keys
-    za_pages_free(link, sizeof *link);
+    free_link(link);
     tls_release(tls);
 }
 
@@ -490,7 +527,7 @@ static const za_security_ops_t tls_ops = {
 static za_err_t tls_create_link(void *context, za_side_t side, za_security_t **out)
 {
     za_tls_t *tls = context;
-    tls_link_t *link = za_pages_alloc(sizeof *link);
+    tls_link_t *link = alloc_link();
     if (link == NULL) {
         return ZA_ENOMEM;
     }
@@ -502,7 +539,7 @@ static za_err_t tls_create_link(void *context, za_side_t side, za_security_t **o
     }
     if (result != 0) {
         mbedtls_ssl_free(&link->ssl);
-        za_pages_free(link, sizeof *link);
+        free_link(link);
         return result == MBEDTLS_ERR_SSL_ALLOC_FAILED ? ZA_ENOMEM : ZA_ECRYPTO;
     }
     link->security.ops = &tls_ops;
@@ -510,8 +547,6 @@ static za_err_t tls_create_link(void *context, za_side_t side, za_security_t **o
     link->side = side;
     // Relaxed: whoever creates a connection holds a reference already.
     atomic_fetch_add_explicit(&tls->references, 1, memory_order_relaxed);
-    za_buffer_init(&link->in, link->in_bytes, sizeof link->in_bytes);
-    za_buffer_init(&link->out, link->out_bytes, sizeof link->out_bytes);
     mbedtls_ssl_set_verify(&link->ssl, verify, link);
     mbedtls_ssl_set_bio(&link->ssl, link, bio_send, bio_receive, NULL);
     *out = &link->security;
