@@ -12,6 +12,9 @@ enum {
     MESH_NODES = 64, // up to which everybody links to everybody
     BENIGN_LOSS_PPM = 50000,
     BENIGN_DELAY_US = 20000, // well below the least probe time-out
+    PAIR_NODES_MIN = 4,
+    PAIR_LENGTH_MIN_MS = 5000, // long enough to be noticed
+    PAIR_LENGTH_MAX_MS = 120000,
 };
 
 const char *za_fault_kind_name(za_fault_kind_t kind)
@@ -101,6 +104,23 @@ za_fault_t *za_plan_add(za_plan_t *plan, za_fault_kind_t kind, uint32_t start_ms
     return fault;
 }
 
+static uint32_t set_count(const uint64_t *set)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ZA_PLAN_SET_WORDS; i++) {
+        count += (uint32_t)__builtin_popcountll(set[i]);
+    }
+    return count;
+}
+
+/** The path between two hosts, one way or both: others reach both of them. */
+static bool fault_is_pair(const za_fault_t *fault)
+{
+    bool cuts = fault->kind == ZA_FAULT_PARTITION || fault->kind == ZA_FAULT_ONEWAY ||
+                fault->kind == ZA_FAULT_REFUSE;
+    return cuts && set_count(fault->a) == 1 && set_count(fault->b) == 1;
+}
+
 static bool fault_is_benign(const za_fault_t *fault)
 {
     switch (fault->kind) {
@@ -123,10 +143,17 @@ bool za_plan_is_benign(const za_plan_t *plan)
 {
     bool benign = plan->loss_ppm <= BENIGN_LOSS_PPM && plan->latency_us_max <= BENIGN_DELAY_US &&
                   plan->late_us <= BENIGN_DELAY_US;
+    uint32_t pairs = 0;
+    uint32_t ends = 0;
     for (uint32_t i = 0; i < plan->fault_count; i++) {
-        benign = benign && fault_is_benign(&plan->faults[i]);
+        const za_fault_t *fault = &plan->faults[i];
+        bool pair = fault_is_pair(fault);
+        pairs += pair;
+        ends += fault->kind < ZA_FAULT_PARTITION;
+        benign = benign && (pair || fault_is_benign(fault));
     }
-    return benign;
+    // Of four hosts two reach both of a pair; with one pair more, or an end, perhaps nobody does.
+    return benign && (pairs == 0 || (pairs == 1 && ends == 0 && plan->nodes >= PAIR_NODES_MIN));
 }
 
 /* ---- drawing ---------------------------------------------------------------------------------- */
@@ -303,6 +330,32 @@ static void draw_benign(za_rng_t *rng, za_plan_t *plan)
     }
 }
 
+/** Two hosts that do not reach each other, one way or both, by silence or a firewall with RST. */
+static void draw_pair(za_rng_t *rng, za_plan_t *plan)
+{
+    static const za_fault_kind_t kinds[] = { ZA_FAULT_PARTITION, ZA_FAULT_ONEWAY, ZA_FAULT_REFUSE };
+    za_fault_kind_t kind = kinds[za_rng_below(rng, sizeof kinds / sizeof kinds[0])];
+    uint32_t start_ms = (uint32_t)za_rng_below(rng, plan->duration_ms);
+    uint32_t length_ms = draw_log(rng, PAIR_LENGTH_MIN_MS, PAIR_LENGTH_MAX_MS);
+    za_fault_t *fault = za_plan_add(plan, kind, start_ms, length_ms);
+    uint32_t one = (uint32_t)za_rng_below(rng, plan->nodes);
+    uint32_t other = (uint32_t)za_rng_below(rng, plan->nodes - 1);
+    za_fault_add_host(fault->a, one);
+    za_fault_add_host(fault->b, other < one ? other : other + 1);
+}
+
+/** From a generator of its own, so that all other plans stay as they were. */
+static bool try_draw_pair(za_plan_t *plan)
+{
+    za_rng_t rng;
+    za_rng_init(&rng, plan->seed ^ UINT64_C(0x70616972));
+    bool on = plan->nodes >= PAIR_NODES_MIN && draw_coin(&rng);
+    if (on) {
+        draw_pair(&rng, plan);
+    }
+    return on;
+}
+
 void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
 {
     za_rng_t rng;
@@ -321,10 +374,10 @@ void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
     plan->drift_ppm = draw_coin(&rng) ? 0 : draw_log(&rng, 10, 500);
     plan->late_us = draw_coin(&rng) ? 0 : draw_log(&rng, 100, 10000);
     plan->work = services ? draw_log(&rng, 5, 500) : 0;
-    if (za_rng_below(&rng, 5) == 0) {
-        draw_benign(&rng, plan);
-    } else {
+    if (za_rng_below(&rng, 5) > 0) {
         draw_faults(&rng, plan);
+    } else if (!try_draw_pair(plan)) {
+        draw_benign(&rng, plan);
     }
 }
 

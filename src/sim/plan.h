@@ -104,7 +104,10 @@ void za_fault_add_host(uint64_t *set, uint32_t host);
 bool za_fault_has_host(const uint64_t *set, uint32_t host);
 uint32_t za_plan_settle_ms(const za_plan_t *plan);
 const za_cluster_timing_t *za_plan_timing_of(const za_plan_t *plan);
-/** True if nothing in it may make a live node look dead: no loss above 5 %, no stall, no partition. */
+/**
+ * True if nothing in it may make a live node look dead: no loss above 5 %, no stall, no partition. The
+ * path between two hosts may be cut where at least two others reach both.
+ */
 bool za_plan_is_benign(const za_plan_t *plan);
 
 void za_plan_write(const za_plan_t *plan, FILE *out);

@@ -205,6 +205,39 @@ Test(realm, lets_those_live_who_found_a_cluster_anew)
     free(plan);
 }
 
+// The path between two that others reach is cut, one way or both, by silence or by a firewall, with up
+// to 5 % loss besides: M6 sees to it that nobody is called unreachable or down.
+Test(realm, calls_nobody_down_for_the_path_between_two, .timeout = 300)
+{
+    static const za_fault_kind_t kinds[] = { ZA_FAULT_PARTITION, ZA_FAULT_ONEWAY, ZA_FAULT_REFUSE };
+    za_plan_t *plan = malloc(sizeof *plan);
+    cr_assert(plan != NULL);
+    za_seeds_t seeds = za_seeds(36);
+    uint64_t relayed = 0;
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
+        uint32_t nodes = 4 + seed % 3;
+        za_plan_init(plan, seed, nodes);
+        plan->duration_ms = 80000;
+        plan->datagrams = seed / 3 % 2;
+        plan->services = 1;
+        plan->work = 50;
+        plan->loss_ppm = seed / 6 % 2 * 50000;
+        za_fault_t *fault = za_plan_add(plan, kinds[seed % 3], 10000, 50000);
+        za_fault_add_host(fault->a, seed % nodes);
+        za_fault_add_host(fault->b, (seed + 1) % nodes);
+        cr_assert(za_plan_is_benign(plan), "the oracle looks");
+        za_trial_result_t result;
+        cr_assert(za_trial_run(plan, NULL, &result) == ZA_OK, "runs");
+        cr_assert(!result.failure.failed, "seed %d: %s: %s", (int)seed, result.failure.oracle,
+                  result.failure.text);
+        relayed += result.stats.marks[ZA_MARK_RELAY];
+    }
+    cr_assert(!seeds.enough || relayed > 0, "nothing was relayed");
+    za_plan_add(plan, ZA_FAULT_CRASH, 1000, 1000);
+    cr_expect(!za_plan_is_benign(plan), "with an end perhaps nobody reaches both");
+    free(plan);
+}
+
 Test(plan, is_read_as_it_was_written)
 {
     za_plan_t *plan = malloc(sizeof *plan);
