@@ -9,7 +9,8 @@ enum {
     FIRST_RETRY_PART = 10,    // of a probe interval, before a seed that refused is tried again
     MESH_PACE = 4,            // links of the mesh that a member makes in a probe interval, at least
     EVIDENCE_JITTER_MS = 200, // spreads the reconnects of all who saw the same end
-    APART_INTERVALS = 10,     // without a link to a member that others reach, until it is said
+    APART_INTERVALS = 10,     // without a link to a member that others reach, until it is said ...
+    APART_MEMBERS = 16,       // ... and as many again for each so many members
 };
 
 /* ---- the table of links -------------------------------------------------------------------- */
@@ -84,6 +85,32 @@ static bool sparse(const za_membership_t *m)
     return m->live_count > ZA_MEMBER_MESH_MAX;
 }
 
+static void plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms,
+                         uint64_t since_ms)
+{
+    uint16_t slot = (uint16_t)(member - m->members);
+    uint32_t at = 0;
+    while (at < m->connect_count && m->connects[at].member != slot) {
+        at++;
+    }
+    if (at_ms == ZA_MEMBER_NEVER) {
+        if (at < m->connect_count) {
+            m->connects[at] = m->connects[--m->connect_count];
+        }
+        return;
+    }
+    if (at == m->connect_count) {
+        if (at == ZA_MEMBER_CONNECTS_MAX) {
+            return; // it comes with the reconnects
+        }
+        m->connects[m->connect_count++] =
+            (za_member_connect_t){ ZA_MEMBER_NEVER, ZA_MEMBER_NEVER, slot };
+    }
+    m->connects[at].since_ms = za_ms_min(m->connects[at].since_ms, since_ms);
+    m->connects[at].at_ms = za_ms_min(m->connects[at].at_ms, at_ms);
+    m->connects_ms = za_ms_min(m->connects_ms, at_ms);
+}
+
 void za_member_want_link(za_membership_t *m, za_member_t *member)
 {
     bool idle = m->phase == ZA_PHASE_JOINING || m->phase > ZA_PHASE_LEAVING;
@@ -99,7 +126,7 @@ void za_member_want_link(za_membership_t *m, za_member_t *member)
         wait_ms += sparse(m) ? 0 : wait_ms * (m->live_count / MESH_PACE);
         at_ms += wait_ms + za_rng_below(&m->rng, wait_ms);
     }
-    za_member_plan_connect(m, member, at_ms);
+    plan_connect(m, member, at_ms, at_ms); // not apart before we have tried
 }
 
 void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *out)
@@ -118,6 +145,13 @@ void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *o
 }
 
 /* ---- links that are missing ---------------------------------------------------------------- */
+
+/** A mesh of many that start at once takes a while: in 32 nodes on two busy cores five seconds. */
+static uint64_t apart_ms(const za_membership_t *m)
+{
+    uint64_t meshes = sparse(m) ? 1 : 1 + m->live_count / APART_MEMBERS;
+    return APART_INTERVALS * meshes * m->timing.probe_interval_ms;
+}
 
 /** Others reach it and we do not: a matter of the path between us, and no reason to suspect it. */
 static void say_apart(za_membership_t *m, za_member_t *member, za_effects_t *out)
@@ -268,32 +302,6 @@ void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *even
 
 /* ---- timers -------------------------------------------------------------------------------- */
 
-static void plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms,
-                         uint64_t since_ms)
-{
-    uint16_t slot = (uint16_t)(member - m->members);
-    uint32_t at = 0;
-    while (at < m->connect_count && m->connects[at].member != slot) {
-        at++;
-    }
-    if (at_ms == ZA_MEMBER_NEVER) {
-        if (at < m->connect_count) {
-            m->connects[at] = m->connects[--m->connect_count];
-        }
-        return;
-    }
-    if (at == m->connect_count) {
-        if (at == ZA_MEMBER_CONNECTS_MAX) {
-            return; // it comes with the reconnects
-        }
-        m->connects[m->connect_count++] =
-            (za_member_connect_t){ ZA_MEMBER_NEVER, ZA_MEMBER_NEVER, slot };
-    }
-    m->connects[at].since_ms = za_ms_min(m->connects[at].since_ms, since_ms);
-    m->connects[at].at_ms = za_ms_min(m->connects[at].at_ms, at_ms);
-    m->connects_ms = za_ms_min(m->connects_ms, at_ms);
-}
-
 void za_member_plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms)
 {
     plan_connect(m, member, at_ms, m->now_ms);
@@ -313,7 +321,7 @@ static void connect_member(za_membership_t *m, za_member_t *member, uint64_t sin
         since_ms = m->now_ms;
     } else if (sparse(m) && m->link_count >= LINKS_MIN) {
         return;
-    } else if (m->now_ms - since_ms >= APART_INTERVALS * interval) {
+    } else if (m->now_ms - since_ms >= apart_ms(m)) {
         say_apart(m, member, out);
     }
     plan_connect(m, member, m->now_ms + wait_ms, since_ms);

@@ -1011,6 +1011,29 @@ Test(membership_parts, among_many_the_higher_uid_waits_longer)
     stop();
 }
 
+static uint64_t aparts(void)
+{
+    za_cluster_counters_t counters;
+    za_membership_counters(self, &counters);
+    return counters.aparts;
+}
+
+Test(membership_parts, a_mesh_of_many_has_time_before_its_members_are_apart)
+{
+    with_datagrams = true;
+    start();
+    uint64_t own = za_membership_uid(self);
+    for (uint64_t i = 1; i <= 31; i++) {
+        tell(5, numbered(own + i));
+    }
+    run_answered(25 * T);
+    cr_expect(aparts() == 0, "%u early", (unsigned)aparts());
+    run_answered(10 * T);
+    cr_expect(aparts() == 31, "%u", (unsigned)aparts());
+    stop();
+    with_datagrams = false;
+}
+
 static uint32_t datagrams_to(uint64_t uid)
 {
     uint32_t count = 0;
