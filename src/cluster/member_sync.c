@@ -321,7 +321,9 @@ static void compare_brief(za_membership_t *m, page_t *page, const za_member_brie
 {
     const za_member_t *member = za_member_find(m, brief->uid);
     if (member == NULL || member->voided) {
-        page_want(m, page, brief->uid, out);
+        if (member != NULL || za_member_welcome(m, brief->terminal)) {
+            page_want(m, page, brief->uid, out);
+        }
         return;
     }
     if (member == za_member_self(m) && m->phase == ZA_PHASE_JOINING) {

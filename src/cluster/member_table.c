@@ -501,6 +501,11 @@ static bool make_room(za_membership_t *m)
     return true;
 }
 
+bool za_member_welcome(const za_membership_t *m, za_MemberTerminal terminal)
+{
+    return m->count < m->capacity || terminal == za_MemberTerminal_MEMBER_TERMINAL_NONE;
+}
+
 static uint16_t take_slot(za_membership_t *m)
 {
     uint16_t index = m->free;
@@ -972,10 +977,12 @@ static void learn_of_self(za_membership_t *m, const za_member_opinion_t *news, z
 
 static void learn_of_new(za_membership_t *m, const za_member_news_t *news, za_effects_t *out)
 {
-    za_member_t *member =
-        news->brief ? NULL : za_member_insert(m, news->uid, &news->opinion, &news->profile);
+    if (news->brief || !za_member_welcome(m, news->opinion.terminal)) {
+        return; // a sync brings its texts
+    }
+    za_member_t *member = za_member_insert(m, news->uid, &news->opinion, &news->profile);
     if (member == NULL) {
-        return; // its texts come with a sync, or the table is full of live members
+        return; // the table is full of live members
     }
     za_member_changed(m, member, out);
     za_member_replace_by_address(m, member, out);

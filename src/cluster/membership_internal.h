@@ -330,6 +330,11 @@ uint16_t za_member_index(const za_membership_t *m, uint64_t uid);    // ZA_MEMBE
 za_member_t *za_member_find(const za_membership_t *m, uint64_t uid); // NULL
 /** Slots 0 .. fresh - 1 are visited by `at`; NULL where one is free. */
 za_member_t *za_member_slot(const za_membership_t *m, uint32_t at);
+/**
+ * Whether news of an unknown member may come in. A tombstone takes no other one's place: two full tables
+ * that have dropped different ones would tell each other of them for ever.
+ */
+bool za_member_welcome(const za_membership_t *m, za_MemberTerminal terminal);
 /** A slot for a new uid; NULL if the table is full. */
 za_member_t *za_member_insert(za_membership_t *m, uint64_t uid, const za_member_opinion_t *opinion,
                               const za_member_profile_t *profile);

@@ -805,6 +805,22 @@ Test(membership_parts, a_full_table_drops_the_oldest_left_first_then_down)
     with_members = 0;
 }
 
+// Two full tables have dropped different ones: they must not teach each other those for ever.
+Test(membership_parts, a_tombstone_takes_no_other_ones_place)
+{
+    with_members = 1024;
+    start();
+    fill(1, 1023, za_MemberTerminal_MEMBER_TERMINAL_DOWN, 0);
+    cr_assert(count_all() == with_members, "%u records", count_all());
+    now_ms++;
+    fill(5000, 10, za_MemberTerminal_MEMBER_TERMINAL_DOWN, 0);
+    cr_expect(state(5000) == ZA_MEMBER_JOINING && state(1) == ZA_MEMBER_DOWN, "it took one");
+    fill(6000, 1, 0, 0);
+    cr_expect(state(6000) == ZA_MEMBER_UP, "a live one has no room");
+    stop();
+    with_members = 0;
+}
+
 // More effects than a step may have: it goes on with CONTINUE, and nothing is said twice or lost.
 Test(membership_parts, a_thousand_members_that_go_down_together_take_several_steps)
 {
