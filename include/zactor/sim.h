@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include <zactor/lease.h>
 #include <zactor/node.h>
 
 #ifdef __cplusplus
@@ -41,6 +42,11 @@ typedef struct za_sim_opts {
     /** Log lines; NULL: dropped. */
     void (*log)(void *context, uint64_t now_ms, const char *node, int level, const char *text);
     void *log_context;
+    /**
+     * Decides splits, as with cluster.downing.strategy = lease; must outlive the simulation. NULL: both
+     * sides go on. It answers inside `ask`, or later while za_sim_node is the node that asked.
+     */
+    const za_lease_provider_t *lease;
 } za_sim_opts_t;
 
 ZA_MUST_USE ZA_API za_err_t za_sim_create(const za_sim_opts_t *opts, za_sim_t **out);

@@ -5,6 +5,7 @@
 #include <zactor/blob.h>
 #include <zactor/err.h>
 #include <zactor/freeze.h>
+#include <zactor/lease.h>
 #include <zactor/node.h>
 #include <zactor/ref.h>
 #include <zactor/system.za.h>

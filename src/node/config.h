@@ -80,7 +80,7 @@ typedef enum za_config_kind {
     X(cluster_transport, "cluster.transport", ZA_CONFIG_CHOICE, "auto", 0, 0, "auto|tls",          \
       "of its datagrams: by UDP where that works (auto), or never (tls)")                          \
     X(cluster_downing_strategy, "cluster.downing.strategy", ZA_CONFIG_CHOICE, "none", 0, 0,        \
-      "none|keep_majority|static_quorum|keep_oldest|down_all",                                     \
+      "none|keep_majority|static_quorum|keep_oldest|lease|down_all",                               \
       "which side of a split goes on; none: both do; the same on every member")                    \
     X(cluster_downing_quorum, "cluster.downing.quorum", ZA_CONFIG_NUMBER, "0", 0,                  \
       ZA_DOWNING_QUORUM_MAX, "", "static_quorum: members that a side needs to go on")              \

@@ -324,13 +324,16 @@ static void on_name_lost(za_node_t *node, const za_effect_t *effect)
     za_node_inform(node, effect->actor, &za_NameLost_type, &news);
 }
 
-/** No provider of leases is built in: the settings do not offer the strategy. */
-static void refuse_lease(za_node_t *node)
+static void ask_lease(za_node_t *node, const za_effect_t *effect)
 {
-    za_node_log(node, ZA_ERROR, "no provider of leases: this side of the split cannot win");
-    ZA_IGNORE(za_request_event(node, node->worker,
-                               &(za_cluster_event_t){ .type = ZA_CLUSTER_LEASE, .err = ZA_ENOENT },
-                               true));
+    const za_lease_provider_t *provider = &node->params.lease;
+    ZA_ASSERT(provider->ask != NULL); // nobody starts with the strategy and without a provider
+    const za_lease_question_t question = { .cluster = node->cluster_name,
+                                           .cluster_id = node->params.cluster_id,
+                                           .holder = effect->uid,
+                                           .revision = effect->tag,
+                                           .ttl_ms = (uint32_t)effect->id };
+    provider->ask(provider->context, node, &question);
 }
 
 static void on_group_added(za_node_t *node, const za_effect_t *effect)
@@ -386,7 +389,7 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
                     effect->name);
         break;
     case ZA_EFFECT_LEASE:
-        refuse_lease(node);
+        ask_lease(node, effect);
         break;
     case ZA_EFFECT_REBORN:
         on_reborn(node, effect);

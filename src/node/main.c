@@ -190,6 +190,10 @@ static int configure(program_t *program)
         ZA_OK) {
         return fail_usage(program, problem);
     }
+    if (program->settings.cluster_downing.strategy == ZA_DOWNING_LEASE) {
+        return fail_usage(program, "cluster.downing.strategy: lease is for programs that bring a "
+                                   "provider of leases (zactor/lease.h), and this one has none");
+    }
     if (program->check) {
         printf("configuration is valid\n");
         return EXIT_SUCCESS;

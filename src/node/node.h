@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <zactor/lease.h>
 #include <zactor/node.h>
 
 #include "cluster/cluster.h"
@@ -29,6 +30,7 @@ typedef struct za_node_params {
     bool discovers; // other seeds come later, by ZA_CLUSTER_SEEDS
     za_cluster_timing_t timing;
     za_downing_config_t downing;
+    za_lease_provider_t lease; // ask: NULL if nobody provides leases
     uint32_t workers;
     const za_numa_t *numa; // as in za_runtime_config_t; may be NULL
     uint32_t actors_max;

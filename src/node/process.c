@@ -384,6 +384,13 @@ za_err_t za_node_start(za_node_t *node)
     if (process->ended) {
         return ZA_ESTOPPING;
     }
+    if (process->settings.cluster_downing.strategy == ZA_DOWNING_LEASE &&
+        node->params.lease.ask == NULL) {
+        za_log_write(&process->log, ZA_ERROR, NULL, ZA_REF_NONE,
+                     "cluster.downing.strategy: lease needs a provider of leases, to be set before "
+                     "the start (za_node_set_lease_provider)");
+        return ZA_ECONFIG;
+    }
     za_threads_configure(process->threads, &(za_threads_opts_t){
                                                .busy_wait = process->settings.node_busy_poll,
                                                .pin = process->settings.node_pin,
@@ -406,6 +413,20 @@ za_err_t za_node_set_stack_signal(za_node_t *node, int signal_number)
         return ZA_EEXIST;
     }
     process->stack_signal = signal_number;
+    return ZA_OK;
+}
+
+za_err_t za_node_set_lease_provider(za_node_t *node, const za_lease_provider_t *provider)
+{
+    if (node == NULL || node->process == NULL || provider == NULL ||
+        provider->size < sizeof *provider || provider->ask == NULL) {
+        return ZA_EINVAL;
+    }
+    const process_t *process = node->process;
+    if (process->started || process->ended) {
+        return ZA_EEXIST;
+    }
+    node->params.lease = *provider;
     return ZA_OK;
 }
 
@@ -520,6 +541,25 @@ za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_type_t *type, const
     za_worker_t *worker = enter_foreign(node->process);
     za_err_t err =
         za_runtime_tell(worker, &(za_outgoing_t){ .to = to, .type = type, .body = message });
+    leave_foreign(node->process);
+    return err;
+}
+
+za_err_t za_node_answer_lease(za_node_t *node, const za_lease_answer_t *answer)
+{
+    if (node == NULL || answer == NULL || answer->size < sizeof *answer || answer->err > ZA_OK ||
+        (answer->err != ZA_OK && (answer->holder | answer->revision) != 0) ||
+        (answer->holder != 0 && answer->revision == 0)) {
+        return ZA_EINVAL;
+    }
+    const za_cluster_event_t event = {
+        .type = ZA_CLUSTER_LEASE, .err = answer->err, .uid = answer->holder, .tag = answer->revision
+    };
+    if (node->process == NULL) {
+        return za_request_event(node, node->worker, &event, true); // simulated: of one thread
+    }
+    za_worker_t *worker = enter_foreign(node->process);
+    za_err_t err = za_request_event(node, worker, &event, true);
     leave_foreign(node->process);
     return err;
 }

@@ -137,10 +137,11 @@ static za_err_t refuse(char *problem, size_t problem_bytes, const char *text, co
     return ZA_ECONFIG;
 }
 
-/** In the order of the choices. A lease needs a provider, and none is built in. */
-static const za_downing_strategy_t strategies[] = { ZA_DOWNING_NONE, ZA_DOWNING_KEEP_MAJORITY,
-                                                    ZA_DOWNING_STATIC_QUORUM,
-                                                    ZA_DOWNING_KEEP_OLDEST, ZA_DOWNING_DOWN_ALL };
+/** In the order of the choices. */
+static const za_downing_strategy_t strategies[] = {
+    ZA_DOWNING_NONE,        ZA_DOWNING_KEEP_MAJORITY, ZA_DOWNING_STATIC_QUORUM,
+    ZA_DOWNING_KEEP_OLDEST, ZA_DOWNING_LEASE,         ZA_DOWNING_DOWN_ALL
+};
 
 static za_err_t fill_downing(const za_config_t *config, za_settings_t *out, char *problem,
                              size_t problem_bytes)

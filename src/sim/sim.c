@@ -163,6 +163,7 @@ static void start_process(member_t *member)
         .seeds = seeds,
         .seed_count = 1,
         .timing = za_cluster_timing_lan,
+        .downing.strategy = opts->lease != NULL ? ZA_DOWNING_LEASE : ZA_DOWNING_NONE,
         .workers = 1,
         .actors_max = opts->actors_max != 0 ? opts->actors_max : ACTORS,
         .pool_bytes_max = opts->pool_bytes_max != 0 ? opts->pool_bytes_max : POOL_BYTES,
@@ -182,6 +183,9 @@ static void start_process(member_t *member)
         .mark = member_mark,
         .mark_context = member,
     };
+    if (opts->lease != NULL) {
+        params.lease = *opts->lease;
+    }
     za_err_t err = za_node_init(&params, &member->node);
     ZA_ASSERT(err == ZA_OK); // the simulator runs in a test: no memory is the end of it
     za_network_set_node(sim->network, member->index, member->node);
@@ -194,7 +198,9 @@ static void start_process(member_t *member)
 static bool opts_are_valid(const za_sim_opts_t *opts)
 {
     return opts != NULL && opts->size == sizeof *opts && opts->nodes <= ZA_SIM_NODES_MAX &&
-           opts->loss_permille <= 1000;
+           opts->loss_permille <= 1000 &&
+           (opts->lease == NULL ||
+            (opts->lease->size >= sizeof *opts->lease && opts->lease->ask != NULL));
 }
 
 za_err_t za_sim_create(const za_sim_opts_t *opts, za_sim_t **out)

@@ -24,6 +24,8 @@ expect 2 --tls-insecure false --check-config
 expect 2 --tls-insecure maybe --check-config
 expect 2 --tls-insecure --node-listen 10.0.0.1:7464 --check-config
 says "loopback"
+expect 2 --tls-insecure --cluster-downing-strategy lease --check-config
+says "provider of leases"
 expect 2 --config "$work/none.conf"
 says "none.conf"
 

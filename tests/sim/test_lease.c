@@ -1,0 +1,141 @@
+// Splits decided by a provider of leases, in whole nodes.
+#include "support/za_test.h"
+
+#include <zactor/sim.h>
+#include <zactor/zactor.h>
+
+enum {
+    NODES = 4,
+    STABLE_MS = 30000, // until all count
+    DECIDED_MS = 60000,
+};
+
+/** The store: compare and set, with a time of the test's. */
+typedef struct store {
+    za_sim_t *sim;
+    uint64_t holder, until_ms, revision;
+    uint64_t asked, taken;
+    bool away;
+} store_t;
+
+static void ask(void *context, za_node_t *node, const za_lease_question_t *question)
+{
+    store_t *store = context;
+    store->asked++;
+    za_lease_answer_t answer = { .size = sizeof answer, .err = ZA_ETIMEOUT };
+    if (!store->away) {
+        uint64_t now_ms = za_sim_now_ms(store->sim);
+        bool is_free = store->holder == 0 || now_ms >= store->until_ms;
+        if (question->ttl_ms > 0 && (is_free || store->revision == question->revision)) {
+            store->holder = question->holder;
+            store->until_ms = now_ms + question->ttl_ms;
+            store->revision++;
+            store->taken++;
+        }
+        answer.err = ZA_OK;
+        answer.holder = now_ms < store->until_ms ? store->holder : 0;
+        answer.revision = store->revision;
+    }
+    cr_assert(za_node_uid(node) == question->holder, "a node asks for itself");
+    cr_assert(question->cluster != NULL && question->cluster_id == 1, "its cluster's lease");
+    cr_assert(za_node_answer_lease(node, &answer) == ZA_OK, "answered");
+}
+
+static store_t store;
+
+static bool converged(za_sim_t *sim, void *context)
+{
+    (void)context;
+    return za_sim_converged(sim);
+}
+
+static za_sim_t *formed(uint64_t seed)
+{
+    static za_lease_provider_t provider = { .size = sizeof provider, .ask = ask };
+    provider.context = &store;
+    za_sim_t *sim;
+    za_sim_opts_t opts = { .size = sizeof opts, .seed = seed, .nodes = NODES, .lease = &provider };
+    cr_assert(za_sim_create(&opts, &sim) == ZA_OK, "created");
+    store = (store_t){ .sim = sim };
+    cr_assert(za_sim_run_until(sim, converged, NULL, 5000), "formed");
+    za_sim_run_for(sim, STABLE_MS);
+    cr_assert(store.asked == 0, "nobody asks while all are there");
+    return sim;
+}
+
+/** Nodes that took another uid since `before`: they gave up. A bit for each. */
+static uint32_t reborn(za_sim_t *sim, const uint64_t before[NODES])
+{
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < NODES; i++) {
+        bits |= za_node_uid(za_sim_node(sim, i)) != before[i] ? UINT32_C(1) << i : 0;
+    }
+    return bits;
+}
+
+static void uids_of(za_sim_t *sim, uint64_t out[NODES])
+{
+    for (uint32_t i = 0; i < NODES; i++) {
+        out[i] = za_node_uid(za_sim_node(sim, i));
+    }
+}
+
+Test(lease, goes_to_one_side_and_the_other_one_gives_up)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        za_sim_t *sim = formed(seed);
+        uint64_t before[NODES];
+        uids_of(sim, before);
+        za_sim_partition(sim, 3);
+        za_sim_run_for(sim, DECIDED_MS);
+        uint32_t gave_up = reborn(sim, before);
+        cr_assert(gave_up == 3 || gave_up == 12, "seed %d: %x", (int)seed, gave_up);
+        cr_assert(store.taken > 0, "somebody took it");
+        za_sim_heal(sim);
+        cr_assert(za_sim_run_until(sim, converged, NULL, DECIDED_MS), "one cluster again");
+        za_sim_destroy(sim);
+    }
+}
+
+Test(lease, that_nobody_can_ask_for_is_lost_by_all)
+{
+    za_sim_t *sim = formed(5);
+    uint64_t before[NODES];
+    uids_of(sim, before);
+    store.away = true;
+    za_sim_partition(sim, 1);
+    za_sim_run_for(sim, 2 * DECIDED_MS);
+    cr_assert(reborn(sim, before) == 15, "%x gave up", reborn(sim, before));
+    cr_assert(store.asked > 0 && store.taken == 0, "they asked");
+    za_sim_destroy(sim);
+}
+
+Test(lease, answers_that_are_none_are_refused)
+{
+    za_sim_t *sim = formed(6);
+    za_node_t *node = za_sim_node(sim, 0);
+    za_lease_answer_t good = { .size = sizeof good, .holder = 7, .revision = 1 };
+    cr_assert(za_node_answer_lease(node, &good) == ZA_OK, "too late: nothing was asked");
+    za_lease_answer_t bad = good;
+    bad.revision = 0;
+    cr_assert(za_node_answer_lease(node, &bad) == ZA_EINVAL, "a holder without a revision");
+    bad = good;
+    bad.err = ZA_ETIMEOUT;
+    cr_assert(za_node_answer_lease(node, &bad) == ZA_EINVAL, "an answer and none");
+    bad = good;
+    bad.size = 8;
+    cr_assert(za_node_answer_lease(node, &bad) == ZA_EINVAL, "of another version");
+    cr_assert(za_node_answer_lease(NULL, &good) == ZA_EINVAL && za_node_answer_lease(node, NULL),
+              "nothing");
+    za_sim_run_for(sim, 1000);
+    cr_assert(za_sim_converged(sim), "and nothing came of it");
+    za_sim_destroy(sim);
+}
+
+Test(lease, simulations_want_a_whole_provider)
+{
+    za_sim_t *sim = NULL;
+    za_lease_provider_t none = { .size = sizeof none };
+    za_sim_opts_t opts = { .size = sizeof opts, .nodes = 1, .lease = &none };
+    cr_assert(za_sim_create(&opts, &sim) == ZA_EINVAL && sim == NULL, "it asks nobody");
+}
