@@ -27,25 +27,6 @@ const char *za_member_state_name(za_member_state_t state)
     return "?";
 }
 
-za_effect_t *za_effects_add(za_effects_t *effects, za_effect_type_t type)
-{
-    ZA_ASSERT(effects->count < ZA_EFFECTS_MAX);
-    za_effect_t *effect = &effects->items[effects->count++];
-    memset(effect, 0, sizeof *effect);
-    effect->type = type;
-    return effect;
-}
-
-void *za_effects_alloc(za_effects_t *effects, uint32_t bytes)
-{
-    ZA_ASSERT(bytes <= ZA_EFFECTS_ARENA_BYTES - effects->used);
-    void *block = effects->arena + effects->used;
-    uint32_t padded = (bytes + 15u) & ~15u;
-    uint32_t left = ZA_EFFECTS_ARENA_BYTES - effects->used;
-    effects->used += padded < left ? padded : left;
-    return block;
-}
-
 const char *za_effects_copy(za_effects_t *effects, const char *text)
 {
     uint32_t bytes = (uint32_t)strlen(text) + 1;

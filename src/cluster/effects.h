@@ -15,6 +15,7 @@
 
 #include <zactor/actor.h>
 
+#include "base/assert.h"
 #include "base/limits.h"
 #include "wire/lane.h"
 
@@ -183,9 +184,25 @@ static inline bool za_effects_have_room(const za_effects_t *effects, uint32_t co
 }
 
 /** Appends a zeroed effect; the caller has made sure of room. */
-za_effect_t *za_effects_add(za_effects_t *effects, za_effect_type_t type);
+static inline za_effect_t *za_effects_add(za_effects_t *effects, za_effect_type_t type)
+{
+    ZA_ASSERT(effects->count < ZA_EFFECTS_MAX);
+    za_effect_t *effect = &effects->items[effects->count++];
+    *effect = (za_effect_t){ .type = type };
+    return effect;
+}
+
 /** `bytes` of arena, 16-aligned; the caller has made sure of room. */
-void *za_effects_alloc(za_effects_t *effects, uint32_t bytes);
+static inline void *za_effects_alloc(za_effects_t *effects, uint32_t bytes)
+{
+    uint32_t left = ZA_EFFECTS_ARENA_BYTES - effects->used;
+    ZA_ASSERT(bytes <= left);
+    void *block = effects->arena + effects->used;
+    uint32_t padded = (bytes + 15u) & ~15u;
+    effects->used += padded < left ? padded : left;
+    return block;
+}
+
 /** A copy of `text`; the caller has made sure of room. */
 const char *za_effects_copy(za_effects_t *effects, const char *text);
 /** Where the next block will lie: for bytes whose number is known when they are written. */

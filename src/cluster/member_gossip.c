@@ -169,6 +169,14 @@ static bool letter_open(za_membership_t *m, const za_member_send_t *send,
     return true;
 }
 
+static const char *copy_address(const za_membership_t *m, const za_member_t *member,
+                                za_effects_t *out)
+{
+    const za_member_text_t *text = za_member_text(m, member);
+    uint32_t bytes = (uint32_t)text->roles_at - text->address_at; // with its NUL
+    return memcpy(za_effects_alloc(out, bytes), za_member_text_address(text), bytes);
+}
+
 static void letter_send(za_membership_t *m, const za_member_send_t *send,
                         const za_member_t *receiver, const letter_t *letter, za_effects_t *out)
 {
@@ -180,13 +188,13 @@ static void letter_send(za_membership_t *m, const za_member_send_t *send,
     effect->over_link = send->over_link;
     effect->asks = send->kind == za_DatagramKind_DATAGRAM_KIND_PING ||
                    send->kind == za_DatagramKind_DATAGRAM_KIND_PING_REQ;
-    effect->address =
-        receiver != NULL ? za_effects_copy(out, za_member_address(m, receiver)) : NULL;
+    effect->address = receiver != NULL ? copy_address(m, receiver, out) : NULL;
 }
 
 void za_member_send(za_membership_t *m, const za_member_send_t *send, za_effects_t *out)
 {
-    const za_member_t *receiver = za_member_find(m, send->uid);
+    const za_member_t *receiver =
+        send->member != NULL ? send->member : za_member_find(m, send->uid);
     letter_t letter;
     if (letter_open(m, send, receiver, &letter, out)) {
         if (m->phase != ZA_PHASE_JOINING) {
@@ -319,7 +327,8 @@ void za_member_gossip_tick(za_membership_t *m, za_effects_t *out)
 /* ---- datagrams in -------------------------------------------------------------------------- */
 
 static void answer_ping(za_membership_t *m, const za_cluster_event_t *event,
-                        const za_member_datagram_t *datagram, za_effects_t *out)
+                        const za_member_t *sender, const za_member_datagram_t *datagram,
+                        za_effects_t *out)
 {
     // A ping for a uid that we no longer have is for another: silence is the right answer.
     if (datagram->target != za_membership_self_uid(m)) {
@@ -327,6 +336,7 @@ static void answer_ping(za_membership_t *m, const za_cluster_event_t *event,
     }
     za_member_send_t ack = {
         .uid = event->uid,
+        .member = sender,
         .kind = za_DatagramKind_DATAGRAM_KIND_ACK,
         .seq = datagram->seq,
         .over_link = event->over_link, // back by the way that it came
@@ -334,14 +344,14 @@ static void answer_ping(za_membership_t *m, const za_cluster_event_t *event,
     za_member_send(m, &ack, out);
 }
 
-static void dispatch(za_membership_t *m, const za_cluster_event_t *event,
+static void dispatch(za_membership_t *m, const za_cluster_event_t *event, const za_member_t *sender,
                      const za_member_datagram_t *datagram, za_effects_t *out)
 {
     switch (datagram->kind) {
     case za_DatagramKind_DATAGRAM_KIND_GOSSIP:
         break;
     case za_DatagramKind_DATAGRAM_KIND_PING:
-        answer_ping(m, event, datagram, out);
+        answer_ping(m, event, sender, datagram, out);
         break;
     case za_DatagramKind_DATAGRAM_KIND_ACK:
         za_member_probe_ack(m, event->uid, datagram->seq, event->over_link, out);
@@ -379,8 +389,9 @@ void za_member_on_datagram(za_membership_t *m, const za_cluster_event_t *event, 
         while (za_member_datagram_record(&datagram, &news)) {
             za_member_learn(m, &news, out);
         }
+        sender = NULL; // the table may have changed
     }
-    dispatch(m, event, &datagram, out);
+    dispatch(m, event, sender, &datagram, out);
     if (datagram.kind == za_DatagramKind_DATAGRAM_KIND_PING ||
         datagram.kind == za_DatagramKind_DATAGRAM_KIND_ACK) {
         za_member_sync_hash(m, event->uid, datagram.view_hash, out);

@@ -76,14 +76,6 @@ void za_member_probe_stop(za_membership_t *m)
     m->pass_at = 0;
 }
 
-uint64_t za_member_probe_deadline(const za_membership_t *m)
-{
-    uint64_t deadline = m->probe.phase == ZA_PROBE_IDLE     ? m->probe.next_ms
-                        : m->probe.phase == ZA_PROBE_DIRECT ? m->probe.timeout_ms
-                                                            : m->probe.end_ms;
-    return za_ms_min(deadline, m->relays_ms);
-}
-
 /** Unreachable members are not probed: reconnecting looks after them, and rounds stay short. */
 static bool may_probe(const za_member_t *member)
 {
@@ -165,7 +157,14 @@ static void begin_round(za_membership_t *m, za_effects_t *out)
     probe->nacks = 0;
     m->counters.probes++;
     if (target->linked || m->datagrams) {
-        send_ping(m, target->uid, probe->seq, false, out);
+        za_member_send_t ping = {
+            .uid = target->uid,
+            .member = target,
+            .kind = za_DatagramKind_DATAGRAM_KIND_PING,
+            .seq = probe->seq,
+            .target = target->uid,
+        };
+        za_member_send(m, &ping, out);
     } else {
         za_membership_connect(m, out, za_member_address(m, target)); // pinged when the link is up
     }

@@ -80,30 +80,6 @@ za_member_t *za_member_slot(const za_membership_t *m, uint32_t at)
     return m->members[at].uid != 0 ? &m->members[at] : NULL;
 }
 
-static uint32_t uid_bucket(const za_membership_t *m, uint64_t uid)
-{
-    return (uint32_t)((uid * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & m->mask;
-}
-
-uint16_t za_member_index(const za_membership_t *m, uint64_t uid)
-{
-    for (uint32_t at = uid_bucket(m, uid);; at = (at + 1) & m->mask) {
-        uint16_t slot = m->by_uid[at];
-        if (slot == 0) {
-            return ZA_MEMBER_NONE;
-        }
-        if (m->members[slot - 1].uid == uid) {
-            return (uint16_t)(slot - 1);
-        }
-    }
-}
-
-za_member_t *za_member_find(const za_membership_t *m, uint64_t uid)
-{
-    uint16_t index = za_member_index(m, uid);
-    return index == ZA_MEMBER_NONE ? NULL : &m->members[index];
-}
-
 static uint16_t *name_bucket(const za_membership_t *m, uint32_t hash)
 {
     return &m->by_name[hash & m->mask];
@@ -112,7 +88,7 @@ static uint16_t *name_bucket(const za_membership_t *m, uint32_t hash)
 static void index_add(za_membership_t *m, uint16_t index)
 {
     za_member_t *member = &m->members[index];
-    uint32_t at = uid_bucket(m, member->uid);
+    uint32_t at = za_member_bucket(m, member->uid);
     while (m->by_uid[at] != 0) {
         at = (at + 1) & m->mask;
     }
@@ -140,13 +116,13 @@ static void index_grow(za_membership_t *m)
 
 static void unlink_uid(za_membership_t *m, uint16_t index)
 {
-    uint32_t hole = uid_bucket(m, m->members[index].uid);
+    uint32_t hole = za_member_bucket(m, m->members[index].uid);
     while (m->by_uid[hole] != index + 1) {
         hole = (hole + 1) & m->mask;
     }
     // Whatever follows without a gap moves up, unless it would pass its own bucket.
     for (uint32_t at = (hole + 1) & m->mask; m->by_uid[at] != 0; at = (at + 1) & m->mask) {
-        uint32_t home = uid_bucket(m, m->members[m->by_uid[at] - 1].uid);
+        uint32_t home = za_member_bucket(m, m->members[m->by_uid[at] - 1].uid);
         if (((at - home) & m->mask) >= ((at - hole) & m->mask)) {
             m->by_uid[hole] = m->by_uid[at];
             hole = at;
@@ -751,11 +727,6 @@ uint64_t za_member_rank_ms(const za_membership_t *m, const za_member_t *member)
 {
     ZA_ASSERT(member->doubt != ZA_MEMBER_NONE);
     return m->doubts[member->doubt].rank_ms;
-}
-
-uint64_t za_member_timers_deadline(const za_membership_t *m)
-{
-    return m->doubt_count > 0 ? m->doubts[m->timers[0]].timer_ms : ZA_MEMBER_NEVER;
 }
 
 void za_member_timers(za_membership_t *m, za_effects_t *out)

@@ -429,11 +429,11 @@ static za_member_info_t info_of(const za_membership_t *m, uint16_t index)
 
 bool za_membership_find(const za_membership_t *membership, uint64_t uid, za_member_info_t *out)
 {
-    uint16_t index = za_member_index(membership, uid);
-    if (index == ZA_MEMBER_NONE) {
+    const za_member_t *member = za_member_find(membership, uid);
+    if (member == NULL) {
         return false;
     }
-    *out = info_of(membership, index);
+    *out = info_of(membership, (uint16_t)(member - membership->members));
     return true;
 }
 

@@ -326,8 +326,25 @@ void za_membership_log(za_membership_t *m, za_effects_t *out, int level, const c
 /** Divides `memory`; with NULL it only says how many bytes that takes. */
 size_t za_member_table_init(za_membership_t *m, uint32_t capacity, uint8_t *memory);
 void za_member_table_deinit(za_membership_t *m);
-uint16_t za_member_index(const za_membership_t *m, uint64_t uid);    // ZA_MEMBER_NONE
-za_member_t *za_member_find(const za_membership_t *m, uint64_t uid); // NULL
+static inline uint32_t za_member_bucket(const za_membership_t *m, uint64_t uid)
+{
+    return (uint32_t)((uid * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & m->mask;
+}
+
+/** NULL if that uid is not known. */
+static inline za_member_t *za_member_find(const za_membership_t *m, uint64_t uid)
+{
+    for (uint32_t at = za_member_bucket(m, uid);; at = (at + 1) & m->mask) {
+        uint16_t slot = m->by_uid[at]; // + 1
+        if (slot == 0) {
+            return NULL;
+        }
+        if (m->members[slot - 1].uid == uid) {
+            return &m->members[slot - 1];
+        }
+    }
+}
+
 /** Slots 0 .. fresh - 1 are visited by `at`; NULL where one is free. */
 za_member_t *za_member_slot(const za_membership_t *m, uint32_t at);
 /**
@@ -367,7 +384,11 @@ void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason rea
                     za_effects_t *out);
 /** Start of the present rank of a member that is doubted. */
 uint64_t za_member_rank_ms(const za_membership_t *m, const za_member_t *member);
-uint64_t za_member_timers_deadline(const za_membership_t *m);
+static inline uint64_t za_member_timers_deadline(const za_membership_t *m)
+{
+    return m->doubt_count > 0 ? m->doubts[m->timers[0]].timer_ms : ZA_MEMBER_NEVER;
+}
+
 /** Fires the timers that are due. */
 void za_member_timers(za_membership_t *m, za_effects_t *out);
 /** Moves suspicions by a stall of ours. */
@@ -392,7 +413,15 @@ const uint16_t *za_member_sorted(const za_membership_t *m);
 
 void za_member_probe_start(za_membership_t *m, uint64_t first_ms);
 void za_member_probe_stop(za_membership_t *m);
-uint64_t za_member_probe_deadline(const za_membership_t *m);
+static inline uint64_t za_member_probe_deadline(const za_membership_t *m)
+{
+    const za_member_probe_t *probe = &m->probe;
+    uint64_t deadline = probe->phase == ZA_PROBE_IDLE     ? probe->next_ms
+                        : probe->phase == ZA_PROBE_DIRECT ? probe->timeout_ms
+                                                          : probe->end_ms;
+    return za_ms_min(deadline, m->relays_ms);
+}
+
 void za_member_probe_tick(za_membership_t *m, za_effects_t *out);
 void za_member_probe_lag(za_membership_t *m);
 void za_member_probe_linked(za_membership_t *m, uint64_t uid, za_effects_t *out);
@@ -411,6 +440,7 @@ void za_member_gossip_tick(za_membership_t *m, za_effects_t *out);
 
 typedef struct za_member_send {
     uint64_t uid;
+    const za_member_t *member; // with that uid, if the caller has it at hand; NULL: it is looked up
     za_DatagramKind kind;
     bool over_link;
     uint64_t seq, target;
