@@ -889,6 +889,11 @@ uint64_t za_cluster_uid(const za_cluster_t *cluster)
     return za_membership_uid(cluster->membership);
 }
 
+bool za_cluster_find_member(const za_cluster_t *cluster, uint64_t uid, za_member_info_t *out)
+{
+    return za_membership_find(cluster->membership, uid, out);
+}
+
 void za_cluster_each_member(const za_cluster_t *cluster,
                             bool (*visit)(const za_member_info_t *info, void *context),
                             void *context)
@@ -934,6 +939,14 @@ void za_cluster_each_owner(const za_cluster_t *cluster,
                            bool (*visit)(const za_owner_info_t *info, void *context), void *context)
 {
     za_registry_each_owner(cluster->registry, visit, context);
+}
+
+void za_cluster_each_changed_owner(const za_cluster_t *cluster,
+                                   uint64_t seen[static ZA_REGISTRY_PARTS],
+                                   bool (*visit)(const za_owner_info_t *info, void *context),
+                                   void *context)
+{
+    za_registry_each_changed(cluster->registry, seen, visit, context);
 }
 
 void za_cluster_downing(const za_cluster_t *cluster, za_downing_info_t *out)

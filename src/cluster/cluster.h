@@ -164,6 +164,8 @@ typedef struct za_member_info {
     bool udp_degraded; // only probes over the link reach it
 } za_member_info_t;
 
+/** One of the members; false: it is not known. */
+bool za_cluster_find_member(const za_cluster_t *cluster, uint64_t uid, za_member_info_t *out);
 /** Members sorted by (name, uid); false from `visit` ends it. */
 void za_cluster_each_member(const za_cluster_t *cluster,
                             bool (*visit)(const za_member_info_t *info, void *context),
@@ -210,6 +212,12 @@ typedef struct za_owner_info {
 void za_cluster_each_owner(const za_cluster_t *cluster,
                            bool (*visit)(const za_owner_info_t *info, void *context),
                            void *context);
+enum { ZA_REGISTRY_PARTS = 1 + 16 + 256 };
+/** Those that may have changed since the last call with `seen`; all of them if that is all zero. */
+void za_cluster_each_changed_owner(const za_cluster_t *cluster,
+                                   uint64_t seen[static ZA_REGISTRY_PARTS],
+                                   bool (*visit)(const za_owner_info_t *info, void *context),
+                                   void *context);
 /** Hash over the member records (views are equal iff hashes are) and over the registry. */
 uint64_t za_cluster_view_hash(const za_cluster_t *cluster);
 uint64_t za_cluster_registry_hash(const za_cluster_t *cluster);

@@ -116,6 +116,60 @@ static bool is_old_news(za_registry_t *registry, uint64_t uid, const uint8_t *by
     return true;
 }
 
+/** Where the body `tag` lies, and what is in it; NULL: no body of ours. */
+static void *body_of(za_RegistryFrame *frame, uint32_t tag, const pb_msgdesc_t **fields)
+{
+    switch (tag) {
+    case za_RegistryFrame_root_tag:
+        *fields = za_RegRoot_fields;
+        return &frame->body.root;
+    case za_RegistryFrame_tree_tag:
+        *fields = za_RegTree_fields;
+        return &frame->body.tree;
+    case za_RegistryFrame_digest_tag:
+        *fields = za_RegDigest_fields;
+        return &frame->body.digest;
+    case za_RegistryFrame_pull_tag:
+        *fields = za_RegPull_fields;
+        return &frame->body.pull;
+    case za_RegistryFrame_data_tag:
+        *fields = za_RegData_fields;
+        return &frame->body.data;
+    default:
+        return NULL;
+    }
+}
+
+/**
+ * As pb_decode does it, but for one thing: that zeroes the largest body, tens of kilobytes, for each
+ * frame of a few bytes. Here only the counts and scalars of the body that comes are set first.
+ */
+static bool read_frame(za_RegistryFrame *frame, const uint8_t *bytes, size_t size)
+{
+    pb_istream_t stream = pb_istream_from_buffer(bytes, size);
+    pb_wire_type_t type;
+    uint32_t tag;
+    bool end;
+    frame->which_body = 0;
+    while (pb_decode_tag(&stream, &type, &tag, &end)) {
+        const pb_msgdesc_t *fields;
+        void *body = body_of(frame, tag, &fields);
+        if (body == NULL) {
+            if (!pb_skip_field(&stream, type)) {
+                return false;
+            }
+            continue;
+        }
+        pb_istream_t part;
+        if (type != PB_WT_STRING || !pb_make_string_substream(&stream, &part) ||
+            !pb_decode(&part, fields, body) || !pb_close_string_substream(&stream, &part)) {
+            return false;
+        }
+        frame->which_body = (pb_size_t)tag;
+    }
+    return end;
+}
+
 bool za_registry_frame(za_registry_t *registry, uint64_t uid, const uint8_t *bytes, size_t size,
                        uint64_t now_ms, za_effects_t *out)
 {
@@ -123,8 +177,7 @@ bool za_registry_frame(za_registry_t *registry, uint64_t uid, const uint8_t *byt
     if (is_old_news(registry, uid, bytes, size)) {
         return true;
     }
-    pb_istream_t stream = pb_istream_from_buffer(bytes, size);
-    if (!pb_decode(&stream, za_RegistryFrame_fields, &registry->frame)) {
+    if (!read_frame(&registry->frame, bytes, size)) {
         return false;
     }
     const za_RegistryFrame *frame = &registry->frame;

@@ -117,6 +117,15 @@ void za_registry_each_owner(const za_registry_t *registry,
                             bool (*visit)(const za_owner_info_t *info, void *context),
                             void *context);
 
+/**
+ * The same for maps in parts of the tree whose hashes are not those in `seen`, where they are put: so
+ * two looks at an equal registry cost one comparison. With all zero: for all that have data.
+ */
+void za_registry_each_changed(const za_registry_t *registry,
+                              uint64_t seen[static ZA_REGISTRY_PARTS],
+                              bool (*visit)(const za_owner_info_t *info, void *context),
+                              void *context);
+
 typedef struct za_registry_stats {
     uint64_t divergence; // a hash was not what `applied` says: must stay 0
     uint64_t conflicts;  // names that our actors lost

@@ -124,17 +124,58 @@ bool za_registry_version(const za_registry_t *registry, uint64_t uid, uint64_t *
     return true;
 }
 
+/** Those of a leaf; false: `visit` ended it. */
+static bool visit_leaf(const za_registry_t *registry, uint32_t leaf,
+                       bool (*visit)(const za_owner_info_t *info, void *context), void *context)
+{
+    for (uint32_t id = registry->leaves[leaf].first; id != 0;
+         id = za_chain_next(&registry->owners, ZA_REG_LEAF, id)) {
+        const za_reg_owner_t *owner = za_reg_owner_at(registry, id);
+        za_owner_info_t info = { owner->uid, owner->applied, owner->hash, owner->live.count,
+                                 owner->unreachable };
+        if (!visit(&info, context)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void za_registry_each_owner(const za_registry_t *registry,
                             bool (*visit)(const za_owner_info_t *info, void *context),
                             void *context)
 {
     for (uint32_t leaf = 0; leaf < ZA_REG_LEAVES; leaf++) {
-        for (uint32_t id = registry->leaves[leaf].first; id != 0;
-             id = za_chain_next(&registry->owners, ZA_REG_LEAF, id)) {
-            const za_reg_owner_t *owner = za_reg_owner_at(registry, id);
-            za_owner_info_t info = { owner->uid, owner->applied, owner->hash, owner->live.count,
-                                     owner->unreachable };
-            if (!visit(&info, context)) {
+        if (!visit_leaf(registry, leaf, visit, context)) {
+            return;
+        }
+    }
+}
+
+static_assert((int)ZA_REGISTRY_PARTS == (int)ZA_REG_NODES && ZA_REG_DEPTH == 2, "the same tree");
+
+/** Whether a part is not as it was seen, which it is from now on. */
+static bool changed(const za_registry_t *registry, uint64_t *seen, uint32_t level, uint32_t prefix)
+{
+    uint32_t at = za_reg_node_index(level, prefix);
+    bool differs = registry->nodes[at].hash != seen[at];
+    seen[at] = registry->nodes[at].hash;
+    return differs;
+}
+
+void za_registry_each_changed(const za_registry_t *registry,
+                              uint64_t seen[static ZA_REGISTRY_PARTS],
+                              bool (*visit)(const za_owner_info_t *info, void *context),
+                              void *context)
+{
+    if (!changed(registry, seen, 0, 0)) {
+        return;
+    }
+    for (uint32_t digit = 0; digit < ZA_REG_DIGITS; digit++) {
+        if (!changed(registry, seen, 1, digit)) {
+            continue;
+        }
+        for (uint32_t leaf = digit * ZA_REG_DIGITS; leaf < (digit + 1) * ZA_REG_DIGITS; leaf++) {
+            if (changed(registry, seen, 2, leaf) && !visit_leaf(registry, leaf, visit, context)) {
                 return;
             }
         }

@@ -134,6 +134,27 @@ static bool for_oracles(const za_effect_t *effect)
     }
 }
 
+static bool input_for_oracles(const za_cluster_event_t *event)
+{
+    switch (event->type) {
+    case ZA_CLUSTER_TICK:
+    case ZA_CLUSTER_DATAGRAM:
+    case ZA_CLUSTER_FRAME:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void tell_input(za_realm_t *realm, uint32_t host, const za_cluster_event_t *event)
+{
+    for (uint32_t i = 0; i < realm->oracle_count; i++) {
+        if (realm->oracles[i].ops->input != NULL) {
+            realm->oracles[i].ops->input(realm->oracles[i].context, realm, host, event);
+        }
+    }
+}
+
 static void tell_effect(za_realm_t *realm, uint32_t host, const za_effect_t *effect)
 {
     for (uint32_t i = 0; i < realm->oracle_count; i++) {
@@ -261,10 +282,8 @@ static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
     if (realm->trace.line != NULL) {
         za_trace_event(realm, index, event);
     }
-    for (uint32_t i = 0; i < realm->oracle_count; i++) {
-        if (realm->oracles[i].ops->input != NULL) {
-            realm->oracles[i].ops->input(realm->oracles[i].context, realm, index, event);
-        }
+    if (realm->oracle_count > 0 && input_for_oracles(event)) {
+        tell_input(realm, index, event);
     }
     za_step_t more = node_step(realm, host, event);
     carry_out_all(realm, index);
@@ -728,34 +747,14 @@ const za_cluster_t *za_host_cluster(const za_realm_t *realm, uint32_t host)
     return whole ? realm->hosts[host].cluster : NULL;
 }
 
-typedef struct search {
-    uint64_t uid;
-    za_member_info_t *out;
-    bool found;
-} search_t;
-
-static bool match(const za_member_info_t *info, void *context)
-{
-    search_t *search = context;
-    if (info->uid == search->uid) {
-        *search->out = *info;
-        search->found = true;
-    }
-    return !search->found;
-}
-
 bool za_host_find(const za_realm_t *realm, uint32_t index, uint64_t uid, za_member_info_t *out)
 {
     const za_host_t *host = &realm->hosts[index];
     if (host->state != ZA_HOST_ON) {
         return false;
     }
-    if (!realm->config.services) {
-        return za_membership_find(host->membership, uid, out);
-    }
-    search_t search = { uid, out, false };
-    za_cluster_each_member(host->cluster, match, &search);
-    return search.found;
+    return realm->config.services ? za_cluster_find_member(host->cluster, uid, out)
+                                  : za_membership_find(host->membership, uid, out);
 }
 
 void za_host_each_member(const za_realm_t *realm, uint32_t index,

@@ -21,7 +21,7 @@ typedef struct za_oracle_ops {
     void (*started)(void *context, za_realm_t *realm, uint32_t host);
     /** It ends now: crashed, vanished or left. */
     void (*stopped)(void *context, za_realm_t *realm, uint32_t host);
-    /** `event` is about to be stepped. */
+    /** `event` is about to be stepped; ticks, datagrams and frames are not shown. */
     void (*input)(void *context, za_realm_t *realm, uint32_t host, const za_cluster_event_t *event);
     /** `effect` came out; those of transport and logging are not shown. */
     void (*effect)(void *context, za_realm_t *realm, uint32_t host, const za_effect_t *effect);

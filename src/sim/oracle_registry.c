@@ -33,7 +33,7 @@ typedef struct copy {
     za_pairs_t applied;  // uid: applied + 1
     za_pairs_t terminal; // uid
     uint32_t name_count, member_count;
-    uint64_t hash; // of the registry, when it was last looked at
+    uint64_t seen[ZA_REGISTRY_PARTS]; // hashes of the registry, when it was last looked at
 } copy_t;
 
 typedef struct oracle {
@@ -261,6 +261,7 @@ static void effect(void *context, za_realm_t *realm, uint32_t host, const za_eff
         if ((effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) &&
             effect->uid != oracle->current[host]->uid) {
             za_pairs_set(&oracle->copies[host].terminal, effect->uid, as_value(1));
+            memset(oracle->copies[host].seen, 0, sizeof oracle->copies[host].seen); // its map, too
         }
         break;
     default:
@@ -316,11 +317,8 @@ static void step(void *context, za_realm_t *realm, uint32_t host)
     if (cluster == NULL || oracle->current[host] == NULL) {
         return;
     }
-    uint64_t hash = za_cluster_registry_hash(cluster);
-    if (hash != oracle->copies[host].hash) { // of all steps few change it
-        oracle->copies[host].hash = hash;
-        za_cluster_each_owner(cluster, check_copy, &(look_t){ oracle, host });
-    }
+    za_cluster_each_changed_owner(cluster, oracle->copies[host].seen, check_copy,
+                                  &(look_t){ oracle, host });
 }
 
 /* ---- in the end ------------------------------------------------------------------------------- */
