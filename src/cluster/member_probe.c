@@ -127,13 +127,21 @@ static void send_ping(za_membership_t *m, uint64_t uid, uint64_t seq, bool over_
     za_member_send(m, &send, out);
 }
 
-/** Above the full mesh, links made for probes are given back one by one. */
-static void shed_link(za_membership_t *m, uint64_t target, za_effects_t *out)
+/**
+ * Above the full mesh, links made for probes and joins are given back: a quarter of those that are too
+ * many in each round. One by one would be as many as come with probes; but where a thousand join at
+ * once all come to the seeds, whose table of links is full then, and the next waits for each that goes.
+ */
+static void shed_links(za_membership_t *m, uint64_t target, za_effects_t *out)
 {
-    uint64_t uid = 0;
-    if (m->live_count > ZA_MEMBER_MESH_MAX && m->link_count > ZA_MEMBER_SPARSE_LINKS &&
-        za_member_pick_linked(m, &m->rng, target, m->join_target, false, &uid, 1) == 1) {
-        za_member_close(m, uid, out);
+    if (m->live_count <= ZA_MEMBER_MESH_MAX || m->link_count <= ZA_MEMBER_SPARSE_LINKS) {
+        return;
+    }
+    uint64_t uids[1 + (ZA_PEERS_MAX - ZA_MEMBER_SPARSE_LINKS) / 4];
+    uint32_t count = 1 + (m->link_count - ZA_MEMBER_SPARSE_LINKS) / 4;
+    count = za_member_pick_linked(m, &m->rng, target, m->join_target, false, uids, count);
+    for (uint32_t i = 0; i < count; i++) {
+        za_member_close(m, uids[i], out);
     }
 }
 
@@ -171,7 +179,7 @@ static void begin_round(za_membership_t *m, za_effects_t *out)
     if (target->udp_degraded && target->linked) {
         send_ping(m, target->uid, probe->seq, true, out);
     }
-    shed_link(m, target->uid, out);
+    shed_links(m, target->uid, out);
 }
 
 /** A member that UDP does not reach, or no longer, answers over the link, or one made for it. */

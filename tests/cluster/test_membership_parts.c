@@ -1116,6 +1116,21 @@ Test(membership_parts, a_link_to_itself_and_one_too_many_are_closed)
     stop();
 }
 
+// Where a thousand join at once, each link that a seed keeps for longer keeps another joiner waiting.
+Test(membership_parts, gives_links_back_the_faster_the_more_are_too_many)
+{
+    enum { LINKS = 200, KEPT = 96 }; // ZA_MEMBER_SPARSE_LINKS
+    start();
+    for (uint64_t uid = 1; uid <= LINKS; uid++) {
+        peer(uid);
+    }
+    forget();
+    run_answered(20000); // 40 rounds
+    cr_assert(closed_count == LINKS - KEPT, "%u links are closed, not the %d too many",
+              closed_count, LINKS - KEPT);
+    stop();
+}
+
 Test(membership_parts, whoever_is_down_is_told_so_but_not_each_time)
 {
     start();

@@ -172,7 +172,7 @@ za_realm_t *lan_realm(const options_t *options, uint64_t seed, uint32_t hosts, u
     for (uint32_t i = 0; i < hosts; i++) {
         za_host_start(realm, i);
     }
-    // A thousand that start at once take two minutes and a half.
+    // A thousand that start at once take a dozen seconds.
     if (!run_until_converged(realm, 600 * ZA_US_PER_S, 100 * ZA_US_PER_MS)) {
         exit((int)say(STATUS_VIOLATION, "seed %llu: %u nodes found no common view in 600 s",
                       (unsigned long long)seed, hosts));
