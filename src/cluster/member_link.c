@@ -244,6 +244,9 @@ void za_member_link_down(za_membership_t *m, const za_cluster_event_t *event, za
     if (sparse(m) && !broken) {
         return;
     }
+    if (broken && m->live_count <= ZA_MEMBER_URGENT_MAX) {
+        m->probe.urgent = member->uid; // in the next round
+    }
     uint64_t jitter = za_rng_below(&m->rng, EVIDENCE_JITTER_MS);
     uint64_t wait_ms = broken ? 0 : m->timing.probe_interval_ms;
     za_member_plan_connect(m, member, m->now_ms + wait_ms + jitter);

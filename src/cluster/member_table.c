@@ -975,7 +975,7 @@ static void follow_suspicion(za_membership_t *m, za_member_t *member)
         za_member_plan_connect(m, member, m->now_ms + jitter);
     }
     // In a large cluster enough others probe it by chance, and all at once would be a burst.
-    if (m->live_count <= 32) {
+    if (m->live_count <= ZA_MEMBER_URGENT_MAX) {
         m->probe.urgent = member->uid;
     }
 }

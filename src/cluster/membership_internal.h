@@ -25,6 +25,7 @@ enum {
     ZA_MEMBER_SPARSE_LINKS = 96, // links kept above that; below ZA_PEERS_MAX with room for incoming
     ZA_MEMBER_HELPERS = 3,       // k of SWIM's indirect probe
     ZA_MEMBER_FANOUT = 3,
+    ZA_MEMBER_URGENT_MAX = 32, // members up to which each looks at once at whom another doubts
     ZA_MEMBER_RELAYS_MAX = 64, // probes we make for others; more are not answered
     ZA_MEMBER_HEALTH_MAX = 8,
     ZA_MEMBER_CLAIMANTS_MAX = 8,  // joiners that wait for a name; more must ask again

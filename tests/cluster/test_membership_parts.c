@@ -607,6 +607,26 @@ Test(membership_parts, a_doubt_of_a_later_incarnation_begins_anew)
     stop();
 }
 
+Test(membership_parts, a_broken_link_makes_its_member_the_next_to_be_probed)
+{
+    with_datagrams = true;
+    for (uint64_t gone = 1; gone <= 8; gone++) {
+        start();
+        for (uint64_t uid = 1; uid <= 8; uid++) {
+            peer(uid);
+        }
+        run_answered(T);
+        step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_DOWN, .uid = gone, .err = ZA_ECLOSED });
+        forget();
+        for (uint64_t end_ms = now_ms + 2 * T; now_ms < end_ms && datagram_count == 0;) {
+            run(1);
+        }
+        cr_expect(find_datagram(gone, za_DatagramKind_DATAGRAM_KIND_PING) != NULL, "%d", (int)gone);
+        stop();
+    }
+    with_datagrams = false;
+}
+
 Test(membership_parts, one_refused_connection_alone_is_no_proof)
 {
     start();
