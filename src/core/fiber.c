@@ -95,6 +95,7 @@ static void show(za_worker_t *worker, const za_fiber_t *fiber)
     ctx->tag = fiber->ctx.tag;
     ctx->after = 0;
     ctx->kept_copy = fiber->ctx.kept_copy;
+    ctx->copy = fiber->ctx.copy;
 }
 
 static void drop_reply(za_worker_t *worker, za_fiber_t *fiber)

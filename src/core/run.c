@@ -36,7 +36,9 @@ const za_handler_t *za_handler_find(const za_class_t *class_, const za_type_t *t
 static void lose(za_worker_t *worker, za_message_t *message, za_Reason reason)
 {
     za_dead_letter(worker, reason);
-    if (message != NULL && message->block.kind == ZA_KIND_USER) {
+    // A kept one is let go when the life ends, and is not counted again then.
+    if (message != NULL &&
+        (message->block.kind == ZA_KIND_USER || message->block.flags & ZA_FLAG_HELD)) {
         message->block.flags |= ZA_FLAG_FAILED;
         message->deadline_ms = reason;
     }
@@ -77,6 +79,14 @@ static za_verdict_t stash(za_worker_t *worker, za_cell_t *cell, za_message_t *me
     return ZA_DONE;
 }
 
+/** The copy of a notification without a block that its handler kept, and keeps still; or NULL. */
+static za_message_t *kept_copy(const za_worker_t *worker, const za_cell_t *cell)
+{
+    return worker->ctx.kept_copy
+               ? za_table_get(&cell->extra->records, (uintptr_t)worker->ctx.copy, 1)
+               : NULL;
+}
+
 static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *message,
                          za_verdict_t verdict)
 {
@@ -97,7 +107,7 @@ static void obey_verdict(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
         za_log_line(worker, cell, worker->ctx.id, ZA_ERROR, "a handler answered %d: no verdict",
                     (int)verdict);
     }
-    lose(worker, message, za_Reason_REASON_FAILED);
+    lose(worker, message != NULL ? message : kept_copy(worker, cell), za_Reason_REASON_FAILED);
     za_cell_fail(worker, cell);
 }
 
@@ -238,7 +248,9 @@ static void handle_reply(za_worker_t *worker, za_cell_t *cell, za_message_t *mes
     } else {
         za_handle(worker, cell, message, message->type, za_body(message), ask.timeout.tag);
     }
-    if (__builtin_expect(message->block.flags & ZA_FLAG_FAILED, 0)) {
+    // One that is held was heard.
+    if (__builtin_expect((message->block.flags & (ZA_FLAG_FAILED | ZA_FLAG_HELD)) == ZA_FLAG_FAILED,
+                         0)) {
         za_ask_unheard(worker, cell, &ask, (za_Reason)message->deadline_ms);
     }
 }

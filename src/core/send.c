@@ -814,6 +814,7 @@ za_message_t *za_keep(za_ctx_t *ctx)
     kept->block.flags |= ZA_FLAG_HELD;
     kept->actor = za_worker_next_id(ctx->worker); // the order in which an end lets go of them
     ctx->kept_copy = kept != ctx->message;
+    ctx->copy = kept;
     return kept;
 }
 

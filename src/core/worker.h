@@ -69,7 +69,8 @@ struct za_ctx {
     uint64_t tag;
     uint64_t told;       // whom the last za_tell was for
     uint64_t told_twice; // whom two in a row were for
-    bool kept_copy;      // of a notification that has no block
+    za_message_t *copy;  // of a notification that has no block, if `kept_copy`
+    bool kept_copy;      // the handler has kept it
     uint8_t after;       // ZA_AFTER_ bits: what the handler asked for beside its verdict
     bool stopping;       // za_Stopping is handled
     bool signal;         // what is handled comes from the runtime

@@ -175,6 +175,41 @@ Test(supervise, a_kept_message_whose_handler_fails_is_one_dead_letter)
     za_runtime_destroy(world.runtime);
 }
 
+static za_verdict_t keep_the_start_and_fail(za_ctx_t *ctx, probe_t *self, const event_t *event)
+{
+    (void)self;
+    if (event->kind != 'S' || event->n > 0) {
+        return ZA_DONE;
+    }
+    cr_assert(za_keep(ctx) != NULL, "a copy is kept");
+    return ZA_FAIL;
+}
+
+Test(supervise, a_kept_copy_of_a_notification_whose_handler_fails_is_one_dead_letter)
+{
+    world_init(&world, (za_runtime_config_t){ 0 });
+    world_behave = keep_the_start_and_fail;
+    (void)world_spawn_opts(&world, (za_spawn_opts_t){ .max_restarts = 1 });
+    world_run(&world);
+    za_counters_t counters = world_counters(&world);
+    cr_expect(counters.dead_by_reason[za_Reason_REASON_FAILED] == 1, "by the failure");
+    cr_expect(counters.dead_letters == 1, "%d", (int)counters.dead_letters);
+    za_runtime_destroy(world.runtime);
+}
+
+Test(supervise, a_kept_notification_whose_handler_fails_is_one_dead_letter)
+{
+    world_init(&world, (za_runtime_config_t){ 0 });
+    world_behave = keep_and_fail;
+    za_ref_t ref = world_spawn_opts(&world, (za_spawn_opts_t){ .max_restarts = 1 });
+    cr_assert(za_runtime_notify(world.guest, ref.actor, ZA_MSG(t_Num, .n = 1)) == ZA_OK, "told");
+    world_run(&world);
+    za_counters_t counters = world_counters(&world);
+    cr_expect(counters.dead_by_reason[za_Reason_REASON_FAILED] == 1, "by the failure");
+    cr_expect(counters.dead_letters == 1, "%d", (int)counters.dead_letters);
+    za_runtime_destroy(world.runtime);
+}
+
 Test(supervise, the_restart_limit_holds_within_its_window)
 {
     setup((za_spawn_opts_t){ .max_restarts = 2, .within_ms = 100 });

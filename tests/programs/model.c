@@ -688,13 +688,11 @@ void p_settle(p_model_t *model, int actor, const p_event_t *event, int entry, za
     } else if (verdict == ZA_FAIL) {
         dead(model, za_Reason_REASON_FAILED);
     }
-    if (message != NULL && message->kind == P_USER && verdict != ZA_STASH) {
-        if (is_kept) {
-            message->failed = verdict == ZA_FAIL;
-        } else {
-            p_ask_fail(model, message->ask,
-                       verdict == ZA_FAIL ? za_Reason_REASON_FAILED : za_Reason_REASON_NO_ANSWER);
-        }
+    if (is_kept) {
+        message->failed = verdict == ZA_FAIL;
+    } else if (message != NULL && message->kind == P_USER && verdict != ZA_STASH) {
+        p_ask_fail(model, message->ask,
+                   verdict == ZA_FAIL ? za_Reason_REASON_FAILED : za_Reason_REASON_NO_ANSWER);
     }
     self->ending = verdict == ZA_FAIL || verdict == ZA_STOP || stops;
 }
