@@ -1,7 +1,8 @@
 /**
- * Usage: interleave [--preemptions N] [--stale N] [--seconds N] [SCENARIO...]
+ * Usage: interleave [--preemptions N] [--stale N] [--seconds N] [--part K/N] [SCENARIO...]
  *        interleave --list
  *        interleave --replay 'SCENARIO:SCHEDULE'
+ * --part 2/4: every fourth scenario, from the second on; the parts together are all of them.
  * Exit status: 0 all promises hold within the bounds, 1 one does not, 2 the run itself went wrong,
  * among it one that `--seconds` of CPU time ended.
  */
@@ -17,6 +18,8 @@ typedef struct options {
     bool has_preemptions;
     bool has_stale;
     double seconds;
+    unsigned part; // from 0
+    unsigned parts;
 } options_t;
 
 static const zc_scenario_t *find_scenario(const char *name, size_t length)
@@ -73,6 +76,20 @@ static void replay(const char *text)
     zc_replay(colon + 1);
 }
 
+/** "K/N", K from 1 to N. */
+static void set_part(options_t *options, const char *value)
+{
+    char *end;
+    unsigned long part = strtoul(value, &end, 10);
+    unsigned long parts = *end == '/' ? strtoul(end + 1, &end, 10) : 0;
+    if (*end != '\0' || part == 0 || part > parts) {
+        fprintf(stderr, "not K/N: %s\n", value);
+        exit(2);
+    }
+    options->part = (unsigned)part - 1;
+    options->parts = (unsigned)parts;
+}
+
 static const char *value_of(char **argv)
 {
     if (argv[1] == NULL) {
@@ -84,7 +101,7 @@ static const char *value_of(char **argv)
 
 int main(int argc, char **argv)
 {
-    options_t options = { .seconds = 1e9 };
+    options_t options = { .seconds = 1e9, .parts = 1 };
     char **names = argv + 1;
     for (; *names != NULL && strncmp(*names, "--", 2) == 0; names += 2) {
         if (strcmp(*names, "--list") == 0) {
@@ -104,6 +121,8 @@ int main(int argc, char **argv)
             options.has_stale = true;
         } else if (strcmp(*names, "--seconds") == 0) {
             options.seconds = strtod(value, NULL);
+        } else if (strcmp(*names, "--part") == 0) {
+            set_part(&options, value);
         } else {
             fprintf(stderr, "what is %s?\n", *names);
             return 2;
@@ -115,8 +134,10 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    for (const zc_scenario_t *const *scenario = zc_scenarios; *scenario != NULL; scenario++) {
-        run(*scenario, &options);
+    for (unsigned i = 0; zc_scenarios[i] != NULL; i++) {
+        if (i % options.parts == options.part) {
+            run(zc_scenarios[i], &options);
+        }
     }
     return 0;
 }
