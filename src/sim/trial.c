@@ -355,19 +355,31 @@ static void run_faults(trial_t *trial)
     run_work(trial, trial->plan->duration_ms * ZA_US_PER_MS);
 }
 
-/** Everybody who does not run starts again, and views must become one. */
+/** Everybody who does not run starts again. True if somebody did not. */
+static bool start_all(za_realm_t *realm)
+{
+    bool started = false;
+    for (uint32_t i = 0; i < za_realm_host_count(realm); i++) {
+        started |= za_host_state(realm, i) != ZA_HOST_ON;
+        za_host_start(realm, i);
+    }
+    return started;
+}
+
+/** Views must become one; who was still leaving when the faults ended comes back when it has left. */
 static void settle(trial_t *trial, za_trial_result_t *out)
 {
     za_realm_t *realm = trial->realm;
-    for (uint32_t i = 0; i < za_realm_host_count(realm); i++) {
-        za_host_start(realm, i);
-    }
+    uint64_t allowed_us = za_plan_settle_ms(trial->plan) * ZA_US_PER_MS;
     uint64_t healed_us = za_realm_now_us(realm);
-    uint64_t bound_us = healed_us + za_plan_settle_ms(trial->plan) * ZA_US_PER_MS;
+    uint64_t bound_us = healed_us + allowed_us;
     bool runs = true;
+    start_all(realm);
     while (runs && za_realm_now_us(realm) < bound_us) {
         runs = za_realm_run(realm, za_realm_now_us(realm) + SETTLE_STEP_US);
-        if (runs && za_realm_converged(realm)) {
+        if (runs && start_all(realm)) {
+            bound_us = za_realm_now_us(realm) + allowed_us;
+        } else if (runs && za_realm_converged(realm)) {
             out->settled = true;
             break;
         }

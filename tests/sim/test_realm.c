@@ -182,6 +182,25 @@ Test(realm, shakes_hands_with_others_while_a_peer_is_busy)
     za_realm_destroy(realm);
 }
 
+// Both seeds are still leaving when the faults end, and a newcomer has nobody else to ask: they must come
+// back when they have left, or it waits for ever.
+Test(realm, starts_those_again_who_were_leaving_when_the_faults_ended)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_plan_init(plan, 1, 3);
+    plan->latency_us_min = 5000;
+    plan->latency_us_max = 6000;
+    plan->duration_ms = 15000;
+    za_fault_add_host(za_plan_add(plan, ZA_FAULT_CRASH, 14000, 985)->a, 2);
+    za_fault_t *leave = za_plan_add(plan, ZA_FAULT_LEAVE, 14990, 5);
+    za_fault_add_host(leave->a, 0);
+    za_fault_add_host(leave->a, 1);
+    za_trial_result_t result;
+    cr_assert(za_trial_run(plan, NULL, &result) == ZA_OK, "runs");
+    cr_assert(!result.failure.failed, "%s: %s", result.failure.oracle, result.failure.text);
+    free(plan);
+}
+
 // Both seeds start anew and found a cluster of their own, younger than the one that the others still
 // have: who of two under one address lives is not for the times of their joins to say.
 Test(realm, lets_those_live_who_found_a_cluster_anew)
