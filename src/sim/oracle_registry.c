@@ -262,6 +262,8 @@ static void effect(void *context, za_realm_t *realm, uint32_t host, const za_eff
             effect->uid != oracle->current[host]->uid) {
             za_pairs_set(&oracle->copies[host].terminal, effect->uid, as_value(1));
             memset(oracle->copies[host].seen, 0, sizeof oracle->copies[host].seen); // its map, too
+            // Its map is gone with it. A rebirth may take the verdict back, and then it begins anew.
+            za_pairs_set(&oracle->copies[host].applied, effect->uid, NULL);
         }
         break;
     default:
