@@ -162,11 +162,12 @@ bool za_plan_is_benign(const za_plan_t *plan)
 static uint32_t draw_log(za_rng_t *rng, uint32_t min, uint32_t max)
 {
     uint32_t doublings = 31u - (uint32_t)__builtin_clz(max / min);
-    uint64_t exponent = za_rng_below(rng, doublings + 1);
+    uint32_t octaves = doublings + (max > min << doublings); // the last one may be a part of one
+    uint64_t exponent = za_rng_below(rng, octaves > 0 ? octaves : 1);
     uint64_t low = (uint64_t)min << exponent;
-    uint64_t above = za_rng_below(rng, low);
-    uint64_t value = low + above;
-    return (uint32_t)(value < max ? value : max);
+    uint64_t high = 2 * low < max ? 2 * low : max;
+    uint64_t above = za_rng_below(rng, high - low + 1);
+    return (uint32_t)(low + above);
 }
 
 static bool draw_coin(za_rng_t *rng)
@@ -378,6 +379,24 @@ void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
         draw_faults(&rng, plan);
     } else if (!try_draw_pair(plan)) {
         draw_benign(&rng, plan);
+    }
+}
+
+void za_plan_stretch(za_plan_t *plan)
+{
+    enum { LEAST_MS = 600000, MOST_MS = 30 * 3600000, NODE_S = 600000, OPERATIONS = 20000 };
+    za_rng_t rng;
+    za_rng_init(&rng, ~plan->seed);
+    uint32_t before_ms = plan->duration_ms;
+    uint32_t most_ms = NODE_S / plan->nodes * 1000;
+    most_ms = most_ms < LEAST_MS ? LEAST_MS : most_ms < MOST_MS ? most_ms : (uint32_t)MOST_MS;
+    plan->duration_ms = draw_log(&rng, LEAST_MS, most_ms);
+    uint64_t per_100_s = UINT64_C(100) * OPERATIONS * 1000 / plan->duration_ms / plan->nodes + 1;
+    plan->work = plan->work < per_100_s ? plan->work : (uint32_t)per_100_s;
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        za_fault_t *fault = &plan->faults[i];
+        uint64_t start_ms = (uint64_t)fault->start_ms * plan->duration_ms / before_ms;
+        fault->start_ms = (uint32_t)start_ms;
     }
 }
 

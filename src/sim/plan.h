@@ -94,6 +94,11 @@ void za_plan_init(za_plan_t *plan, uint64_t seed, uint32_t nodes);
 /** Everything from the seed; `nodes` 0: that, too. */
 void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services);
 /**
+ * Makes hours of it: the same faults far apart, and no more operations than the longest plan has. What
+ * needs time is met in these: clocks that drifted, tombstones that are a day old, tables that grow.
+ */
+void za_plan_stretch(za_plan_t *plan);
+/**
  * A plan in consistency mode that gives each fault the time to be decided, and the cluster the time to
  * be whole again, before the next: partitions and crashes, all from the seed.
  */

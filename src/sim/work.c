@@ -60,6 +60,7 @@ struct za_work {
     list_t watches;     // watch_t, by id - 1
     list_t served;      // served_t, by index; 0 is none
     list_t holders;     // holder_t
+    uint32_t tidy_at;   // holders, at which those that hold nothing any more are dropped
     list_t children;    // child_t, by tag - 1
 };
 
@@ -175,6 +176,23 @@ static uint64_t pick_actor(const za_work_t *work, dice_t *dice, uint32_t host)
     return 0;
 }
 
+/** In their order, so that luck finds the younger ones. */
+static void tidy_holders(za_work_t *work)
+{
+    if (work->holders.count < work->tidy_at) {
+        return;
+    }
+    holder_t *holders = work->holders.items;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < work->holders.count; i++) {
+        if (holders[i].live && runs(work, actor_of(work, holders[i].actor))) {
+            holders[kept++] = holders[i];
+        }
+    }
+    work->holders.count = kept;
+    work->tidy_at = 2 * kept + 256;
+}
+
 static void name_text(uint32_t name, char *text, size_t bytes)
 {
     snprintf(text, bytes, "k%u", name);
@@ -186,6 +204,7 @@ static void do_register(za_work_t *work, dice_t *dice, uint32_t host)
     if (id == 0) {
         id = new_actor(work, host);
     }
+    tidy_holders(work);
     uint32_t name = (uint32_t)roll(dice, NAMES);
     holder_t *holder = add_item(&work->holders, sizeof *holder);
     *holder = (holder_t){ id, (uint8_t)name, true };
@@ -607,6 +626,7 @@ za_err_t za_work_add(za_realm_t *realm, const za_plan_t *plan, za_work_t **out)
     work->realm = realm;
     work->seed = plan->seed;
     work->due_us = UINT64_MAX;
+    work->tidy_at = 256;
     uint64_t per_100_s = (uint64_t)plan->work * plan->nodes;
     if (per_100_s > 0) {
         work->period_us = 100 * ZA_US_PER_S / per_100_s;

@@ -257,6 +257,42 @@ Test(realm, calls_nobody_down_for_the_path_between_two, .timeout = 300)
     free(plan);
 }
 
+// Each octave has its share, and none piles up at the bound.
+Test(plan, is_rarely_of_the_greatest_size)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    uint32_t greatest = 0;
+    for (uint64_t seed = 1; seed <= 1000; seed++) {
+        za_plan_draw(plan, seed, 0, false);
+        greatest += plan->nodes == 64;
+    }
+    cr_assert(greatest < 30, "%u of 1000", greatest);
+    free(plan);
+}
+
+Test(plan, has_the_same_faults_far_apart_when_it_is_stretched)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_plan_t *hours = malloc(sizeof *hours);
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        za_plan_draw(plan, seed, 0, true);
+        *hours = *plan;
+        za_plan_stretch(hours);
+        cr_assert(hours->duration_ms >= 600000, "%u ms", hours->duration_ms);
+        cr_assert((uint64_t)hours->work * hours->nodes * (hours->duration_ms / 1000) <= 4000000,
+                  "hardly more than 20,000 operations");
+        cr_assert(hours->fault_count == plan->fault_count, "all of them");
+        for (uint32_t i = 0; i < plan->fault_count; i++) {
+            double before = (double)plan->faults[i].start_ms / plan->duration_ms;
+            double after = (double)hours->faults[i].start_ms / hours->duration_ms;
+            cr_assert(before - after < 1e-3 && after - before < 1e-3, "%f %f", before, after);
+            cr_assert(hours->faults[i].length_ms == plan->faults[i].length_ms, "as long");
+        }
+    }
+    free(plan);
+    free(hours);
+}
+
 Test(plan, is_read_as_it_was_written)
 {
     za_plan_t *plan = malloc(sizeof *plan);

@@ -37,6 +37,7 @@ enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 enum {
     FLAG_FAULTS = 256,
     FLAG_SERVICES,
+    FLAG_HOURS,
     FLAG_TLS,
     FLAG_LOSS,
     FLAG_NO_ORACLES,
@@ -56,6 +57,7 @@ static const struct argp_option flags[] = {
     { "faults", FLAG_FAULTS, NULL, 0, "run: draw faults, and everything else, from the seed", 0 },
     { "plan", FLAG_PLAN, "FILE", 0, "run a written plan; - is stdin", 0 },
     { "services", FLAG_SERVICES, NULL, 0, "registry, watches and children as well", 0 },
+    { "hours", FLAG_HOURS, NULL, 0, "faults far apart: trials of 10 minutes to 30 hours", 0 },
     { "tls", FLAG_TLS, NULL, 0, "transport = tls: no datagrams", 0 },
     { "loss", FLAG_LOSS, "PERCENT", 0, "of all packets", 0 },
     { "no-oracles", FLAG_NO_ORACLES, NULL, 0, "do not check", 0 },
@@ -112,6 +114,9 @@ static error_t take_flag(int key, char *value, struct argp_state *state)
         break;
     case FLAG_SERVICES:
         options->services = true;
+        break;
+    case FLAG_HOURS:
+        options->hours = true;
         break;
     case FLAG_TLS:
         options->datagrams = false;

@@ -30,13 +30,21 @@ static bool read_plan(const options_t *options, za_plan_t *plan)
     return err == ZA_OK;
 }
 
+void draw_plan(const options_t *options, uint64_t seed, za_plan_t *plan)
+{
+    za_plan_draw(plan, seed, options->nodes, options->services);
+    if (options->hours) {
+        za_plan_stretch(plan);
+    }
+}
+
 bool make_plan(const options_t *options, za_plan_t *plan)
 {
     if (options->plan_file != NULL) {
         return read_plan(options, plan);
     }
     if (options->faults) {
-        za_plan_draw(plan, options->seed, options->nodes, options->services);
+        draw_plan(options, options->seed, plan);
         return true;
     }
     za_plan_init(plan, options->seed, options->nodes != 0 ? options->nodes : 5);

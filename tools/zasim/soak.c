@@ -172,7 +172,7 @@ static bool read_state(const options_t *options, total_t *total)
 static void run_seed(const options_t *options, uint64_t seed, za_plan_t *plan, total_t *total)
 {
     za_trial_result_t result;
-    za_plan_draw(plan, seed, options->nodes, options->services);
+    draw_plan(options, seed, plan);
     if (za_trial_run(plan, NULL, &result) != ZA_OK) {
         result.failure.failed = true;
         snprintf(result.failure.oracle, sizeof result.failure.oracle, "memory");

@@ -27,6 +27,7 @@ typedef struct options {
     bool datagrams;
     bool no_oracles;
     bool faults;
+    bool hours;            // of virtual time a trial, not minutes
     bool check;            // figures against their bounds
     const char *plan_file; // "-": stdin
     const char *state_file;
@@ -42,6 +43,8 @@ verb_fn verb_registry, verb_run, verb_speed, verb_detect, verb_join, verb_leave,
     verb_plan, verb_soak;
 verb_fn verb_spread, verb_loss, verb_starve;
 
+/** The plan that a seed draws for the options. */
+void draw_plan(const options_t *options, uint64_t seed, za_plan_t *plan);
 /** The plan that the options describe. False: said why. */
 bool make_plan(const options_t *options, za_plan_t *plan);
 
