@@ -38,6 +38,7 @@ enum {
     FLAG_FAULTS = 256,
     FLAG_SERVICES,
     FLAG_HOURS,
+    FLAG_SPLITS,
     FLAG_TLS,
     FLAG_LOSS,
     FLAG_NO_ORACLES,
@@ -58,6 +59,8 @@ static const struct argp_option flags[] = {
     { "plan", FLAG_PLAN, "FILE", 0, "run a written plan; - is stdin", 0 },
     { "services", FLAG_SERVICES, NULL, 0, "registry, watches and children as well", 0 },
     { "hours", FLAG_HOURS, NULL, 0, "faults far apart: trials of 10 minutes to 30 hours", 0 },
+    { "splits", FLAG_SPLITS, NULL, 0, "consistency mode: partitions and crashes, one at a time",
+      0 },
     { "tls", FLAG_TLS, NULL, 0, "transport = tls: no datagrams", 0 },
     { "loss", FLAG_LOSS, "PERCENT", 0, "of all packets", 0 },
     { "no-oracles", FLAG_NO_ORACLES, NULL, 0, "do not check", 0 },
@@ -117,6 +120,9 @@ static error_t take_flag(int key, char *value, struct argp_state *state)
         break;
     case FLAG_HOURS:
         options->hours = true;
+        break;
+    case FLAG_SPLITS:
+        options->splits = true;
         break;
     case FLAG_TLS:
         options->datagrams = false;

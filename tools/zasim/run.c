@@ -32,7 +32,11 @@ static bool read_plan(const options_t *options, za_plan_t *plan)
 
 void draw_plan(const options_t *options, uint64_t seed, za_plan_t *plan)
 {
-    za_plan_draw(plan, seed, options->nodes, options->services);
+    if (options->splits) {
+        za_plan_draw_splits(plan, seed);
+    } else {
+        za_plan_draw(plan, seed, options->nodes, options->services);
+    }
     if (options->hours) {
         za_plan_stretch(plan);
     }
@@ -43,7 +47,7 @@ bool make_plan(const options_t *options, za_plan_t *plan)
     if (options->plan_file != NULL) {
         return read_plan(options, plan);
     }
-    if (options->faults) {
+    if (options->faults || options->splits) {
         draw_plan(options, options->seed, plan);
         return true;
     }

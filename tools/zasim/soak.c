@@ -20,6 +20,7 @@ enum {
     CHUNK_SEEDS = 20,  // of one process
     FAILURES_MAX = 32, // kept of a soak
     REPORT_SECONDS = 10,
+    TRIALS_OF_ALL = 200, // in which everything that is expected must be met
 };
 
 typedef struct failed_seed {
@@ -366,6 +367,58 @@ static bool run_jobs(const options_t *options, total_t *total)
     return write_state(options, total);
 }
 
+/** What a soak of that kind cannot help to meet, if its faults do what they should. */
+static uint64_t expected_marks(const options_t *options)
+{
+    static const za_mark_t of_members[] = {
+        ZA_MARK_SUSPECT, ZA_MARK_REFUTE,   ZA_MARK_INDIRECT_PROBE, ZA_MARK_REFUSED_EVIDENCE,
+        ZA_MARK_DOWN,    ZA_MARK_REPLACED, ZA_MARK_REBIRTH,        ZA_MARK_RECONNECT_DOWNED,
+    };
+    static const za_mark_t of_services[] = {
+        ZA_MARK_SYSTEM_RESEND,
+        ZA_MARK_RESPAWN,
+        ZA_MARK_NAME_CONFLICT,
+        ZA_MARK_REGISTRY_SNAPSHOT,
+    };
+    static const za_mark_t of_splits[] = { ZA_MARK_SUSPECT, ZA_MARK_DOWN, ZA_MARK_REBIRTH,
+                                           ZA_MARK_DOWNING_KEPT, ZA_MARK_DOWNING_SELF };
+    const za_mark_t *marks = options->splits ? of_splits : of_members;
+    size_t count = options->splits ? sizeof of_splits / sizeof *of_splits
+                                   : sizeof of_members / sizeof *of_members;
+    uint64_t expected = 0;
+    for (size_t i = 0; i < count; i++) {
+        expected |= UINT64_C(1) << marks[i];
+    }
+    for (size_t i = 0; options->services && i < sizeof of_services / sizeof *of_services; i++) {
+        expected |= UINT64_C(1) << of_services[i];
+    }
+    return expected;
+}
+
+/** How many marks and kinds of faults were never met in so many trials that they must have been. */
+static uint32_t count_missed(const options_t *options, const total_t *total)
+{
+    uint32_t missed = 0;
+    if (total->trials < TRIALS_OF_ALL) {
+        return 0;
+    }
+    uint64_t expected = expected_marks(options);
+    for (int i = 0; i < ZA_MARK_COUNT; i++) {
+        if ((expected >> i & 1) != 0 && total->marks[i] == 0) {
+            printf("FAILED coverage: %s was never met\n", za_sim_mark_name((uint32_t)i));
+            missed++;
+        }
+    }
+    for (int i = 0; i < ZA_FAULT_KINDS && !options->splits; i++) {
+        if (total->faults[i] == 0) {
+            printf("FAILED coverage: fault %s was never drawn\n",
+                   za_fault_kind_name((za_fault_kind_t)i));
+            missed++;
+        }
+    }
+    return missed;
+}
+
 static status_t summarize(const options_t *options, const total_t *total)
 {
     sheet_t *sheet = sheet_create(options->json);
@@ -395,7 +448,8 @@ static status_t summarize(const options_t *options, const total_t *total)
         printf("FAILED seed %" PRIu64 ": %s: %s\n", total->failures[i].seed,
                total->failures[i].oracle, total->failures[i].text);
     }
-    return total->violations == 0 ? STATUS_OK : STATUS_VIOLATION;
+    uint32_t missed = count_missed(options, total);
+    return total->violations + missed == 0 ? STATUS_OK : STATUS_VIOLATION;
 }
 
 status_t verb_soak(const options_t *options)

@@ -28,6 +28,7 @@ typedef struct options {
     bool no_oracles;
     bool faults;
     bool hours;            // of virtual time a trial, not minutes
+    bool splits;           // consistency mode, with time to decide each of them
     bool check;            // figures against their bounds
     const char *plan_file; // "-": stdin
     const char *state_file;
