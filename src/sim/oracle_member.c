@@ -48,9 +48,12 @@ typedef struct ending {
 typedef struct oracle {
     za_realm_t *realm;
     bool benign;
-    bool end_known; // somebody was told down while it lived: whole sides may be told so now
+    bool end_known;      // somebody was told down while it lived: whole sides may be told so now
+    uint64_t gave_up_us; // when a node did, for a split; 0: none has
     uint64_t min_suspicion_us, min_refused_us, min_down_us;
     uint64_t end_bound_us;
+    uint64_t
+        gathering_us; // until all have given up who do, and the first of them are a cluster again
     za_pairs_t lives;
     life_t **by_index;
     uint32_t life_count, life_capacity;
@@ -247,7 +250,11 @@ static void check_down(oracle_t *oracle, uint32_t host, life_t *life)
     }
     bool unreachable =
         life->unreachable && now_us(oracle) - life->unreachable_us >= oracle->min_down_us;
-    if (!unreachable && !oracle->refused[life->host] && !life->condemned && !oracle->end_known) {
+    // Whoever gave up, and founds a cluster anew, calls those down who are about to.
+    bool given_up =
+        oracle->gave_up_us != 0 && now_us(oracle) - oracle->gave_up_us < oracle->gathering_us;
+    if (!unreachable && !oracle->refused[life->host] && !life->condemned && !given_up &&
+        !oracle->end_known) {
         za_realm_fail(oracle->realm, "M5", "n%u: n%u is down and lives, for no reason", host,
                       life->host);
     }
@@ -292,6 +299,9 @@ static void input(void *context, za_realm_t *realm, uint32_t host, const za_clus
 static void effect(void *context, za_realm_t *realm, uint32_t host, const za_effect_t *item)
 {
     oracle_t *oracle = context;
+    if (item->type == ZA_EFFECT_DOWN_SELF) {
+        oracle->gave_up_us = now_us(oracle);
+    }
     if (item->type != ZA_EFFECT_MEMBER) {
         return;
     }
@@ -464,6 +474,7 @@ za_err_t za_oracle_member_add(za_realm_t *realm, const za_plan_t *plan)
     oracle->min_suspicion_us = least_us(suspicion_ms);
     oracle->min_refused_us = least_us(interval_ms < 500 ? interval_ms : 500);
     oracle->min_down_us = least_us(timing->auto_down_ms);
+    oracle->gathering_us = 30 * interval_ms * ZA_US_PER_MS;
     // Two passes of probes in a small cluster, the longest suspicion twice over, and time to spread.
     oracle->end_bound_us = (20 * interval_ms + 12 * scaled_ms + 5000) * ZA_US_PER_MS;
     za_realm_add_oracle(realm, &ops, oracle);
