@@ -9,8 +9,9 @@
 
 enum {
     ACTOR_BASE = 1000, // ids below are of actors that never were
-    NAMES = 24,
-    CALL_US = 50, // from a node to its own actor and back
+    NAMES = 24,        // that one actor has at a time
+    GROUPS = 6,        // after them
+    CALL_US = 50,      // from a node to its own actor and back
     START_US = 2000,
 };
 
@@ -37,8 +38,9 @@ typedef struct served {
 
 typedef struct holder {
     uint64_t actor;
-    uint8_t name;
+    uint8_t name; // below NAMES, or of a group
     bool live;
+    uint32_t listed; // host + 1, of the last that listed it
 } holder_t;
 
 typedef struct child {
@@ -195,7 +197,12 @@ static void tidy_holders(za_work_t *work)
 
 static void name_text(uint32_t name, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "k%u", name);
+    snprintf(text, bytes, name < NAMES ? "k%u" : "g%u", name < NAMES ? name : name - NAMES);
+}
+
+static za_name_kind_t kind_of(uint32_t name)
+{
+    return name < NAMES ? ZA_NAME_UNIQUE : ZA_NAME_GROUP;
 }
 
 static void do_register(za_work_t *work, dice_t *dice, uint32_t host)
@@ -205,14 +212,15 @@ static void do_register(za_work_t *work, dice_t *dice, uint32_t host)
         id = new_actor(work, host);
     }
     tidy_holders(work);
-    uint32_t name = (uint32_t)roll(dice, NAMES);
+    uint32_t name = (uint32_t)roll(dice, NAMES + GROUPS);
     holder_t *holder = add_item(&work->holders, sizeof *holder);
-    *holder = (holder_t){ id, (uint8_t)name, true };
+    *holder = (holder_t){ .actor = id, .name = (uint8_t)name, .live = true };
     char text[16];
     name_text(name, text, sizeof text);
     za_host_input(work->realm, host,
                   &(za_cluster_event_t){ .type = ZA_CLUSTER_REGISTER,
                                          .name = text,
+                                         .kind = kind_of(name),
                                          .actor = id,
                                          .wall_ms = za_realm_now_us(work->realm) / ZA_US_PER_MS });
 }
@@ -235,8 +243,10 @@ static void do_unregister(za_work_t *work, dice_t *dice)
     char text[16];
     name_text(holder->name, text, sizeof text);
     za_host_input(work->realm, actor->host,
-                  &(za_cluster_event_t){
-                      .type = ZA_CLUSTER_UNREGISTER, .name = text, .actor = holder->actor });
+                  &(za_cluster_event_t){ .type = ZA_CLUSTER_UNREGISTER,
+                                         .name = text,
+                                         .kind = kind_of(holder->name),
+                                         .actor = holder->actor });
 }
 
 static void do_watch(za_work_t *work, dice_t *dice, uint32_t host)
@@ -565,6 +575,44 @@ static bool check_name(const char *text, za_ref_t ref, void *context)
     return true;
 }
 
+static bool check_member(const char *text, za_ref_t ref, const uint8_t *meta, uint32_t meta_bytes,
+                         void *context)
+{
+    lookup_t *lookup = context;
+    za_work_t *work = lookup->work;
+    (void)meta;
+    (void)meta_bytes;
+    bool found = false;
+    for (uint32_t i = 0; i < work->holders.count; i++) {
+        holder_t *holder = (holder_t *)work->holders.items + i;
+        char group[16];
+        name_text(holder->name, group, sizeof group);
+        if (holder->live && holder->actor == ref.actor && strcmp(group, text) == 0) {
+            holder->listed = lookup->host + 1;
+            found = true;
+        }
+    }
+    if (!found || !runs(work, actor_of(work, ref.actor))) {
+        za_realm_fail(work->realm, "R4", "n%u: %s lists one who is no member", lookup->host, text);
+    }
+    return found;
+}
+
+/** All members of groups are listed by `host`, and nobody else. */
+static void check_groups(za_work_t *work, uint32_t host, const za_cluster_t *cluster)
+{
+    lookup_t lookup = { .work = work, .host = host };
+    za_cluster_each_group_member(cluster, NULL, check_member, &lookup);
+    for (uint32_t i = 0; i < work->holders.count; i++) {
+        const holder_t *holder = (const holder_t *)work->holders.items + i;
+        if (holder->name >= NAMES && holder->live && holder->listed != host + 1 &&
+            runs(work, actor_of(work, holder->actor))) {
+            za_realm_fail(work->realm, "R5", "n%u does not list a member of g%u", host,
+                          holder->name - NAMES);
+        }
+    }
+}
+
 static void check_names(za_work_t *work)
 {
     uint32_t first = UINT32_MAX;
@@ -582,11 +630,12 @@ static void check_names(za_work_t *work)
         za_cluster_each_name(cluster, check_name, &lookup);
         for (uint32_t i = 0; i < work->holders.count; i++) {
             const holder_t *holder = (const holder_t *)work->holders.items + i;
-            if (holder->live && runs(work, actor_of(work, holder->actor)) &&
+            if (holder->name < NAMES && holder->live && runs(work, actor_of(work, holder->actor)) &&
                 !lookup.found[holder->name]) {
                 za_realm_fail(work->realm, "R5", "n%u does not know k%u", host, holder->name);
             }
         }
+        check_groups(work, host, cluster);
     }
 }
 
