@@ -160,6 +160,27 @@ Test(children, respawns_elsewhere_only_when_the_host_is_terminal)
     cr_expect(effects.count == 0, "once");
 }
 
+// Consistency mode: the other side of the split has the margin to hear of its end, and to stop the child.
+Test(children, a_respawn_waits_for_the_margin_after_the_end_of_the_host)
+{
+    enum { MARGIN = 3000 };
+    za_children_set_margin(children, MARGIN);
+    running_child(ZA_NODE_DOWN_RESPAWN);
+    za_syslane_link_down(lane, FAR);
+    fake_set(&fake, FAR, ZA_KNOWN_DOWN);
+    uint64_t down_ms = now_ms;
+    za_effects_reset(&effects);
+    cr_assert(za_children_gone(children, FAR, za_Reason_REASON_NODE_DOWN, now_ms, &effects) ==
+              ZA_STEP_DONE);
+    do {
+        wait();
+    } while (effects.count == 0);
+    cr_assert(now_ms >= down_ms + MARGIN, "after %d ms", (int)(now_ms - down_ms));
+    cr_assert(now_ms <= down_ms + MARGIN + ZA_CHILDREN_JITTER_MS, "after %d ms",
+              (int)(now_ms - down_ms));
+    cr_expect(effects.items[effects.count - 1].uid == OTHER, "sent to the other node");
+}
+
 Test(children, a_policy_of_stop_fails_instead)
 {
     running_child(ZA_NODE_DOWN_STOP);
