@@ -71,6 +71,7 @@ void za_member_probe_stop(za_membership_t *m)
     za_member_probe_start(m, ZA_MEMBER_NEVER);
     m->probe.target = 0;
     m->probe.urgent = 0;
+    m->probe.voided = 0;
     m->relay_count = 0;
     m->relays_ms = ZA_MEMBER_NEVER;
     m->pass_at = 0;
@@ -156,6 +157,7 @@ static void begin_round(za_membership_t *m, za_effects_t *out)
     }
     probe->phase = ZA_PROBE_DIRECT;
     probe->target = target->uid;
+    probe->voided = probe->voided == target->uid ? target->uid : 0;
     probe->seq = ++m->next_seq;
     probe->start_ms = m->now_ms;
     probe->start_us = m->now_us;
@@ -228,6 +230,7 @@ static void end_round(za_membership_t *m, za_effects_t *out)
     za_member_t *target = za_member_find(m, probe->target);
     za_member_probe_start(m, m->now_ms);
     probe->target = 0;
+    probe->voided = 0;
     if (target == NULL || !target->in_view) {
         return; // it ended while it was probed
     }
@@ -283,14 +286,27 @@ void za_member_probe_tick(za_membership_t *m, za_effects_t *out)
     }
 }
 
-void za_member_probe_lag(za_membership_t *m)
+/**
+ * What was asked before a stall may have been answered: it proves nothing either way, and the target is asked
+ * anew. If we stall again meanwhile, it only gets the time that we were away, because on a machine that is
+ * busy for long no round would ever end, and nobody that is gone would be missed.
+ */
+void za_member_probe_lag(za_membership_t *m, uint64_t lag_ms)
 {
-    // What was asked before the stall may have been answered: it proves nothing either way.
+    za_member_probe_t *probe = &m->probe;
     m->relay_count = 0;
     m->relays_ms = ZA_MEMBER_NEVER;
-    if (m->probe.next_ms != ZA_MEMBER_NEVER || m->probe.phase != ZA_PROBE_IDLE) {
+    if (probe->phase != ZA_PROBE_IDLE && probe->voided == probe->target) {
+        probe->start_ms += lag_ms;
+        probe->start_us += lag_ms * 1000;
+        probe->timeout_ms += lag_ms;
+        probe->end_ms += lag_ms;
+    } else if (probe->next_ms != ZA_MEMBER_NEVER || probe->phase != ZA_PROBE_IDLE) {
+        if (probe->phase != ZA_PROBE_IDLE) {
+            probe->voided = probe->urgent = probe->target;
+        }
         za_member_probe_start(m, m->now_ms + m->timing.probe_interval_ms / 2);
-        m->probe.target = 0;
+        probe->target = 0;
     }
     za_member_health(m, 1);
 }
@@ -345,6 +361,7 @@ static void answered(za_membership_t *m, za_member_t *target, bool direct, bool 
             note_rtt(m, target, rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us);
         }
     }
+    probe->voided = 0;
     za_member_health(m, -1);
     za_member_probe_start(m, za_ms_min(probe->end_ms, probe->start_ms + interval_ms(m)));
 }

@@ -288,7 +288,7 @@ static void notice_lag(za_membership_t *m)
         return;
     }
     za_member_table_lag(m, lag_ms);
-    za_member_probe_lag(m);
+    za_member_probe_lag(m, lag_ms);
     za_member_link_lag(m, lag_ms);
     za_member_join_lag(m, lag_ms);
     za_member_downing_lag(m);

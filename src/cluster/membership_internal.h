@@ -127,6 +127,7 @@ typedef struct za_member_probe {
     uint64_t next_ms, start_ms, start_us, timeout_ms, end_ms;
     uint32_t asked, nacks;
     uint64_t urgent; // uid to probe next; 0: none
+    uint64_t voided; // whose round a stall of ours has ended without a result; 0: none
 } za_member_probe_t;
 
 typedef struct za_member_relay {
@@ -424,7 +425,7 @@ static inline uint64_t za_member_probe_deadline(const za_membership_t *m)
 }
 
 void za_member_probe_tick(za_membership_t *m, za_effects_t *out);
-void za_member_probe_lag(za_membership_t *m);
+void za_member_probe_lag(za_membership_t *m, uint64_t lag_ms);
 void za_member_probe_linked(za_membership_t *m, uint64_t uid, za_effects_t *out);
 void za_member_probe_ack(za_membership_t *m, uint64_t uid, uint64_t seq, bool over_link,
                          za_effects_t *out);

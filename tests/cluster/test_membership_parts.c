@@ -581,6 +581,27 @@ Test(membership_parts, a_stall_moves_the_suspicion)
     stop();
 }
 
+/** Stalls of ours, more of them than rounds of probes. */
+static void stall_again_and_again(uint32_t times)
+{
+    for (uint32_t i = 0; i < times; i++) {
+        run(T / 2);
+        uint64_t due_ms = za_membership_deadline_ms(self);
+        now_ms = (due_ms > now_ms ? due_ms : now_ms) + T / 3;
+        step((za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
+    }
+}
+
+// A machine that is busy for long must not be the reason why nobody is missed.
+Test(membership_parts, who_is_gone_is_missed_by_one_that_stalls_all_the_time)
+{
+    start();
+    peer(1);
+    stall_again_and_again(60); // with a health that lets a round last nine intervals
+    cr_assert(state(1) != ZA_MEMBER_UP, "nobody missed it");
+    stop();
+}
+
 // The owner refuted the first doubt, which was not heard of here, and is doubted again: it has all of
 // the time of a new suspicion to refute that one, too.
 Test(membership_parts, a_doubt_of_a_later_incarnation_begins_anew)
