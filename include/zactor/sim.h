@@ -25,7 +25,7 @@ extern "C" {
 
 typedef struct za_sim za_sim_t;
 
-enum { ZA_SIM_NODES_MAX = 64 };
+enum { ZA_SIM_NODES_MAX = 128 };
 
 /** Zero is the default of every field. */
 typedef struct za_sim_opts {
@@ -82,7 +82,7 @@ ZA_API void za_sim_leave(za_sim_t *sim, uint32_t node);
 
 /** Nothing passes from `from` to `to` any more, or it does again. */
 ZA_API void za_sim_block(za_sim_t *sim, uint32_t from, uint32_t to, bool blocked);
-/** Nothing passes between the nodes of `side` (bit i: node i) and the others. */
+/** Nothing passes between the nodes of `side` (bit i: node i, for the first 64) and the others. */
 ZA_API void za_sim_partition(za_sim_t *sim, uint64_t side);
 /** Everything passes again. */
 ZA_API void za_sim_heal(za_sim_t *sim);

@@ -289,6 +289,9 @@ static void link_down(za_cluster_t *cluster, uint64_t uid)
     uint32_t id = find_link(cluster, uid);
     if (id != 0) {
         za_slots_remove(&cluster->links, id);
+        if (za_syslane_unacked(cluster->lane, uid) > 0) {
+            za_membership_want_link(cluster->membership, uid);
+        }
         za_syslane_link_down(cluster->lane, uid);
         za_relay_link_down(cluster->relay, uid, cluster->now_ms);
         za_registry_link_down(cluster->registry, uid);
@@ -729,9 +732,31 @@ static void take_register(za_cluster_t *cluster, const za_cluster_event_t *event
     za_registry_register(cluster->registry, &claim, event->now_ms, out);
 }
 
+/** Whom what an actor here asks of the cluster is about; 0: nobody, or this node. */
+static uint64_t partner(const za_cluster_event_t *event)
+{
+    switch (event->type) {
+    case ZA_CLUSTER_WATCH:
+    case ZA_CLUSTER_LINK:
+    case ZA_CLUSTER_UNLINK:
+    case ZA_CLUSTER_STOP_CHILD:
+        return event->ref.node;
+    case ZA_CLUSTER_LOCAL_DOWN:
+        return event->watcher.node;
+    case ZA_CLUSTER_SPAWN:
+    case ZA_CLUSTER_CHILD_STARTED:
+        return event->uid;
+    default:
+        return 0;
+    }
+}
+
 static void take_local(za_cluster_t *cluster, const za_cluster_event_t *event, za_effects_t *out)
 {
     uint64_t now_ms = cluster->now_ms;
+    if (partner(event) != 0) {
+        za_membership_want_link(cluster->membership, partner(event));
+    }
     switch (event->type) {
     case ZA_CLUSTER_KEYS:
         za_keys_material(cluster->keys, event->bytes, event->size);
@@ -789,6 +814,7 @@ static void take_event(za_cluster_t *cluster, const za_cluster_event_t *event, z
     case ZA_CLUSTER_DATAGRAM:
     case ZA_CLUSTER_CONNECT_FAILED:
     case ZA_CLUSTER_SEEDS:
+    case ZA_CLUSTER_WANT_LINK:
     case ZA_CLUSTER_LEAVE:
     case ZA_CLUSTER_DOWN_NODE:
     case ZA_CLUSTER_LEASE:

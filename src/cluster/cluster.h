@@ -86,6 +86,9 @@ typedef enum za_cluster_event_type {
     // In place of the seeds before. bytes: addresses, a newline behind each; ours is skipped, and what
     // is more than ZA_CLUSTER_SEEDS_MAX. id: 1 if this node may be the first of all.
     ZA_CLUSTER_SEEDS,
+    // uid: a message for that member waits for a link, or one went over it. Above the size of a full
+    // mesh this is how links come about, and why they stay.
+    ZA_CLUSTER_WANT_LINK,
     ZA_CLUSTER_LEAVE,
     ZA_CLUSTER_DOWN_NODE, // name: an operator declares an unreachable (or any) member down
     // The answer to ZA_EFFECT_LEASE: uid, who has the lease now (0: nobody), and tag, its revision, not

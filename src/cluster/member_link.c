@@ -9,6 +9,7 @@ enum {
     FIRST_RETRY_PART = 10,    // of a probe interval, before a seed that refused is tried again
     MESH_PACE = 4,            // links of the mesh that a member makes in a probe interval, at least
     EVIDENCE_JITTER_MS = 200, // spreads the reconnects of all who saw the same end
+    IN_USE_MS = 30000,        // a link that carries messages is kept for so long after the last one
     APART_INTERVALS = 10,     // without a link to a member that others reach, until it is said ...
     APART_MEMBERS = 16,       // ... and as many again for each so many members
 };
@@ -85,30 +86,63 @@ static bool sparse(const za_membership_t *m)
     return m->live_count > ZA_MEMBER_MESH_MAX;
 }
 
-static void plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms,
-                         uint64_t since_ms)
+/** NULL: none is planned. */
+static za_member_connect_t *planned(const za_membership_t *m, const za_member_t *member)
 {
     uint16_t slot = (uint16_t)(member - m->members);
     uint32_t at = 0;
     while (at < m->connect_count && m->connects[at].member != slot) {
         at++;
     }
-    if (at_ms == ZA_MEMBER_NEVER) {
-        if (at < m->connect_count) {
-            m->connects[at] = m->connects[--m->connect_count];
-        }
-        return;
-    }
-    if (at == m->connect_count) {
-        if (at == ZA_MEMBER_CONNECTS_MAX) {
+    return at < m->connect_count ? &m->connects[at] : NULL;
+}
+
+static void plan_connect(za_membership_t *m, const za_member_t *member,
+                         const za_member_connect_t *plan)
+{
+    za_member_connect_t *connect = planned(m, member);
+    if (connect == NULL) {
+        if (m->connect_count == ZA_MEMBER_CONNECTS_MAX) {
             return; // it comes with the reconnects
         }
-        m->connects[m->connect_count++] =
-            (za_member_connect_t){ ZA_MEMBER_NEVER, ZA_MEMBER_NEVER, slot };
+        connect = &m->connects[m->connect_count++];
+        *connect = *plan;
+        connect->member = (uint16_t)(member - m->members);
     }
-    m->connects[at].since_ms = za_ms_min(m->connects[at].since_ms, since_ms);
-    m->connects[at].at_ms = za_ms_min(m->connects[at].at_ms, at_ms);
-    m->connects_ms = za_ms_min(m->connects_ms, at_ms);
+    connect->since_ms = za_ms_min(connect->since_ms, plan->since_ms);
+    connect->at_ms = za_ms_min(connect->at_ms, plan->at_ms);
+    connect->wanted_ms = plan->wanted_ms != 0 ? plan->wanted_ms : connect->wanted_ms;
+    m->connects_ms = za_ms_min(m->connects_ms, plan->at_ms);
+}
+
+static bool lately(const za_membership_t *m, uint64_t wanted_ms)
+{
+    return wanted_ms != 0 && m->now_ms - wanted_ms < IN_USE_MS;
+}
+
+bool za_member_link_in_use(const za_membership_t *m, uint64_t uid)
+{
+    const za_member_link_t *link = za_member_link(m, uid);
+    return link != NULL && lately(m, link->wanted_ms);
+}
+
+void za_membership_want_link(za_membership_t *m, uint64_t uid)
+{
+    za_member_t *member = za_member_find(m, uid);
+    if (member == NULL || !member->in_view || member == za_member_self(m) ||
+        m->phase == ZA_PHASE_JOINING) {
+        return;
+    }
+    za_member_link_t *link = za_member_link(m, uid);
+    if (link != NULL) {
+        link->wanted_ms = m->now_ms;
+    } else if (sparse(m)) { // a mesh has it, or is at it
+        const za_member_connect_t plan = { .at_ms = m->now_ms,
+                                           .since_ms = m->now_ms,
+                                           .wanted_ms = m->now_ms };
+        plan_connect(m, member, &plan);
+        m->deadline_ms = za_ms_min(m->deadline_ms, plan.at_ms); // not all calls are steps
+    }
 }
 
 void za_member_want_link(za_membership_t *m, za_member_t *member)
@@ -126,7 +160,8 @@ void za_member_want_link(za_membership_t *m, za_member_t *member)
         wait_ms += sparse(m) ? 0 : wait_ms * (m->live_count / MESH_PACE);
         at_ms += wait_ms + za_rng_below(&m->rng, wait_ms);
     }
-    plan_connect(m, member, at_ms, at_ms); // not apart before we have tried
+    // Not apart before we have tried.
+    plan_connect(m, member, &(za_member_connect_t){ .at_ms = at_ms, .since_ms = at_ms });
 }
 
 void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *out)
@@ -211,6 +246,8 @@ void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_e
         if (!za_member_terminal(member)) {
             member->heard_ms = m->now_ms;
         }
+        const za_member_connect_t *plan = planned(m, member);
+        link->wanted_ms = plan != NULL ? plan->wanted_ms : 0;
         za_member_plan_connect(m, member, ZA_MEMBER_NEVER);
         za_member_check_apart(m, member, out);
         if (member->in_view) {
@@ -307,12 +344,19 @@ void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *even
 
 void za_member_plan_connect(za_membership_t *m, const za_member_t *member, uint64_t at_ms)
 {
-    plan_connect(m, member, at_ms, m->now_ms);
+    if (at_ms != ZA_MEMBER_NEVER) {
+        plan_connect(m, member, &(za_member_connect_t){ .at_ms = at_ms, .since_ms = m->now_ms });
+        return;
+    }
+    za_member_connect_t *connect = planned(m, member);
+    if (connect != NULL) {
+        *connect = m->connects[--m->connect_count];
+    }
 }
 
-static void connect_member(za_membership_t *m, za_member_t *member, uint64_t since_ms,
-                           za_effects_t *out)
+static void connect_member(za_membership_t *m, za_member_connect_t due, za_effects_t *out)
 {
+    za_member_t *member = &m->members[due.member];
     if (!member->in_view || member->linked) {
         return;
     }
@@ -321,13 +365,14 @@ static void connect_member(za_membership_t *m, za_member_t *member, uint64_t sin
     uint64_t wait_ms = 2 * interval + za_rng_below(&m->rng, interval);
     if (member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE) {
         wait_ms = m->timing.reconnect_interval_ms;
-        since_ms = m->now_ms;
-    } else if (sparse(m) && m->link_count >= LINKS_MIN) {
+        due.since_ms = m->now_ms;
+    } else if (sparse(m) && m->link_count >= LINKS_MIN && !lately(m, due.wanted_ms)) {
         return;
-    } else if (m->now_ms - since_ms >= apart_ms(m)) {
+    } else if (m->now_ms - due.since_ms >= apart_ms(m)) {
         say_apart(m, member, out);
     }
-    plan_connect(m, member, m->now_ms + wait_ms, since_ms);
+    due.at_ms = m->now_ms + wait_ms;
+    plan_connect(m, member, &due);
 }
 
 static void tick_connects(za_membership_t *m, za_effects_t *out)
@@ -343,7 +388,7 @@ static void tick_connects(za_membership_t *m, za_effects_t *out)
         }
         m->connects[i] = m->connects[--m->connect_count];
         // Appends it again, for later.
-        connect_member(m, &m->members[due.member], due.since_ms, out);
+        connect_member(m, due, out);
     }
     m->connects_ms = ZA_MEMBER_NEVER;
     for (uint32_t i = 0; i < m->connect_count; i++) {

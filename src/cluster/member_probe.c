@@ -142,7 +142,9 @@ static void shed_links(za_membership_t *m, uint64_t target, za_effects_t *out)
     uint32_t count = 1 + (m->link_count - ZA_MEMBER_SPARSE_LINKS) / 4;
     count = za_member_pick_linked(m, &m->rng, target, m->join_target, false, uids, count);
     for (uint32_t i = 0; i < count; i++) {
-        za_member_close(m, uids[i], out);
+        if (!za_member_link_in_use(m, uids[i])) {
+            za_member_close(m, uids[i], out);
+        }
     }
 }
 

@@ -349,6 +349,9 @@ static void handle(za_membership_t *m, const za_cluster_event_t *event, za_effec
     case ZA_CLUSTER_SEEDS:
         za_member_on_seeds(m, event);
         break;
+    case ZA_CLUSTER_WANT_LINK:
+        za_membership_want_link(m, event->uid);
+        break;
     case ZA_CLUSTER_LEAVE:
         za_member_leave(m, out);
         break;

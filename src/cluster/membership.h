@@ -6,8 +6,8 @@
  * DOWN stays so. A live process that is told it is down is reborn: it takes a new uid and joins
  * again. There is no leader, and nothing waits for agreement.
  *
- * Events   TICK CONTINUE DATAGRAM FRAME LINK_UP LINK_DOWN CONNECT_FAILED LEAVE DOWN_NODE LEASE; others are
- *          ignored. A frame on the control lane begins with a byte ZA_MEMBERSHIP_TAG, in both
+ * Events   TICK CONTINUE DATAGRAM FRAME LINK_UP LINK_DOWN CONNECT_FAILED WANT_LINK LEAVE DOWN_NODE
+ *          LEASE; others are ignored. A frame on the control lane begins with a byte ZA_MEMBERSHIP_TAG, in both
  *          directions; datagrams carry no tag.
  * Stalls   A driver that was stopped steps its input first and TICK last; the stall itself is seen
  *          by the distance from the deadline, and nobody is blamed for it.
@@ -46,6 +46,11 @@ void za_membership_each_member(const za_membership_t *membership,
 uint64_t za_membership_view_hash(const za_membership_t *membership);
 /** Members that are up, this node included. */
 uint32_t za_membership_up_count(const za_membership_t *membership);
+/**
+ * A message for `uid` waits for a link, or one went over it: there is to be a link, and it is to stay.
+ * Up to the size of a full mesh there is one anyway.
+ */
+void za_membership_want_link(za_membership_t *membership, uint64_t uid);
 bool za_membership_is_linked(const za_membership_t *membership, uint64_t uid);
 /** Up to `max` different members that are up or leaving and have a link, at random by `rng`. */
 uint32_t za_membership_sample_linked(const za_membership_t *membership, za_rng_t *rng,

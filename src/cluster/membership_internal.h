@@ -105,12 +105,14 @@ typedef struct za_member_doubt {
 
 typedef struct za_member_connect {
     uint64_t at_ms;
-    uint64_t since_ms; // since when there is no link although the member can be reached
+    uint64_t since_ms;  // since when there is no link although the member can be reached
+    uint64_t wanted_ms; // za_membership_want_link; 0: never
     uint16_t member;
 } za_member_connect_t;
 
 typedef struct za_member_link {
     uint64_t uid;
+    uint64_t wanted_ms; // za_membership_want_link; 0: never
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
     char address[ZA_ADDRESS_BYTES_MAX + 1];
 } za_member_link_t;
@@ -554,6 +556,8 @@ void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *even
 /** Sync, claim or word of its end, after a link or our join. `all`: also where the peer would. */
 void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *out);
 void za_member_close(za_membership_t *m, uint64_t uid, za_effects_t *out);
+/** Whether messages went over the link lately, so that it is not given back. */
+bool za_member_link_in_use(const za_membership_t *m, uint64_t uid);
 /** Plans the link to a member that has none. */
 void za_member_want_link(za_membership_t *m, za_member_t *member);
 /** Plans to connect to `member` at `at_ms`, or before if that is planned; NEVER: not at all. */

@@ -174,12 +174,27 @@ void za_peer_begin_link(za_node_t *node, za_peer_t *peer)
     }
 }
 
+/** Above the size of a full mesh the cluster makes links, and keeps them, for whom messages are. */
+static void sweep_use(za_node_t *node, za_peer_t *peer)
+{
+    // relaxed, both: what is missed now is seen at the next sweep.
+    atomic_store_explicit(&peer->wanted, false, memory_order_relaxed);
+    if (atomic_load_explicit(&peer->used, memory_order_relaxed)) {
+        atomic_store_explicit(&peer->used, false, memory_order_relaxed);
+        uint64_t uid = atomic_load_explicit(&peer->uid, memory_order_relaxed); // ours
+        za_node_step(node, &(za_cluster_event_t){ .type = ZA_CLUSTER_WANT_LINK, .uid = uid });
+    }
+}
+
 void za_peers_sweep(za_node_t *node)
 {
     for (int i = 0; i < ZA_PEERS_MAX; i++) {
         za_peer_t *peer = &node->peers[i];
-        if (atomic_load_explicit(&peer->uid, memory_order_relaxed) == 0 || // ours
-            atomic_load_explicit(&peer->link, memory_order_relaxed) != NULL) {
+        if (atomic_load_explicit(&peer->uid, memory_order_relaxed) == 0) { // ours
+            continue;
+        }
+        sweep_use(node, peer);
+        if (atomic_load_explicit(&peer->link, memory_order_relaxed) != NULL) { // ours
             continue;
         }
         // Nobody drains a lane without a link: give up what is older than the limit.
@@ -226,6 +241,9 @@ static void push(za_node_t *node, za_worker_t *worker, za_peer_t *peer, uint64_t
     }
     za_queue_push(&peer->lanes[lane], &out->link);
     mark_dirty(node, worker, peer);
+    if (lane != ZA_LANE_CONTROL) {
+        za_peer_use(peer);
+    }
 }
 
 static uint16_t pair_of(za_ref_t sender, uint64_t target)
@@ -484,6 +502,21 @@ static za_link_t *link_of(za_peer_t *peer)
     return link;
 }
 
+/** Tells the cluster once that frames wait: a sweep does it again if there is no link yet. */
+static void want_link(za_node_t *node, za_worker_t *worker, za_peer_t *peer)
+{
+    if (atomic_load_explicit(&peer->terminal, memory_order_relaxed) || // a late look is as good
+        atomic_exchange_explicit(&peer->wanted, true, memory_order_relaxed)) { // a hint
+        return;
+    }
+    za_cluster_event_t event = {
+        .type = ZA_CLUSTER_WANT_LINK,
+        .uid =
+            atomic_load_explicit(&peer->uid, memory_order_relaxed), // of any that it had: harmless
+    };
+    ZA_IGNORE(za_request_event(node, worker, &event, false)); // else the sweep says it
+}
+
 void za_peer_link(za_peer_t *peer, za_link_t *link)
 {
     peer->met = true;
@@ -501,6 +534,9 @@ void za_peers_flush(za_node_t *node, za_worker_t *worker)
             za_peer_t *peer = &node->peers[word * 64 + bit];
             // Once more if it was replaced meanwhile: the former one writes nothing for the peer.
             za_link_t *flushed = NULL;
+            if (link_of(peer) == NULL) {
+                want_link(node, worker, peer);
+            }
             for (za_link_t *link = link_of(peer); link != NULL && link != flushed;
                  link = link_of(peer)) {
                 za_link_flush(link, worker);

@@ -45,6 +45,7 @@ static void on_message(za_node_t *node, za_link_t *link, const za_wire_message_t
         return;
     }
     node->received_messages++;
+    za_peer_use(link->peer);
     if (message->failed) {
         za_runtime_ask_failed(node->worker, message->target, message->ask,
                               (za_Reason)message->reason);

@@ -80,6 +80,8 @@ typedef struct za_peer {
     _Atomic bool unreachable;       // so it is said to be
     _Atomic bool apart;             // it lives, and no link to it can be made
     _Atomic uint64_t heard_ms;      // when something of its cluster layer came
+    _Atomic bool wanted;            // a frame waited for a link, and the cluster was told
+    _Atomic bool used;              // messages went to or fro since the last sweep
     // The owner.
     bool ready;              // its queues are initialised
     bool met;                // there was a link
@@ -91,6 +93,14 @@ typedef struct za_peer {
     bool udp_degraded;
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
 } za_peer_t;
+
+static inline void za_peer_use(za_peer_t *peer)
+{
+    // relaxed, both: a hint. Written once for each sweep, not with each message.
+    if (!atomic_load_explicit(&peer->used, memory_order_relaxed)) {
+        atomic_store_explicit(&peer->used, true, memory_order_relaxed);
+    }
+}
 
 typedef enum za_link_state {
     ZA_LINK_FREE,

@@ -364,11 +364,16 @@ void za_sim_block(za_sim_t *sim, uint32_t from, uint32_t to, bool blocked)
     }
 }
 
+static bool on_side(uint64_t side, uint32_t node)
+{
+    return node < 64 && (side >> node & 1) != 0;
+}
+
 void za_sim_partition(za_sim_t *sim, uint64_t side)
 {
     for (uint32_t from = 0; from < sim->opts.nodes; from++) {
         for (uint32_t to = 0; to < sim->opts.nodes; to++) {
-            if ((side >> from & 1) != (side >> to & 1)) {
+            if (on_side(side, from) != on_side(side, to)) {
                 za_network_block(sim->network, from, to, true);
             }
         }

@@ -18,6 +18,7 @@ static const char *event_name(za_cluster_event_type_t type)
         [ZA_CLUSTER_LINK_UP] = "link up",
         [ZA_CLUSTER_LINK_DOWN] = "link down",
         [ZA_CLUSTER_CONNECT_FAILED] = "connect failed",
+        [ZA_CLUSTER_WANT_LINK] = "want link",
         [ZA_CLUSTER_LEAVE] = "leave",
         [ZA_CLUSTER_DOWN_NODE] = "down node",
         [ZA_CLUSTER_REGISTER] = "register",
