@@ -164,6 +164,62 @@ void za_member_want_link(za_membership_t *m, za_member_t *member)
     plan_connect(m, member, &(za_member_connect_t){ .at_ms = at_ms, .since_ms = at_ms });
 }
 
+/* ---- the ring, above the full mesh --------------------------------------------------------- */
+
+static uint64_t distance(const za_membership_t *m, uint64_t uid)
+{
+    return uid - za_membership_self_uid(m); // onwards, around the end
+}
+
+void za_member_ring_changed(za_membership_t *m, const za_member_t *member)
+{
+    m->ring_stale |= distance(m, member->uid) <= m->ring_reach; // ourselves included
+}
+
+static void find_ring(za_membership_t *m)
+{
+    memset(m->ring, 0, sizeof m->ring);
+    for (uint16_t at = 0; at < m->live_size; at++) {
+        uint64_t uid = m->members[m->live[at]].uid;
+        for (uint32_t i = 0; i < ZA_MEMBER_RING; i++) {
+            if (m->ring[i] == 0 || distance(m, uid) < distance(m, m->ring[i])) {
+                uint64_t farther = m->ring[i];
+                m->ring[i] = uid;
+                uid = farther;
+            }
+            if (uid == 0) {
+                break;
+            }
+        }
+    }
+    uint64_t last = m->ring[ZA_MEMBER_RING - 1];
+    m->ring_reach = last != 0 ? distance(m, last) : UINT64_MAX;
+    m->ring_stale = false;
+}
+
+/**
+ * Who joins is linked to those that it joined by, which have many links, and to few others: a rumour that
+ * goes to some links of each would pass it by. Therefore each is linked to the next ones in the ring of
+ * uids, as in Chord: there is a way to everybody that leads over members with few links, and the next
+ * ones of an echo are the next ones of all.
+ */
+static void tick_ring(za_membership_t *m)
+{
+    if (!sparse(m) || m->now_ms < m->ring_ms || m->phase != ZA_PHASE_UP) {
+        return;
+    }
+    m->ring_ms = m->now_ms + m->timing.probe_interval_ms;
+    if (m->ring_stale) {
+        find_ring(m);
+    }
+    for (uint32_t i = 0; i < ZA_MEMBER_RING; i++) {
+        const za_member_t *member = za_member_find(m, m->ring[i]);
+        if (member != NULL && planned(m, member) == NULL) {
+            za_membership_want_link(m, member->uid);
+        }
+    }
+}
+
 void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *out)
 {
     za_member_t *member = za_member_find(m, uid);
@@ -473,6 +529,7 @@ static void tick_seeds(za_membership_t *m, za_effects_t *out)
 
 void za_member_link_tick(za_membership_t *m, za_effects_t *out)
 {
+    tick_ring(m);
     tick_connects(m, out);
     tick_reconnects(m, out);
     tick_seeds(m, out);

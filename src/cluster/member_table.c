@@ -286,6 +286,9 @@ static void recount(za_membership_t *m, za_member_t *member)
     if (in_view && !member->in_view) {
         note_name(m, member);
     }
+    if (in_view != member->in_view) {
+        za_member_ring_changed(m, member);
+    }
     member->hash = hash;
     member->in_view = in_view;
     member->in_alive = in_alive;

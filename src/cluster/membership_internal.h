@@ -22,6 +22,7 @@
 enum {
     ZA_MEMBER_NONE = 0xffff,     // no index
     ZA_MEMBER_MESH_MAX = 64,     // members up to which everyone links to everyone
+    ZA_MEMBER_RING = 2,          // links to the next ones in the ring of uids, above that
     ZA_MEMBER_SPARSE_LINKS = 96, // links kept above that; below ZA_PEERS_MAX with room for incoming
     ZA_MEMBER_HELPERS = 3,       // k of SWIM's indirect probe
     ZA_MEMBER_FANOUT = 3,
@@ -279,6 +280,10 @@ struct za_membership {
 
     // member_link.c
     uint32_t link_count;
+    // Above the full mesh: the next ones of the ring of uids, and how far the last one is.
+    uint64_t ring[ZA_MEMBER_RING];
+    uint64_t ring_reach, ring_ms;
+    bool ring_stale;
     za_member_link_t *links; // ZA_PEERS_MAX, sorted by uid
     uint32_t connect_count;
     uint64_t connects_ms;          // lower bound of all connects
@@ -558,6 +563,8 @@ void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *o
 void za_member_close(za_membership_t *m, uint64_t uid, za_effects_t *out);
 /** Whether messages went over the link lately, so that it is not given back. */
 bool za_member_link_in_use(const za_membership_t *m, uint64_t uid);
+/** A member came into view, or left it. */
+void za_member_ring_changed(za_membership_t *m, const za_member_t *member);
 /** Plans the link to a member that has none. */
 void za_member_want_link(za_membership_t *m, za_member_t *member);
 /** Plans to connect to `member` at `at_ms`, or before if that is planned; NEVER: not at all. */

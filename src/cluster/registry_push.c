@@ -116,7 +116,34 @@ void za_registry_link_down(za_registry_t *registry, uint64_t uid)
     za_slots_remove(&registry->peers, id);
 }
 
-/** Up to ZA_REG_FANOUT different linked peers, without that at place `skip`. */
+/**
+ * Puts the next ones in the ring of uids among the chosen, as RingCast does (Voulgaris and van Steen, 2007):
+ * chance alone passes by who is linked to peers with many links, and to few of them.
+ */
+static void choose_next(const za_registry_t *registry, uint32_t skip, uint32_t *places,
+                        uint32_t count)
+{
+    uint32_t first = za_reg_linked_place(registry, za_reg_self(registry)->uid);
+    for (uint32_t i = 0; i < count && i < ZA_REG_ECHO_PEERS; i++) {
+        uint32_t place = (first + i) % registry->linked_count;
+        if (place == skip) {
+            continue;
+        }
+        uint32_t at = i;
+        while (at < count && places[at] != place) {
+            at++;
+        }
+        if (at < count) {
+            places[at] = places[i]; // it is among them, and trades places
+        }
+        places[i] = place;
+    }
+}
+
+/**
+ * Up to ZA_REG_FANOUT different linked peers, without that at place `skip`: the next ones, others at
+ * random.
+ */
 static uint32_t draw_peers(za_registry_t *registry, uint32_t skip, uint32_t *places)
 {
     uint32_t others = registry->linked_count - (skip < registry->linked_count ? 1 : 0);
@@ -135,6 +162,7 @@ static uint32_t draw_peers(za_registry_t *registry, uint32_t skip, uint32_t *pla
     for (uint32_t i = 0; i < count; i++) {
         places[i] += places[i] >= skip;
     }
+    choose_next(registry, skip, places, count);
     return count;
 }
 

@@ -277,13 +277,27 @@ static inline void rn_mesh(rn_t *net)
     }
 }
 
-/** A ring, and more links at random: `degree` to each node on average. */
+/** How many are between two nodes in the ring of uids. */
+static inline uint32_t rn_between(const rn_t *net, uint32_t from, uint32_t to)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < net->count; i++) {
+        count += i != from && rn_uid(i) - rn_uid(from) < rn_uid(to) - rn_uid(from);
+    }
+    return count;
+}
+
+/** The next two in the ring of uids, as membership links them, and more at random: `degree` on average. */
 static inline void rn_sparse(rn_t *net, uint32_t degree)
 {
     for (uint32_t a = 0; a < net->count; a++) {
-        rn_link(net, a, (a + 1) % net->count, true);
+        for (uint32_t b = 0; b < net->count; b++) {
+            if (a != b && rn_between(net, a, b) < 2) {
+                rn_link(net, a, b, true);
+            }
+        }
     }
-    for (uint32_t i = 0; i < net->count * (degree - 2) / 2; i++) {
+    for (uint32_t i = 0; i < net->count * (degree - 4) / 2; i++) {
         uint32_t a = (uint32_t)za_rng_below(&net->rng, net->count);
         uint32_t b = (uint32_t)za_rng_below(&net->rng, net->count);
         rn_link(net, a, b, true);

@@ -182,6 +182,58 @@ Test(realm, shakes_hands_with_others_while_a_peer_is_busy)
     za_realm_destroy(realm);
 }
 
+typedef struct heard {
+    const char *name;
+    uint32_t hosts;
+} heard_t;
+
+static void count_heard(void *context, za_realm_t *realm, uint32_t host, const za_effect_t *effect)
+{
+    heard_t *heard = context;
+    (void)realm;
+    (void)host;
+    heard->hosts += effect->type == ZA_EFFECT_NAME_SET && strcmp(effect->name, heard->name) == 0;
+}
+
+static za_realm_t *sparse_realm(uint64_t seed, uint32_t hosts)
+{
+    za_realm_config_t config = lan(seed, hosts);
+    config.services = true;
+    za_realm_t *realm = NULL;
+    cr_assert(za_realm_create(&config, &realm) == ZA_OK, "created");
+    for (uint32_t i = 0; i < hosts; i++) {
+        za_host_start(realm, i);
+    }
+    for (uint32_t s = 0; s < 60 && !za_realm_converged(realm); s++) {
+        za_realm_run(realm, za_realm_now_us(realm) + 1000000);
+    }
+    cr_assert(za_realm_converged(realm), "a hundred see each other");
+    za_realm_run(realm, za_realm_now_us(realm) + 5000000);
+    return realm;
+}
+
+// Above the full mesh a member may be linked to those alone that it joined by. They have many links, and
+// rumours and echoes go to some of them: without the ring such members waited for the comparing of roots.
+Test(realm, a_name_is_everywhere_in_50_ms_though_not_all_are_linked, .timeout = 120)
+{
+    static const za_oracle_ops_t ops = { "heard", .effect = count_heard, .destroy = no_destroy };
+    enum { HOSTS = 100 };
+    heard_t heard = { 0 };
+    za_realm_t *realm = sparse_realm(3, HOSTS);
+    za_realm_add_oracle(realm, &ops, &heard);
+    for (uint32_t i = 0; i < HOSTS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "name-%u", i);
+        heard = (heard_t){ .name = name };
+        za_host_input(
+            realm, i,
+            &(za_cluster_event_t){ .type = ZA_CLUSTER_REGISTER, .name = name, .actor = 1 });
+        za_realm_run(realm, za_realm_now_us(realm) + 50000);
+        cr_assert(heard.hosts == HOSTS, "%s is at %u of %d hosts", name, heard.hosts, HOSTS);
+    }
+    za_realm_destroy(realm);
+}
+
 // Both seeds are still leaving when the faults end, and a newcomer has nobody else to ask: they must come
 // back when they have left, or it waits for ever.
 Test(realm, starts_those_again_who_were_leaving_when_the_faults_ended)
