@@ -107,7 +107,9 @@ static bool add_member(const za_member_info_t *info, void *context)
     member->apart = info->apart;
     COPY_TEXT(member->roles, info->roles);
     member->meta.size = (pb_size_t)info->meta_bytes;
-    memcpy(member->meta.bytes, info->meta, info->meta_bytes);
+    if (info->meta_bytes > 0) { // else there is nothing to copy from
+        memcpy(member->meta.bytes, info->meta, info->meta_bytes);
+    }
     member->since_ms = page->now_ms > info->since_ms ? page->now_ms - info->since_ms : 0;
     return true;
 }
