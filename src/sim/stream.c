@@ -5,6 +5,7 @@
 #include "sim/realm_internal.h"
 
 #define HANDSHAKE_US UINT64_C(9000) // CPU of each side of a full mutual handshake, measured
+#define GREETINGS_MAX 64            // at once, of one host
 #define RETRY_FIRST_US UINT64_C(200000)
 #define RETRY_MAX_US UINT64_C(3000000)
 #define SYN_RETRY_US UINT64_C(1000000)
@@ -583,6 +584,12 @@ static void answer_handshake(za_realm_t *realm, za_stream_t *stream)
     post_stream(realm, stream, ZA_PARCEL_SHAKE, 1, here_us + last_us);
 }
 
+/** A node closes what comes while it greets as many as it may (node/connections.c). */
+static bool greets_enough(const za_realm_t *realm, const za_host_t *server)
+{
+    return server->shake_us > realm->now_us + GREETINGS_MAX * HANDSHAKE_US;
+}
+
 static void reach(za_realm_t *realm, za_stream_t *stream)
 {
     uint32_t from = stream->ends[0].host;
@@ -607,6 +614,8 @@ static void reach(za_realm_t *realm, za_stream_t *stream)
         fail_connect(realm, stream, ZA_EREFUSED, latency_us(realm, to, from));
     } else if (server->distrusted || realm->hosts[from].distrusted) {
         fail_connect(realm, stream, ZA_EAUTH, HANDSHAKE_US);
+    } else if (greets_enough(realm, server)) {
+        fail_connect(realm, stream, ZA_ECLOSED, latency_us(realm, to, from));
     } else if (!server->paused && !server->starved) {
         begin_handshake(realm, stream);
     } else if (waited_us >= SHAKE_GIVE_UP_US) {
