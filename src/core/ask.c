@@ -68,22 +68,13 @@ static uint64_t record_order(const za_table_entry_t *entry)
     return entry->b == 0 ? entry->a : message->actor;
 }
 
-static bool record_before(const void *items, uint32_t a, uint32_t b)
+static bool record_before(const void *a, const void *b)
 {
-    const za_table_entry_t *entries = items;
-    return record_order(&entries[a]) < record_order(&entries[b]);
-}
-
-static void swap_records(void *items, uint32_t a, uint32_t b)
-{
-    za_table_entry_t *entries = items;
-    za_table_entry_t entry = entries[a];
-    entries[a] = entries[b];
-    entries[b] = entry;
+    return record_order(a) < record_order(b);
 }
 
 /** As they were made: the places in a table depend on the addresses of kept messages. */
-static const za_sort_t by_age = { record_before, swap_records };
+static const za_sort_t by_age = { sizeof(za_table_entry_t), record_before };
 
 void za_records_clear(za_worker_t *worker, za_cell_t *cell)
 {

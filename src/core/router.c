@@ -235,21 +235,12 @@ static void count_refused(spread_t *spread, za_err_t err, uint32_t count)
     spread->refused[reason_of(err)] += count;
 }
 
-static bool node_before(const void *items, uint32_t a, uint32_t b)
+static bool node_before(const void *a, const void *b)
 {
-    const za_ref_t *refs = items;
-    return refs[a].node < refs[b].node;
+    return ((const za_ref_t *)a)->node < ((const za_ref_t *)b)->node;
 }
 
-static void swap_refs(void *items, uint32_t a, uint32_t b)
-{
-    za_ref_t *refs = items;
-    za_ref_t ref = refs[a];
-    refs[a] = refs[b];
-    refs[b] = ref;
-}
-
-static const za_sort_t by_node = { node_before, swap_refs };
+static const za_sort_t by_node = { sizeof(za_ref_t), node_before };
 
 /** The members of each other node together: what they get crosses the network once. */
 static void fan_out(const route_t *route, za_ref_t *members, uint32_t count, spread_t *spread)

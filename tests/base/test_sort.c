@@ -10,21 +10,12 @@ typedef struct box {
     uint32_t label; // what must stay with its key
 } box_t;
 
-static bool box_before(const void *items, uint32_t a, uint32_t b)
+static bool box_before(const void *a, const void *b)
 {
-    const box_t *boxes = items;
-    return boxes[a].key < boxes[b].key;
+    return ((const box_t *)a)->key < ((const box_t *)b)->key;
 }
 
-static void swap_boxes(void *items, uint32_t a, uint32_t b)
-{
-    box_t *boxes = items;
-    box_t box = boxes[a];
-    boxes[a] = boxes[b];
-    boxes[b] = box;
-}
-
-static const za_sort_t by_key = { box_before, swap_boxes };
+static const za_sort_t by_key = { sizeof(box_t), box_before };
 
 Test(sort, any_order_of_a_few_keys_ends_sorted)
 {
@@ -63,7 +54,10 @@ Test(sort, items_stay_whole_and_none_is_lost)
             boxes[i].key = i * 7919 % MANY;
         }
         for (uint32_t i = count; i > 1; i--) {
-            swap_boxes(boxes, i - 1, (uint32_t)za_rng_below(&rng, i));
+            box_t *other = &boxes[za_rng_below(&rng, i)];
+            box_t last = boxes[i - 1];
+            boxes[i - 1] = *other;
+            *other = last;
         }
         za_sort(&by_key, boxes, count);
         for (uint32_t i = 0; i < count; i++) {
