@@ -23,6 +23,7 @@ enum {
     ZA_NAMES_PER_NODE_MAX = 64 * 1024,
     ZA_REGISTRY_ENTRIES_MAX = 1024 * 1024, // of all nodes: live, removed and under way
     ZA_PEERS_MAX = 256,                    // links of one node
+    ZA_GREETINGS_MAX = 64,                 // accepted and not yet known: what strangers can cost
     ZA_GROUPS_MAX = 4096,                  // with members; topics among them
     ZA_GROUP_MEMBERS_MAX = 16384, // a message to all of them takes a handler half a millisecond
 

@@ -10,7 +10,6 @@
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
-    GREETINGS_MAX = 64, // accepted and not yet known: what a stranger can cost is bounded
 };
 
 /* ---- a session's turn -------------------------------------------------------------------------- */
@@ -123,7 +122,7 @@ static void *on_accepted(void *context, za_conn_t *conn, za_listener_t listener,
     za_node_t *node = context;
     za_node_touch(node);
     // Strangers must not keep the operator out.
-    bool room = listener == ZA_LISTENER_ADMIN || count_greetings(node) < GREETINGS_MAX;
+    bool room = listener == ZA_LISTENER_ADMIN || count_greetings(node) < ZA_GREETINGS_MAX;
     za_link_t *link = room ? za_link_take(node) : NULL;
     if (link == NULL) {
         za_link_refused(node, "from", from, "too many are being made, or there is no memory");

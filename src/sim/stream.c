@@ -5,7 +5,6 @@
 #include "sim/realm_internal.h"
 
 #define HANDSHAKE_US UINT64_C(9000) // CPU of each side of a full mutual handshake, measured
-#define GREETINGS_MAX 64            // at once, of one host
 #define RETRY_FIRST_US UINT64_C(200000)
 #define RETRY_MAX_US UINT64_C(3000000)
 #define SYN_RETRY_US UINT64_C(1000000)
@@ -587,7 +586,7 @@ static void answer_handshake(za_realm_t *realm, za_stream_t *stream)
 /** A node closes what comes while it greets as many as it may (node/connections.c). */
 static bool greets_enough(const za_realm_t *realm, const za_host_t *server)
 {
-    return server->shake_us > realm->now_us + GREETINGS_MAX * HANDSHAKE_US;
+    return server->shake_us > realm->now_us + ZA_GREETINGS_MAX * HANDSHAKE_US;
 }
 
 static void reach(za_realm_t *realm, za_stream_t *stream)
