@@ -374,8 +374,8 @@ ZA_API void za_unregister(za_ctx_t *ctx, const char *name);
  * ("" for all; 0..255 bytes) changes, as far as this node knows; first, one for each such name that is
  * held, in the order of names, then each change once and in order. Again for the same prefix: all of
  * that from the beginning, for an actor that was restarted. Ends with the actor or
- * za_unsubscribe_names. At most 1024 on a node: ZA_ENOBUFS. ZA_ETYPE: it has no handler for
- * za_NameChanged.
+ * za_unsubscribe_names. At most 1024 on a node, with those to groups: ZA_ENOBUFS. ZA_ETYPE: it has no
+ * handler for za_NameChanged.
  */
 ZA_MUST_USE ZA_API za_err_t za_subscribe_names(za_ctx_t *ctx, const char *prefix);
 ZA_API void za_unsubscribe_names(za_ctx_t *ctx, const char *prefix);
@@ -427,6 +427,23 @@ ZA_API void za_leave(za_ctx_t *ctx, const char *group);
  */
 ZA_MUST_USE ZA_API za_err_t za_members(za_ctx_t *ctx, const char *group, za_ref_t *refs,
                                        uint32_t max, uint32_t *count);
+
+/**
+ * From now on this actor gets za_GroupChanged for each who joins `group` (exactly this one; "" for all
+ * groups) or is a member no longer, as far as this node knows; first, one for each present member, then
+ * each change once and in order: what it is told adds up to the members there are. za_members, asked in
+ * the handler, is that far already, or farther for those of this node. Again for the same group: all of
+ * that from the beginning, for an actor that was restarted. Ends with the actor or
+ * za_unsubscribe_members. At most 1024 on a node, with those to names: ZA_ENOBUFS. ZA_ETYPE: it has no
+ * handler for za_GroupChanged. ZA_EINVAL, ZA_ETOOBIG for the name.
+ *
+ * A membership beyond what a node may announce (docs/semantics.md) is not told, as others do not know it.
+ * A member of another node that is down or has left goes once; one that is only unreachable stays.
+ * (Erlang's pg:monitor; Akka's Receptionist.Subscribe, which sends the whole set each time.)
+ */
+ZA_MUST_USE ZA_API za_err_t za_subscribe_members(za_ctx_t *ctx, const char *group);
+/** After its handler nothing new comes; what is queued may. */
+ZA_API void za_unsubscribe_members(za_ctx_t *ctx, const char *group);
 
 /** Which member of a group gets a message. */
 typedef enum za_policy {

@@ -302,14 +302,14 @@ static void on_name_set(za_node_t *node, const za_effect_t *effect)
     if (za_names_set(node->names, effect->name, effect->ref) != ZA_OK) {
         za_node_log(node, ZA_ERROR, "no room for the name %s", effect->name);
     }
-    za_listeners_tell(node, effect->name, effect->ref);
+    za_listeners_name(node, effect->name, effect->ref);
 }
 
 static void on_name_cleared(za_node_t *node, const za_effect_t *effect)
 {
     // Only whom the registry knew: another actor of ours may have claimed the name since.
     za_names_clear(node->names, effect->name, effect->ref);
-    za_listeners_tell(node, effect->name, ZA_REF_NONE);
+    za_listeners_name(node, effect->name, ZA_REF_NONE);
 }
 
 static void on_name_lost(za_node_t *node, const za_effect_t *effect)
@@ -338,14 +338,21 @@ static void ask_lease(za_node_t *node, const za_effect_t *effect)
 
 static void on_group_added(za_node_t *node, const za_effect_t *effect)
 {
-    if (effect->ref.node == 0) {
-        return; // it joined here: its worker saw to it
+    za_err_t err = ZA_OK;
+    if (effect->ref.node != 0) { // of those who joined here their worker saw to it
+        err = za_runtime_group_add(node->worker, effect->name, effect->ref);
     }
-    za_err_t err = za_runtime_group_add(node->worker, effect->name, effect->ref);
     if (err != ZA_OK) {
         za_node_log(node, ZA_ERROR, "no room for a member of the group %s: %s", effect->name,
                     za_err_text(err));
     }
+    za_listeners_group(node, effect->name, effect->ref, true);
+}
+
+static void on_group_removed(za_node_t *node, const za_effect_t *effect)
+{
+    za_runtime_group_remove(node->worker, effect->name, effect->ref);
+    za_listeners_group(node, effect->name, effect->ref, false);
 }
 
 static void send_frame(za_node_t *node, const za_effect_t *effect)
@@ -414,7 +421,7 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         on_group_added(node, effect);
         break;
     case ZA_EFFECT_GROUP_REMOVED:
-        za_runtime_group_remove(node->worker, effect->name, effect->ref);
+        on_group_removed(node, effect);
         break;
     case ZA_EFFECT_FIRE:
         za_runtime_down(node->worker, effect->watcher, effect->id, effect->ref, effect->reason);

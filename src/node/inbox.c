@@ -110,11 +110,13 @@ static void handle(za_node_t *node, za_request_t *request)
     case ZA_REQUEST_SUBSCRIBE:
         subscribe(node, request->event.actor, request->class_);
         break;
-    case ZA_REQUEST_SUBSCRIBE_NAMES:
-        za_listeners_add(node, request->event.actor, (const char *)request->bytes);
+    case ZA_REQUEST_LISTEN:
+        za_listeners_add(node, request->event.actor, request->event.kind,
+                         (const char *)request->bytes);
         break;
-    case ZA_REQUEST_UNSUBSCRIBE_NAMES:
-        za_listeners_remove(node, request->event.actor, (const char *)request->bytes);
+    case ZA_REQUEST_UNLISTEN:
+        za_listeners_remove(node, request->event.actor, request->event.kind,
+                            (const char *)request->bytes);
         break;
     case ZA_REQUEST_ARM_WRITE:
         if (request->target->generation == request->event.id) {

@@ -291,32 +291,34 @@ void za_unregister(za_ctx_t *ctx, const char *name)
     za_request_post(node, request);
 }
 
-/** Hands a prefix to the owner. */
-static za_err_t request_names(za_ctx_t *ctx, const char *prefix, int kind, bool must)
+/** Hands a prefix of names, or a group, to the owner. */
+static za_err_t request_news(za_ctx_t *ctx, za_name_kind_t kind, const char *of, bool listen)
 {
     za_node_t *node = za_ctx_node(ctx);
-    size_t length = strlen(prefix);
-    za_request_t *request = za_request_create(node, za_ctx_worker(ctx), length + 1, must);
+    size_t length = strlen(of);
+    za_request_t *request = za_request_create(node, za_ctx_worker(ctx), length + 1, !listen);
     if (request == NULL) {
         return ZA_ENOBUFS;
     }
-    memcpy(request->bytes, prefix, length + 1);
-    request->kind = kind;
+    memcpy(request->bytes, of, length + 1);
+    request->kind = listen ? ZA_REQUEST_LISTEN : ZA_REQUEST_UNLISTEN;
     request->event.actor = za_self(ctx).actor;
+    request->event.kind = kind;
     za_runtime_attach(za_ctx_worker(ctx), za_self(ctx).actor);
     za_request_post(node, request);
     return ZA_OK;
 }
 
-za_err_t za_subscribe_names(za_ctx_t *ctx, const char *prefix)
+/** `type` is what the actor will hear. */
+static za_err_t subscribe(za_ctx_t *ctx, za_name_kind_t kind, const char *of, const za_type_t *type)
 {
-    if (ctx == NULL || prefix == NULL) {
+    if (ctx == NULL || of == NULL) {
         return ZA_EINVAL;
     }
-    if (strlen(prefix) > ZA_NAME_BYTES_MAX) {
+    if (strlen(of) > ZA_NAME_BYTES_MAX) {
         return ZA_ETOOBIG;
     }
-    if (za_class_type(za_ctx_class(ctx), za_NameChanged_type.id) == NULL) {
+    if (za_class_type(za_ctx_class(ctx), type->id) == NULL) {
         return ZA_ETYPE;
     }
     // relaxed: a bound, which those who subscribe at one moment may pass: then the log says so
@@ -324,14 +326,34 @@ za_err_t za_subscribe_names(za_ctx_t *ctx, const char *prefix)
         ZA_LISTENERS_MAX) {
         return ZA_ENOBUFS;
     }
-    return request_names(ctx, prefix, ZA_REQUEST_SUBSCRIBE_NAMES, false);
+    return request_news(ctx, kind, of, true);
+}
+
+static void unsubscribe(za_ctx_t *ctx, za_name_kind_t kind, const char *of)
+{
+    if (ctx != NULL && of != NULL && strlen(of) <= ZA_NAME_BYTES_MAX) {
+        ZA_IGNORE(request_news(ctx, kind, of, false));
+    }
+}
+
+za_err_t za_subscribe_names(za_ctx_t *ctx, const char *prefix)
+{
+    return subscribe(ctx, ZA_NAME_UNIQUE, prefix, &za_NameChanged_type);
 }
 
 void za_unsubscribe_names(za_ctx_t *ctx, const char *prefix)
 {
-    if (ctx != NULL && prefix != NULL && strlen(prefix) <= ZA_NAME_BYTES_MAX) {
-        ZA_IGNORE(request_names(ctx, prefix, ZA_REQUEST_UNSUBSCRIBE_NAMES, true));
-    }
+    unsubscribe(ctx, ZA_NAME_UNIQUE, prefix);
+}
+
+za_err_t za_subscribe_members(za_ctx_t *ctx, const char *group)
+{
+    return subscribe(ctx, ZA_NAME_GROUP, group, &za_GroupChanged_type);
+}
+
+void za_unsubscribe_members(za_ctx_t *ctx, const char *group)
+{
+    unsubscribe(ctx, ZA_NAME_GROUP, group);
 }
 
 za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out)

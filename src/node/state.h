@@ -32,7 +32,7 @@ enum {
     ZA_WAITING_MAX = 64,        // connects that wait for these: as many as a full mesh has peers
     ZA_STARTED_MAX = 10000,     // children started in one step: twice what the cluster holds
     ZA_SUBSCRIBERS_MAX = 4096,  // actors that hear of membership
-    ZA_LISTENERS_MAX = 1024,    // subscriptions to names: each change looks at all of them
+    ZA_LISTENERS_MAX = 1024,    // subscriptions to names and groups: each change looks at all
     ZA_UNLINKED_MS_MAX = 10000, // frames for a peer without a link are kept this long
     ZA_PEER_QUARANTINE_MS = 60000, // before the slot of a dead uid serves another
     ZA_USER_RUN_MAX = 256,         // small messages between two chunks of a large one
@@ -163,8 +163,8 @@ typedef struct za_request {
     enum {
         ZA_REQUEST_EVENT, // a cluster event
         ZA_REQUEST_SUBSCRIBE,
-        ZA_REQUEST_SUBSCRIBE_NAMES,
-        ZA_REQUEST_UNSUBSCRIBE_NAMES,
+        ZA_REQUEST_LISTEN, // to names or groups: event.kind says which
+        ZA_REQUEST_UNLISTEN,
         ZA_REQUEST_ARM_WRITE,
         ZA_REQUEST_CLOSE_LINK,
         ZA_REQUEST_GREETED, // a greeter gives its link back
@@ -181,11 +181,12 @@ typedef struct za_subscriber {
     const za_class_t *class_;
 } za_subscriber_t;
 
-/** An actor that hears of names with a prefix. */
-typedef struct za_name_listener {
+/** An actor that hears of the names with a prefix, or of the members of a group. */
+typedef struct za_news_listener {
     uint64_t actor;
-    char prefix[ZA_NAME_BYTES_MAX + 1];
-} za_name_listener_t;
+    za_name_kind_t kind;
+    char of[ZA_NAME_BYTES_MAX + 1]; // the prefix, or the group; empty: all of them
+} za_news_listener_t;
 
 struct za_node {
     za_node_params_t params;
@@ -230,7 +231,7 @@ struct za_node {
     uint8_t *in;                          // ZA_LINK_IN_BYTES
     za_subscriber_t *subscribers;
     uint32_t subscriber_count;
-    za_name_listener_t *listeners;
+    za_news_listener_t *listeners;
     _Atomic uint32_t listener_count; // read by those who subscribe
     bool stepping;
     za_cluster_event_t started[ZA_STARTED_MAX]; // children of this step, to be told
@@ -382,13 +383,15 @@ za_err_t za_node_create_admin(za_node_t *node);
 /* remote.c */
 extern const za_remote_t za_node_remote;
 
-/* listeners.c: subscriptions to names. The owner */
-void za_listeners_add(za_node_t *node, uint64_t actor, const char *prefix);
-void za_listeners_remove(za_node_t *node, uint64_t actor, const char *prefix);
+/* listeners.c: subscriptions to names and groups. The owner */
+void za_listeners_add(za_node_t *node, uint64_t actor, za_name_kind_t kind, const char *of);
+void za_listeners_remove(za_node_t *node, uint64_t actor, za_name_kind_t kind, const char *of);
 /** The actor ended. */
 void za_listeners_forget(za_node_t *node, uint64_t actor);
 /** Whom a name answers now; none: nobody. */
-void za_listeners_tell(za_node_t *node, const char *name, za_ref_t ref);
+void za_listeners_name(za_node_t *node, const char *name, za_ref_t ref);
+/** Who came to a group, or is gone. */
+void za_listeners_group(za_node_t *node, const char *group, za_ref_t ref, bool joined);
 
 /* effects.c */
 /** A runtime message to one actor; an actor without a handler for it does not want to know. */

@@ -170,6 +170,12 @@ void stage_close(void)
     stage_sim = NULL;
 }
 
+void stage_restart(uint32_t node)
+{
+    za_sim_restart(stage_sim, node);
+    cr_assert(za_sim_spawn(stage_sim, node, doer, &stage_doers[node]) == ZA_OK, "no doer");
+}
+
 void stage_settle(void)
 {
     za_sim_run_for(stage_sim, STAGE_SETTLE_MS);

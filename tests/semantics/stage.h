@@ -31,6 +31,7 @@ typedef enum stage_kind {
     SPAWNED,   // a: epoch
     MEMBER,    // a: node that heard, b: what
     NAMED,     // a: node that heard; ref: none if nobody holds it any more
+    GROUPED,   // a: node that heard, b: joined
 } stage_kind_t;
 
 typedef struct stage_event {
@@ -49,6 +50,8 @@ extern za_ref_t stage_doers[STAGE_NODES];
 /** All nodes up, one doer on each. */
 void stage_open(uint64_t seed, const za_class_t *const *classes);
 void stage_close(void);
+/** A node that crashed is started again, with its doer. */
+void stage_restart(uint32_t node);
 void stage_settle(void);
 bool stage_converged(za_sim_t *sim, void *context);
 /** Runs `job` in the doer of that node, and then all there is to do for a while. */

@@ -1,4 +1,4 @@
-// Topics that actors of all nodes subscribe to, leave, and publish to.
+// Topics that actors of all nodes subscribe to, leave, and publish to; each follows who is in one of them.
 
 #include <stdio.h>
 
@@ -11,7 +11,15 @@ typedef struct fan {
     uint32_t seq;    // of what it publishes, to any topic
     uint32_t topics; // bits: it is a subscriber
     bool probed;
+    bool follows;
+    za_ref_t followed[LISTED_MAX]; // what news of one topic's subscribers add up to
+    uint32_t followed_count;
 } fan_t;
+
+static uint32_t followed_topic(const fan_t *self)
+{
+    return self->instance % TOPICS;
+}
 
 static const char *topic_name(char name[WORLD_NAME_BYTES], uint32_t topic)
 {
@@ -23,8 +31,43 @@ static za_verdict_t on_root(za_ctx_t *ctx, fan_t *self, const work_Root *root)
 {
     (void)root;
     self->instance = world_born(ctx, KIND_FAN, NULL);
+    char name[WORLD_NAME_BYTES];
+    self->follows = work_sent(za_subscribe_members(ctx, topic_name(name, followed_topic(self))));
     work_tick(ctx, TICK_MS);
     return ZA_DONE;
+}
+
+/** A life that begins anew may find news of the last one in its mailbox: it is then told all again. */
+static za_verdict_t on_changed(za_ctx_t *ctx, fan_t *self, const za_GroupChanged *changed)
+{
+    (void)ctx;
+    uint32_t at = 0;
+    while (at < self->followed_count && !za_ref_equal(self->followed[at], changed->ref)) {
+        at++;
+    }
+    bool known = at < self->followed_count;
+    if (changed->joined && !known && self->followed_count < LISTED_MAX) {
+        self->followed[self->followed_count++] = changed->ref;
+    } else if (!changed->joined && known) {
+        self->followed[at] = self->followed[--self->followed_count];
+    }
+    return ZA_DONE;
+}
+
+/** What it was told of its topic is what its node sees. */
+static void check_followed(const za_ctx_t *ctx, const fan_t *self, const za_ref_t *listed,
+                           uint32_t count)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < self->followed_count; i++) {
+        for (uint32_t k = 0; k < count; k++) {
+            found += za_ref_equal(self->followed[i], listed[k]);
+        }
+    }
+    if (self->followed_count != count || found != count) {
+        world_fail("process %u was told of %u subscribers of topic %u, and there are %u",
+                   world_here(ctx), self->followed_count, followed_topic(self), count);
+    }
 }
 
 static void change_mind(za_ctx_t *ctx, fan_t *self, uint32_t topic)
@@ -73,6 +116,9 @@ static void probe(za_ctx_t *ctx, fan_t *self, uint32_t topic)
         world_fail("process %u sees %u subscribers of %s, and there are %u", world_here(ctx), count,
                    name, subscribers);
         return;
+    }
+    if (self->follows && topic == followed_topic(self)) {
+        check_followed(ctx, self, listed, count);
     }
     if (count == 0) {
         return;
@@ -133,4 +179,4 @@ static za_verdict_t on_stopping(za_ctx_t *ctx, fan_t *self, const za_Stopping *s
 }
 
 ZA_ACTOR(work_fan, fan_t, (work_Root, on_root), (work_Tick, on_tick), (work_Flyer, on_flyer),
-         (za_Stopping, on_stopping));
+         (za_GroupChanged, on_changed), (za_Stopping, on_stopping));
