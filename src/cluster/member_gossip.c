@@ -273,16 +273,33 @@ uint32_t za_member_pick(za_membership_t *m, uint64_t not_a, uint64_t not_b, bool
     return count;
 }
 
+/** The uid of a link to be picked; 0 if that one is not. */
+static uint64_t linked_at(const za_membership_t *m, uint32_t at, uint64_t not_a, uint64_t not_b,
+                          bool alive_only)
+{
+    uint64_t uid = m->links[at].uid;
+    const za_member_t *member = uid != not_a && uid != not_b ? za_member_find(m, uid) : NULL;
+    bool fits = member != NULL && (alive_only ? member->in_alive : member->in_view);
+    return fits ? uid : 0;
+}
+
 uint32_t za_member_pick_linked(const za_membership_t *m, za_rng_t *rng, uint64_t not_a,
                                uint64_t not_b, bool alive_only, uint64_t *uids, uint32_t max)
 {
+    // One of many is found by chance, and most often at once.
+    uint32_t tries = max == 1 && m->link_count > PICK_TRIES ? PICK_TRIES : 0;
+    for (uint32_t i = 0; i < tries; i++) {
+        uint64_t at = za_rng_below(rng, m->link_count);
+        uids[0] = linked_at(m, (uint32_t)at, not_a, not_b, alive_only);
+        if (uids[0] != 0) {
+            return 1;
+        }
+    }
     // Reservoir sampling over the links in order of uid.
     uint32_t seen = 0;
     for (uint32_t i = 0; i < m->link_count; i++) {
-        uint64_t uid = m->links[i].uid;
-        const za_member_t *member = za_member_find(m, uid);
-        if (uid == not_a || uid == not_b || member == NULL ||
-            !(alive_only ? member->in_alive : member->in_view)) {
+        uint64_t uid = linked_at(m, i, not_a, not_b, alive_only);
+        if (uid == 0) {
             continue;
         }
         seen++;

@@ -10,6 +10,7 @@ enum {
     MESH_PACE = 4,            // links of the mesh that a member makes in a probe interval, at least
     EVIDENCE_JITTER_MS = 200, // spreads the reconnects of all who saw the same end
     IN_USE_MS = 30000,        // a link that carries messages is kept for so long after the last one
+    RING_MS = IN_USE_MS / 3,  // so often the links of the ring are said to be in use
     APART_INTERVALS = 10,     // without a link to a member that others reach, until it is said ...
     APART_MEMBERS = 16,       // ... and as many again for each so many members
 };
@@ -50,6 +51,12 @@ static za_member_link_t *add_link(za_membership_t *m, uint64_t uid)
     return &m->links[at];
 }
 
+/** Soon: a change seldom comes alone. */
+static void look_at_ring(za_membership_t *m)
+{
+    m->ring_ms = za_ms_min(m->ring_ms, m->now_ms + m->timing.probe_interval_ms);
+}
+
 static bool remove_link(za_membership_t *m, uint64_t uid)
 {
     uint32_t at = position(m, uid);
@@ -58,6 +65,7 @@ static bool remove_link(za_membership_t *m, uint64_t uid)
     }
     m->link_count--;
     memmove(&m->links[at], &m->links[at + 1], (m->link_count - at) * sizeof *m->links);
+    look_at_ring(m);
     za_member_t *member = za_member_find(m, uid);
     if (member != NULL) {
         member->linked = false;
@@ -173,7 +181,10 @@ static uint64_t distance(const za_membership_t *m, uint64_t uid)
 
 void za_member_ring_changed(za_membership_t *m, const za_member_t *member)
 {
-    m->ring_stale |= distance(m, member->uid) <= m->ring_reach; // ourselves included
+    if (distance(m, member->uid) <= m->ring_reach) { // ourselves included
+        m->ring_stale = true;
+        look_at_ring(m);
+    }
 }
 
 static void find_ring(za_membership_t *m)
@@ -208,13 +219,19 @@ static void tick_ring(za_membership_t *m)
     if (!sparse(m) || m->now_ms < m->ring_ms || m->phase != ZA_PHASE_UP) {
         return;
     }
-    m->ring_ms = m->now_ms + m->timing.probe_interval_ms;
+    m->ring_ms = m->now_ms + RING_MS;
     if (m->ring_stale) {
         find_ring(m);
     }
     for (uint32_t i = 0; i < ZA_MEMBER_RING; i++) {
         const za_member_t *member = za_member_find(m, m->ring[i]);
-        if (member != NULL && planned(m, member) == NULL) {
+        if (member == NULL) {
+            continue;
+        }
+        if (!member->linked) {
+            look_at_ring(m);
+        }
+        if (planned(m, member) == NULL) {
             za_membership_want_link(m, member->uid);
         }
     }
@@ -453,14 +470,15 @@ static void tick_connects(za_membership_t *m, za_effects_t *out)
 }
 
 /** A member that is in view at `address`; NULL if there is none. */
-static const za_member_t *member_at(const za_membership_t *m, const char *address)
+static const za_member_t *member_at(const za_membership_t *m, const char *address, uint32_t hash)
 {
     if (strcmp(address, m->address) == 0) {
         return &m->members[m->self];
     }
     for (uint16_t at = 0; at < m->live_size; at++) {
         const za_member_t *member = &m->members[m->live[at]];
-        if (strcmp(za_member_address(m, member), address) == 0) {
+        const za_member_text_t *text = za_member_text(m, member);
+        if (text->address_hash == hash && strcmp(za_member_text_address(text), address) == 0) {
             return member;
         }
     }
@@ -471,7 +489,8 @@ static const za_member_t *member_at(const za_membership_t *m, const char *addres
 static bool to_reconnect(const za_membership_t *m, const za_member_t *member)
 {
     if (member->in_dead) {
-        return member_at(m, za_member_address(m, member)) == NULL;
+        const za_member_text_t *text = za_member_text(m, member);
+        return member_at(m, za_member_text_address(text), text->address_hash) == NULL;
     }
     return member->in_view && !member->linked &&
            member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE;
@@ -508,7 +527,8 @@ static bool seed_lives(const za_membership_t *m, za_member_seed_t *seed)
     const za_member_t *member = seed->member != 0 ? za_member_find(m, seed->member) : NULL;
     if (member == NULL || !member->in_view ||
         strcmp(za_member_address(m, member), seed->address) != 0) {
-        member = member_at(m, seed->address);
+        uint32_t bytes = (uint32_t)strlen(seed->address);
+        member = member_at(m, seed->address, za_member_text_hash(seed->address, bytes));
     }
     seed->member = member != NULL ? member->uid : 0;
     return member != NULL;

@@ -154,7 +154,7 @@ static za_member_t *named(const za_membership_t *m, uint16_t slot, const char *n
 
 static za_member_t *first_named(const za_membership_t *m, const char *name, uint32_t bytes)
 {
-    return named(m, *name_bucket(m, za_member_name_hash(name, bytes)), name, bytes);
+    return named(m, *name_bucket(m, za_member_text_hash(name, bytes)), name, bytes);
 }
 
 /* ---- order of (name, uid) ------------------------------------------------------------------ */

@@ -110,9 +110,9 @@ za_member_profile_t za_member_profile(const za_member_text_t *text)
     };
 }
 
-uint32_t za_member_name_hash(const char *name, uint32_t bytes)
+uint32_t za_member_text_hash(const char *text, uint32_t bytes)
 {
-    return (uint32_t)za_fnv64(ZA_FNV64_INIT, name, bytes);
+    return (uint32_t)za_fnv64(ZA_FNV64_INIT, text, bytes);
 }
 
 static uint64_t profile_hash(const za_member_profile_t *profile)
@@ -203,7 +203,8 @@ static void fill(za_member_text_t *text, const za_member_profile_t *profile, uin
     text->joined = profile->joined;
     text->attributes = profile->attributes;
     text->hash = hash;
-    text->name_hash = za_member_name_hash(profile->name, profile->name_bytes);
+    text->name_hash = za_member_text_hash(profile->name, profile->name_bytes);
+    text->address_hash = za_member_text_hash(profile->address, profile->address_bytes);
     text->refs = 1;
     char *at = put(text->name, profile->name, profile->name_bytes);
     text->address_at = (uint16_t)(at - text->name);

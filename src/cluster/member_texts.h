@@ -39,7 +39,7 @@ typedef struct za_member_profile {
 typedef struct za_member_text {
     uint64_t joined, attributes;
     uint64_t hash; // over all of it
-    uint32_t name_hash;
+    uint32_t name_hash, address_hash;
     uint32_t refs;
     uint32_t next; // with the same hash, or free
     uint16_t address_at, roles_at, meta_at, meta_bytes;
@@ -57,7 +57,8 @@ uint32_t za_member_texts_intern(za_member_texts_t *texts, const za_member_profil
 void za_member_texts_release(za_member_texts_t *texts, uint32_t id);
 const za_member_text_t *za_member_texts_at(const za_member_texts_t *texts, uint32_t id);
 za_member_profile_t za_member_profile(const za_member_text_t *text);
-uint32_t za_member_name_hash(const char *name, uint32_t bytes);
+/** Of a name, or of an address. */
+uint32_t za_member_text_hash(const char *text, uint32_t bytes);
 uint32_t za_member_texts_count(const za_member_texts_t *texts);
 
 /** Whether `roles` are some of theirs: up to eight words of A-Z a-z 0-9 . _ -, commas between them. */

@@ -189,74 +189,86 @@ typedef struct za_member_seed {
 } za_member_seed_t;
 
 struct za_membership {
-    // membership.c
+    // ---- what each step looks at, in the order in which it does: few cache lines ----
     uint64_t now_ms, now_us;
     uint64_t deadline_ms; // as it was after the last step
+    za_member_phase_t phase;
+    uint16_t self;
+    uint16_t live_count;  // neither left nor down, ourselves included once up
+    uint16_t alive_count; // of these, neither suspect nor unreachable
+    uint16_t doubt_count;
+    uint16_t gossip_count;
+    bool datagrams;   // sent to members without a link, too
+    bool plain;       // SWIM without Lifeguard
+    bool more;        // the step ran out of room
+    bool unannounced; // a member's `shown` lags behind
+    bool rebirth_due;
+    bool ring_stale;
+    uint32_t mask; // of the two tables of buckets in use; both double as members come
+
+    za_member_t *members;
+    uint16_t *by_uid; // open addressing: slot + 1, 0 if empty
+    za_member_texts_t *texts;
+    uint64_t view_hash;
+    uint64_t changed_ms; // of the view
+    uint64_t gossip_ms, gossiped_ms;
+    uint64_t connects_ms; // lower bound of all connects
+
+    uint64_t sync_ms;
+    uint64_t hash_sync_ms; // last sync because of a hash
+    uint64_t reconnect_ms, seed_ms, ring_ms;
+    uint64_t names_ms; // look for names that two members have
+    uint64_t purge_ms;
+    uint32_t claimant_count, dump_count;
+
+    za_member_probe_t probe;
+    uint64_t rtt99; // of all peers, in 256ths of a microsecond; 0: unknown
+    uint64_t next_seq;
+    uint64_t relays_ms; // lower bound of all relays' times
+    uint32_t relay_count;
+    uint32_t health;    // 0: well
+    uint16_t pass_at;   // in `live`: whom this pass of probes has met are before it
+    uint16_t live_size; // live_count without ourselves
+    uint32_t link_count;
+    uint16_t *live;
     za_rng_t rng;
     za_cluster_timing_t timing;
+    za_cluster_counters_t counters;
+
+    // ---- now and then ----
+    // membership.c
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
     char address[ZA_ADDRESS_BYTES_MAX + 1];
     uint32_t seed_count;
     za_member_seed_t *seeds; // ZA_MEMBER_SEEDS_MAX
-    bool datagrams;          // sent to members without a link, too
-    bool plain;              // SWIM without Lifeguard
-    bool more;               // the step ran out of room
-    bool unannounced;        // a member's `shown` lags behind
     bool own_texts;
-    za_cluster_counters_t counters;
     void *memory; // all tables; address space until they are used
 
     // member_table.c
-    uint16_t self;
     uint16_t capacity;
     uint16_t fresh; // slots from here on were never used
     uint16_t free;  // first of the freed ones
     uint16_t count;
-    uint16_t live_count;  // neither left nor down, ourselves included once up
-    uint16_t alive_count; // of these, neither suspect nor unreachable
-    uint16_t dead_count;  // DOWN and not voided
-    uint64_t view_hash;
-    uint64_t changed_ms; // of the view
-    uint64_t names_ms;   // look for names that two members have
-    uint64_t purge_ms;
-    za_member_texts_t *texts;
-    uint32_t mask; // of the two tables of buckets in use; both double as members come
+    uint16_t dead_count; // DOWN and not voided
     uint32_t mask_max;
-    uint16_t *by_uid;       // open addressing: slot + 1, 0 if empty
     uint16_t *by_name;      // slot + 1 of the first with that hash
     uint16_t *sorted;       // by (name, uid), if *sorted_count is not NONE
     uint16_t *sorted_count; // written by queries: a cache
-    za_member_t *members;
-    uint16_t pass_at;   // in `live`: whom this pass of probes has met are before it
-    uint16_t live_size; // live_count without ourselves
-    uint16_t *live;
-    uint16_t *scratch; // of one step, for a list of members
+    uint16_t *scratch;      // of one step, for a list of members
     za_member_doubt_t *doubts;
-    uint16_t doubt_fresh, doubt_free, doubt_count;
+    uint16_t doubt_fresh, doubt_free;
     uint16_t *timers; // heap of doubts by (timer_ms, place)
 
     // member_probe.c
-    za_member_probe_t probe;
-    uint32_t health; // 0: well
-    uint64_t rtt99;  // of all peers, in 256ths of a microsecond; 0: unknown
-    uint64_t next_seq;
-    uint64_t relays_ms; // lower bound of all relays' times
-    uint32_t relay_count;
     za_member_relay_t relays[ZA_MEMBER_RELAYS_MAX];
 
     // member_gossip.c
     uint16_t gossip_first, gossip_last;
-    uint16_t gossip_count;
-    uint64_t gossip_ms, gossiped_ms;
 
     // member_sync.c
-    uint64_t sync_ms;
-    uint64_t hash_sync_ms; // last sync because of a hash
-    uint32_t dump_count;
     za_member_dump_t dumps[ZA_MEMBER_DUMPS_MAX];
 
     // member_join.c
-    za_member_phase_t phase;
     uint64_t clock;          // logical time of joins
     uint64_t join_target;    // whom we asked; 0: nobody
     uint64_t join_prefer;    // who told us to be reborn: ask it first
@@ -271,24 +283,18 @@ struct za_membership {
     bool may_found;
     bool told_to_found; // by ZA_CLUSTER_SEEDS, which may take it back
     uint64_t leave_end_ms;
-    bool rebirth_due;
     uint64_t rebirth_by;
-    uint32_t claimant_count;
     za_member_claimant_t claimants[ZA_MEMBER_CLAIMANTS_MAX];
 
     za_member_downing_t downing; // member_downing.c
 
     // member_link.c
-    uint32_t link_count;
     // Above the full mesh: the next ones of the ring of uids, and how far the last one is.
     uint64_t ring[ZA_MEMBER_RING];
-    uint64_t ring_reach, ring_ms;
-    bool ring_stale;
+    uint64_t ring_reach;
     za_member_link_t *links; // ZA_PEERS_MAX, sorted by uid
     uint32_t connect_count;
-    uint64_t connects_ms;          // lower bound of all connects
     za_member_connect_t *connects; // ZA_MEMBER_CONNECTS_MAX
-    uint64_t reconnect_ms, seed_ms;
     uint32_t reconnect_cursor;
 };
 
