@@ -14,13 +14,38 @@
 #define ZA_PAGES_OF_HEAP true
 #endif
 #endif
-#ifndef ZA_PAGES_OF_HEAP
+#ifdef ZA_PAGES_OF_HEAP
+#include <sanitizer/asan_interface.h>
+#else
 #define ZA_PAGES_OF_HEAP false
+#define ASAN_POISON_MEMORY_REGION(start, bytes) ((void)(start), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(start, bytes) ((void)(start), (void)(bytes))
 #endif
 
-static bool is_of_heap(size_t bytes)
+/**
+ * Pages of AddressSanitizer's heap, which sees leaks and what is written beside them. By calloc, which
+ * knows that large blocks are zero: cleared by hand, all that a node reserves would be touched. The
+ * block lies inside of what calloc gave, whose address stands before it.
+ */
+static void *alloc_of_heap(size_t bytes, size_t align)
 {
-    return ZA_PAGES_OF_HEAP || bytes < ZA_PAGES_BYTES_MIN;
+    char *whole = calloc(1, bytes + align);
+    if (whole == NULL) {
+        return NULL;
+    }
+    char *block = whole + (align - (uintptr_t)whole % align); // 16 bytes at least
+    memcpy(block - sizeof whole, &whole, sizeof whole);
+    ASAN_POISON_MEMORY_REGION(whole, (size_t)(block - whole));
+    ASAN_POISON_MEMORY_REGION(block + bytes, (size_t)(whole + align - block));
+    return block;
+}
+
+static void free_of_heap(void *block)
+{
+    char *whole;
+    ASAN_UNPOISON_MEMORY_REGION((char *)block - sizeof whole, sizeof whole);
+    memcpy(&whole, (char *)block - sizeof whole, sizeof whole);
+    free(whole);
 }
 
 void *za_pages_alloc(size_t bytes)
@@ -29,9 +54,7 @@ void *za_pages_alloc(size_t bytes)
         return calloc(1, bytes);
     }
     if (ZA_PAGES_OF_HEAP) {
-        void *block = aligned_alloc(ZA_PAGE_BYTES,
-                                    (bytes + ZA_PAGE_BYTES - 1) / ZA_PAGE_BYTES * ZA_PAGE_BYTES);
-        return block == NULL ? NULL : memset(block, 0, bytes);
+        return alloc_of_heap(bytes, ZA_PAGE_BYTES);
     }
     void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -45,8 +68,7 @@ void *za_pages_alloc(size_t bytes)
 void *za_pages_alloc_large(size_t bytes)
 {
     if (ZA_PAGES_OF_HEAP) {
-        void *block = aligned_alloc(ZA_PAGES_LARGE_BYTES, bytes);
-        return block == NULL ? NULL : memset(block, 0, bytes);
+        return alloc_of_heap(bytes, ZA_PAGES_LARGE_BYTES);
     }
     char *mapped = za_pages_alloc(bytes + ZA_PAGES_LARGE_BYTES);
     if (mapped == NULL) {
@@ -77,8 +99,10 @@ void za_pages_free(void *pages, size_t bytes)
     if (pages == NULL) {
         return;
     }
-    if (is_of_heap(bytes)) {
+    if (bytes < ZA_PAGES_BYTES_MIN) {
         free(pages);
+    } else if (ZA_PAGES_OF_HEAP) {
+        free_of_heap(pages);
     } else {
         munmap(pages, bytes);
     }
