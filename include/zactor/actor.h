@@ -476,6 +476,29 @@ ZA_MUST_USE ZA_API za_err_t za_route(za_ctx_t *ctx, const char *group, za_policy
 ZA_MUST_USE ZA_API za_err_t za_route_ask_with(za_ctx_t *ctx, const char *group, za_policy_t policy,
                                               uint64_t key, const za_type_t *type,
                                               const void *message, const za_ask_opts_t *opts);
+/** Zero is the default of every field. */
+typedef struct za_route_opts {
+    size_t size; // sizeof(za_route_opts_t), set by the macro
+    za_policy_t policy;
+    uint64_t key; // ZA_HASH
+    // Only members whose node has this one among its node.roles; NULL: all. (Akka's use-role.)
+    const char *role;
+    const za_ask_opts_t *ask; // an answer is expected, as by za_route_ask_with; NULL: none is
+} za_route_opts_t;
+
+/**
+ * As za_route or za_route_ask_with, among the members that `opts` allow: the rest is as if no others
+ * were there. With a role a few ns per member more; ZA_ENOENT also if nobody has it, ZA_EINVAL if it is
+ * none (1 to 32 letters, digits and . _ -). Which node has which roles is what this node was last told
+ * of it: they do not change while a node lives.
+ */
+ZA_MUST_USE ZA_API za_err_t za_route_with(za_ctx_t *ctx, const char *group, const za_type_t *type,
+                                          const void *message, const za_route_opts_t *opts);
+/** za_route_to(ctx, "encoders", ZA_MSG(job_Encode, .id = 7), .role = "gpu", .policy = ZA_RANDOM) */
+#define za_route_to(ctx, group, message, ...)                                                      \
+    za_route_with(ctx, group, message,                                                             \
+                  &(const za_route_opts_t){ .size = sizeof(za_route_opts_t), __VA_ARGS__ })
+
 /** za_route_ask(ctx, "users", ZA_HASH, id, ZA_MSG(chat_Hello, .name = "x"), .timeout_ms = 500) */
 #define za_route_ask(ctx, group, policy, key, message, ...)                                        \
     za_route_ask_with(ctx, group, policy, key, message,                                            \

@@ -59,6 +59,11 @@ ZA_MUST_USE ZA_API za_err_t za_node_tell(za_node_t *node, za_ref_t to, const za_
 ZA_MUST_USE ZA_API za_err_t za_node_route(za_node_t *node, const char *group, za_policy_t policy,
                                           uint64_t key, const za_type_t *type, const void *message);
 
+/** As za_route_with, with no sender; ZA_EINVAL with an ask (za_ask_sync waits for one). Any thread. */
+ZA_MUST_USE ZA_API za_err_t za_node_route_with(za_node_t *node, const char *group,
+                                               const za_type_t *type, const void *message,
+                                               const za_route_opts_t *opts);
+
 /** What za_ask_sync waits for, and where it goes. */
 typedef struct za_ask_sync_opts {
     size_t size;                 // sizeof(za_ask_sync_opts_t), set by the macro

@@ -47,6 +47,7 @@ typedef struct za_sim_opts {
      * sides go on. It answers inside `ask`, or later while za_sim_node is the node that asked.
      */
     const za_lease_provider_t *lease;
+    const char *const *roles; // node.roles of each node; must outlive the simulation. NULL: none
 } za_sim_opts_t;
 
 ZA_MUST_USE ZA_API za_err_t za_sim_create(const za_sim_opts_t *opts, za_sim_t **out);

@@ -18,6 +18,7 @@ enum {
     ZA_SPAWN_ARGS_BYTES_MAX = 16 * 1024,
 
     // Tables.
+    ZA_ROLE_BYTES_MAX = 32,   // a word: several of them fit a record of a member
     ZA_MEMBERS_MAX = 4096,    // incl. tombstones, unless configured: 64 bytes each, and their texts
     ZA_MEMBERS_LIMIT = 65000, // ... and what may be configured: an index has 16 bits
     ZA_NAMES_PER_NODE_MAX = 64 * 1024,

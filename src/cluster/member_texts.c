@@ -291,7 +291,7 @@ bool za_member_roles_valid(const char *roles, uint32_t bytes)
     for (uint32_t i = 0; i < bytes; i++) {
         if (roles[i] != ',') {
             length++;
-            if (!role_byte(roles[i]) || length > ZA_MEMBER_ROLE_BYTES_MAX) {
+            if (!role_byte(roles[i]) || length > ZA_ROLE_BYTES_MAX) {
                 return false;
             }
             continue;

@@ -12,7 +12,8 @@ enum {
     PROBES_MAX = 64,
     SEATS_MIN = 8,
     SEAT_CLASSES = 12, // 8, 16 ... 16384 seats
-    TRIES_MAX = 16,    // looks at a group that keeps changing, before the lock is taken
+    TURNS = 256,    // of parts of groups; two that share one are still taken in turn, less evenly
+    TRIES_MAX = 16, // looks at a group that keeps changing, before the lock is taken
 };
 
 static_assert((GROUP_SLOTS & (GROUP_SLOTS - 1)) == 0, "a mask");
@@ -56,6 +57,7 @@ struct za_groups {
     pthread_mutex_t lock; // writers; and a reader that looked in vain too often
     uint32_t count;
     za_block_t *spare[SEAT_CLASSES]; // seats that nobody uses, linked by next
+    _Atomic uint32_t turns[TURNS];
     za_group_t groups[GROUP_SLOTS];
 };
 
@@ -358,6 +360,12 @@ uint32_t za_group_turn(const za_group_view_t *view)
 {
     // relaxed: a number for each, no order
     return atomic_fetch_add_explicit(&view->group->turn, 1, memory_order_relaxed);
+}
+
+uint32_t za_groups_turn(za_groups_t *groups, uint64_t which)
+{
+    _Atomic uint32_t *turn = &groups->turns[za_mix64(which) % TURNS];
+    return atomic_fetch_add_explicit(turn, 1, memory_order_relaxed); // relaxed: a number
 }
 
 uint32_t za_group_copy(za_groups_t *groups, const za_group_key_t *key, za_ref_t *out, uint32_t max,

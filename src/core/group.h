@@ -73,6 +73,8 @@ za_ref_t za_group_member(const za_group_view_t *view, uint32_t index);
 bool za_group_is_same(za_group_view_t *view);
 /** One number after the other, for those who take turns; from 0. Of the group of a valid look. */
 uint32_t za_group_turn(const za_group_view_t *view);
+/** As za_group_turn, for those who take turns among some of the members: `which` says of what. */
+uint32_t za_groups_turn(za_groups_t *groups, uint64_t which);
 
 /** Copies at most `max` members, `*locals` of this node first; the number of all of them. */
 uint32_t za_group_copy(za_groups_t *groups, const za_group_key_t *key, za_ref_t *out, uint32_t max,

@@ -24,9 +24,23 @@ typedef struct route {
     const za_group_key_t *key;
     za_policy_t policy; // without ZA_ANYWHERE
     bool anywhere;
+    uint64_t role; // bit of the role that members' nodes must have; 0: any
     bool begun;
     uint32_t first; // whom to try first, modulo the number of members
 } route_t;
+
+/** Among whom one is chosen: members of a look at the group, or of a copy. */
+typedef struct field {
+    const za_group_view_t *view; // NULL: refs
+    const za_ref_t *refs;
+    uint32_t count;  // > 0
+    uint32_t locals; // the first of them are of this node
+} field_t;
+
+static za_ref_t member_at(const field_t *field, uint32_t index)
+{
+    return field->view != NULL ? za_group_member(field->view, index) : field->refs[index];
+}
 
 static za_err_t send_to(const route_t *route, za_ref_t to)
 {
@@ -62,20 +76,28 @@ static uint32_t load_of(const route_t *route, za_ref_t member)
 }
 
 /** How many members are preferred: those of this node, if there are some and it matters. */
-static uint32_t preferred(const route_t *route, const za_group_view_t *view)
+static uint32_t preferred(const route_t *route, const field_t *field)
 {
-    return route->anywhere || view->locals == 0 ? view->count : view->locals;
+    return route->anywhere || field->locals == 0 ? field->count : field->locals;
+}
+
+/** Those of a role take their own turns: in the group's, others may always come between. */
+static uint32_t next_turn(const route_t *route, const field_t *field)
+{
+    return field->view != NULL
+               ? za_group_turn(field->view)
+               : za_groups_turn(route->worker->runtime->groups, route->key->hash ^ route->role);
 }
 
 /** The least loaded of `count` members of `among` from `from` on; of equal ones the first. */
-static uint32_t least_loaded(const route_t *route, const za_group_view_t *view, uint32_t among,
+static uint32_t least_loaded(const route_t *route, const field_t *field, uint32_t among,
                              uint32_t from, uint32_t step, uint32_t count)
 {
     uint32_t best = from;
     uint32_t best_load = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = (from + i * step) % among;
-        uint32_t load = load_of(route, za_group_member(view, index));
+        uint32_t load = load_of(route, member_at(field, index));
         if (load < best_load) {
             best = index;
             best_load = load;
@@ -88,15 +110,15 @@ static uint32_t least_loaded(const route_t *route, const za_group_view_t *view, 
  * Few: all of them, each time from another one on, so that idle ones take turns. Many: two at random,
  * which already makes the longest queue exponentially shorter than one does (Mitzenmacher 2001).
  */
-static uint32_t pick_least_loaded(const route_t *route, const za_group_view_t *view)
+static uint32_t pick_least_loaded(const route_t *route, const field_t *field)
 {
-    uint32_t among = preferred(route, view);
+    uint32_t among = preferred(route, field);
     if (among <= LOOK_AT_ALL_MAX) {
-        return least_loaded(route, view, among, za_group_turn(view) % among, 1, among);
+        return least_loaded(route, field, among, next_turn(route, field) % among, 1, among);
     }
     uint32_t one = (uint32_t)za_rng_below(&route->worker->rng, among);
     uint32_t other = 1 + (uint32_t)za_rng_below(&route->worker->rng, among - 1);
-    return least_loaded(route, view, among, one, other, 2);
+    return least_loaded(route, field, among, one, other, 2);
 }
 
 /**
@@ -105,14 +127,14 @@ static uint32_t pick_least_loaded(const route_t *route, const za_group_view_t *v
  * all others, and no other key moves: no ring with virtual nodes is as even, or needs less memory. All
  * nodes that see the same members give a key to the same one: a member is known by its node's uid.
  */
-static uint32_t pick_by_hash(const route_t *route, const za_group_view_t *view)
+static uint32_t pick_by_hash(const route_t *route, const field_t *field)
 {
     uint64_t key = za_mix64(route->routed->key);
     uint64_t own = za_uid_now(route->worker->runtime);
     uint32_t best = 0;
     uint64_t best_weight = 0;
-    for (uint32_t i = 0; i < view->count; i++) {
-        za_ref_t member = za_group_member(view, i);
+    for (uint32_t i = 0; i < field->count; i++) {
+        za_ref_t member = member_at(field, i);
         uint64_t node = member.node == 0 ? own : member.node;
         uint64_t weight = za_mix64(key ^ (member.actor * SPREAD + node));
         if (weight >= best_weight) {
@@ -123,31 +145,31 @@ static uint32_t pick_by_hash(const route_t *route, const za_group_view_t *view)
     return best;
 }
 
-static uint32_t pick_first(const route_t *route, const za_group_view_t *view)
+static uint32_t pick_first(const route_t *route, const field_t *field)
 {
     switch (route->policy) {
     case ZA_RANDOM:
-        return (uint32_t)za_rng_below(&route->worker->rng, preferred(route, view));
+        return (uint32_t)za_rng_below(&route->worker->rng, preferred(route, field));
     case ZA_HASH:
-        return pick_by_hash(route, view);
+        return pick_by_hash(route, field);
     case ZA_LEAST_LOADED:
-        return pick_least_loaded(route, view);
+        return pick_least_loaded(route, field);
     default:
-        return za_group_turn(view);
+        return next_turn(route, field);
     }
 }
 
 /** Whom to try as the nth: the preferred ones in turn, and then the others in turn. */
-static uint32_t nth_index(const route_t *route, const za_group_view_t *view, uint32_t nth)
+static uint32_t nth_index(const route_t *route, const field_t *field, uint32_t nth)
 {
     if (route->policy == ZA_HASH) {
         return route->first;
     }
-    uint32_t among = preferred(route, view);
-    if (nth < among || among == view->count) {
+    uint32_t among = preferred(route, field);
+    if (nth < among || among == field->count) {
         return (route->first % among + nth) % among;
     }
-    uint32_t others = view->count - among;
+    uint32_t others = field->count - among;
     return among + (route->first % others + nth - among) % others;
 }
 
@@ -159,10 +181,11 @@ static uint32_t pick(route_t *route, uint32_t nth, za_ref_t *out)
         if (!za_group_look(route->worker->runtime->groups, route->key, &view)) {
             return 0;
         }
+        const field_t field = { .view = &view, .count = view.count, .locals = view.locals };
         if (!route->begun || route->policy == ZA_HASH) {
-            route->first = pick_first(route, &view);
+            route->first = pick_first(route, &field);
         }
-        *out = za_group_member(&view, nth_index(route, &view, nth));
+        *out = member_at(&field, nth_index(route, &field, nth));
     } while (!za_group_is_same(&view));
     route->begun = true;
     return view.count;
@@ -274,8 +297,7 @@ static void fan_out(const route_t *route, za_ref_t *members, uint32_t count, spr
 }
 
 /** To each: what some refused after others took it is a dead letter; if all did, nothing was sent. */
-static za_err_t send_to_all(const route_t *route, za_ref_t *members, uint32_t count,
-                            uint32_t locals)
+static za_err_t send_to_all(route_t *route, za_ref_t *members, uint32_t count, uint32_t locals)
 {
     spread_t spread = { .first = ZA_OK };
     if (locals < count) {
@@ -300,15 +322,19 @@ static za_err_t send_to_all(const route_t *route, za_ref_t *members, uint32_t co
     return ZA_OK;
 }
 
-/** To those who are in the group now, and to none twice: from a copy, because it may change. */
-static za_err_t route_to_all(const route_t *route)
+/**
+ * Those who are in the group now, each once, to `use`, which may change the list: a copy, because the
+ * group may change.
+ */
+static za_err_t with_members(route_t *route, za_err_t (*use)(route_t *route, za_ref_t *members,
+                                                             uint32_t count, uint32_t locals))
 {
     za_groups_t *groups = route->worker->runtime->groups;
     za_ref_t near[NEAR_MAX];
     uint32_t locals;
     uint32_t count = za_group_copy(groups, route->key, near, NEAR_MAX, &locals);
     if (count <= NEAR_MAX) {
-        return count == 0 ? ZA_ENOENT : send_to_all(route, near, count, locals);
+        return count == 0 ? ZA_ENOENT : use(route, near, count, locals);
     }
     za_pool_t *pool = &route->worker->pool;
     for (uint32_t room = count; room <= ZA_GROUP_MEMBERS_MAX;) {
@@ -321,7 +347,7 @@ static za_err_t route_to_all(const route_t *route)
         count = za_group_copy(groups, route->key, members, room, &locals);
         za_err_t err = count == 0 ? ZA_ENOENT : ZA_OK;
         if (count > 0 && count <= room) {
-            err = send_to_all(route, members, count, locals);
+            err = use(route, members, count, locals);
         }
         za_pool_free(pool, copy);
         if (count <= room) {
@@ -330,6 +356,84 @@ static za_err_t route_to_all(const route_t *route)
         room = count; // it grew meanwhile
     }
     return ZA_ENOBUFS;
+}
+
+/* ---- those of a role ----------------------------------------------------------------------- */
+
+/** As route_to_any. */
+static za_err_t send_to_any(route_t *route, const field_t *field)
+{
+    za_err_t answer = ZA_ENOENT;
+    route->first = pick_first(route, field);
+    for (uint32_t i = 0; i < field->count; i++) {
+        za_err_t err = send_to(route, member_at(field, nth_index(route, field, i)));
+        if (!may_try_next(err)) {
+            return err;
+        }
+        answer = answer == ZA_EFULL ? answer : err;
+    }
+    return answer;
+}
+
+/** As route_by_hash. */
+static za_err_t send_by_hash(route_t *route, za_ref_t *members, field_t *field)
+{
+    za_err_t err = ZA_ENOENT;
+    for (int i = 0; i < GONE_MAX && field->count > 0; i++) {
+        uint32_t own = pick_by_hash(route, field);
+        err = send_to(route, members[own]);
+        if (err != ZA_EGONE) {
+            return err;
+        }
+        members[own] = members[--field->count];
+    }
+    return err;
+}
+
+static za_err_t send_in_role(route_t *route, za_ref_t *members, uint32_t count, uint32_t locals)
+{
+    const za_runtime_t *runtime = route->worker->runtime;
+    void *context = runtime->config.remote_context;
+    field_t field = { .refs = members };
+    bool here = (runtime->remote.roles_of(context, 0) & route->role) != 0;
+    for (uint32_t i = here ? 0 : locals; i < count; i++) {
+        if (i < locals || (runtime->remote.roles_of(context, members[i].node) & route->role) != 0) {
+            field.locals += i < locals;
+            members[field.count++] = members[i];
+        }
+    }
+    if (field.count == 0) {
+        return ZA_ENOENT;
+    }
+    switch (route->policy) {
+    case ZA_BROADCAST:
+        return send_to_all(route, members, field.count, field.locals);
+    case ZA_HASH:
+        return send_by_hash(route, members, &field);
+    default:
+        return send_to_any(route, &field);
+    }
+}
+
+static bool is_role(const char *role)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t size = strspn(role, letters);
+    return size > 0 && size <= ZA_ROLE_BYTES_MAX && role[size] == '\0';
+}
+
+static za_err_t route_in_role(route_t *route)
+{
+    const za_remote_t *remote = &route->worker->runtime->remote;
+    if (!is_role(route->routed->role)) {
+        return ZA_EINVAL;
+    }
+    if (remote->role != NULL) {
+        void *context = route->worker->runtime->config.remote_context;
+        route->role = remote->role(context, route->routed->role);
+    }
+    return route->role == 0 ? ZA_ENOENT : with_members(route, send_in_role);
 }
 
 /* ---- actor.h ------------------------------------------------------------------------------ */
@@ -353,9 +457,15 @@ static za_err_t route(za_worker_t *worker, za_ctx_t *ctx, const za_routed_t *rou
                       .key = &key,
                       .policy = (za_policy_t)policy,
                       .anywhere = policy != (unsigned)routed->policy };
+    if (route.policy == ZA_BROADCAST && ask != NULL) {
+        return ZA_EINVAL; // an ask has one answer
+    }
+    if (routed->role != NULL) {
+        return route_in_role(&route);
+    }
     switch (route.policy) {
     case ZA_BROADCAST:
-        return ask != NULL ? ZA_EINVAL : route_to_all(&route); // an ask has one answer
+        return with_members(&route, send_to_all);
     case ZA_HASH:
         return route_by_hash(&route);
     default:
@@ -366,14 +476,24 @@ static za_err_t route(za_worker_t *worker, za_ctx_t *ctx, const za_routed_t *rou
 za_err_t za_route(za_ctx_t *ctx, const char *group, za_policy_t policy, uint64_t key,
                   const za_type_t *type, const void *message)
 {
-    const za_routed_t routed = { group, policy, key, type, message };
+    const za_routed_t routed = { group, policy, key, type, message, NULL };
     return ctx == NULL ? ZA_EINVAL : route(ctx->worker, ctx, &routed, NULL);
+}
+
+za_err_t za_route_with(za_ctx_t *ctx, const char *group, const za_type_t *type, const void *message,
+                       const za_route_opts_t *opts)
+{
+    if (ctx == NULL || opts == NULL || opts->size < sizeof *opts) {
+        return ZA_EINVAL;
+    }
+    const za_routed_t routed = { group, opts->policy, opts->key, type, message, opts->role };
+    return route(ctx->worker, ctx, &routed, opts->ask);
 }
 
 za_err_t za_route_ask_with(za_ctx_t *ctx, const char *group, za_policy_t policy, uint64_t key,
                            const za_type_t *type, const void *message, const za_ask_opts_t *opts)
 {
-    const za_routed_t routed = { group, policy, key, type, message };
+    const za_routed_t routed = { group, policy, key, type, message, NULL };
     return ctx == NULL || opts == NULL ? ZA_EINVAL : route(ctx->worker, ctx, &routed, opts);
 }
 

@@ -13,6 +13,7 @@ typedef struct za_routed {
     uint64_t key; // ZA_HASH
     const za_type_t *type;
     const void *body;
+    const char *role; // of the members' nodes; NULL: any
 } za_routed_t;
 
 /** As za_route, without a sender: for threads that are no workers. */

@@ -76,6 +76,10 @@ typedef struct za_remote {
     uint32_t (*fan_out)(void *context, za_worker_t *worker, const za_outgoing_t *message,
                         const char *group, const za_ref_t *members, uint32_t count,
                         za_err_t *refused);
+    /** The bit of a role that nodes have; 0: none has it. */
+    uint64_t (*role)(void *context, const char *role);
+    /** The bits of that node's roles; of this one's, if it is 0. */
+    uint64_t (*roles_of)(void *context, uint64_t node);
     /** Who holds the name that a logical reference means (`name` is its `actor`). ZA_ENOENT. */
     za_err_t (*resolve)(void *context, uint64_t name, za_ref_t *out);
     /** Called at the end of a turn in which `send` was called. */

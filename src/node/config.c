@@ -181,7 +181,7 @@ void za_config_accepted(const za_config_info_t *info, char *out, size_t out_byte
         snprintf(out, out_bytes,
                  "at most %" PRIu32 " roles of 1 to %d letters, digits and . _ -, with commas "
                  "between them",
-                 info->high, ZA_MEMBER_ROLE_BYTES_MAX);
+                 info->high, ZA_ROLE_BYTES_MAX);
         break;
     case ZA_CONFIG_LINE:
         snprintf(out, out_bytes, "a line of at most %" PRIu32 " bytes", info->high);

@@ -144,12 +144,32 @@ static bool announce(za_node_t *node, const za_effect_t *effect)
     return again;
 }
 
+/** What routers look at. */
+static void note_roles(za_node_t *node, const za_effect_t *effect)
+{
+    if (effect->uid == za_node_uid(node)) {
+        return; // of this node they are known
+    }
+    if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
+        za_roles_forget(node->roles, effect->uid);
+        return;
+    }
+    const char *roles = effect->bytes != NULL ? (const char *)effect->bytes : "";
+    if (za_roles_set(node->roles, effect->uid, roles) != ZA_OK) {
+        za_node_log(node, ZA_WARN,
+                    "more than %d roles in the cluster, or too many members: not all of member %s "
+                    "(%s) are known to routers",
+                    ZA_ROLES_KNOWN_MAX, effect->name, roles);
+    }
+}
+
 static void on_member(za_node_t *node, const za_effect_t *effect)
 {
     za_node_log(node, ZA_INFO, "member %s %016llx is %s", effect->name,
                 (unsigned long long)effect->uid, za_member_state_name(effect->state));
     bool again = false;
     za_node_datagrams_on_member(node, effect->uid, effect->state);
+    note_roles(node, effect);
     if (effect->state == ZA_MEMBER_UP) {
         again = announce(node, effect);
         if (!again && effect->uid != za_node_uid(node)) {

@@ -35,7 +35,12 @@ static za_err_t create_tables(za_node_t *node)
         return ZA_ENOMEM;
     }
     za_queue_init(&node->inbox);
-    return za_names_create(ZA_REGISTRY_ENTRIES_MAX, &node->names);
+    za_err_t err = za_names_create(ZA_REGISTRY_ENTRIES_MAX, &node->names);
+    if (err == ZA_OK) {
+        const char *own = node->params.roles != NULL ? node->params.roles : "";
+        err = za_roles_create(ZA_MEMBERS_MAX, own, &node->roles);
+    }
+    return err;
 }
 
 static za_err_t create_runtime(za_node_t *node, const za_node_params_t *params)
@@ -148,6 +153,7 @@ void za_node_deinit(za_node_t *node)
         za_runtime_destroy(node->runtime);
     }
     za_names_destroy(node->names);
+    za_roles_destroy(node->roles);
     za_pages_free(node->effects, sizeof *node->effects);
     za_pages_free(node->listeners, ZA_LISTENERS_MAX * sizeof *node->listeners);
     za_pages_free(node->subscribers, ZA_SUBSCRIBERS_MAX * sizeof *node->subscribers);

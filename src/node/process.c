@@ -567,10 +567,19 @@ za_err_t za_node_answer_lease(za_node_t *node, const za_lease_answer_t *answer)
 za_err_t za_node_route(za_node_t *node, const char *group, za_policy_t policy, uint64_t key,
                        const za_type_t *type, const void *message)
 {
-    if (node == NULL || node->process == NULL) {
+    return za_node_route_with(
+        node, group, type, message,
+        &(za_route_opts_t){ .size = sizeof(za_route_opts_t), .policy = policy, .key = key });
+}
+
+za_err_t za_node_route_with(za_node_t *node, const char *group, const za_type_t *type,
+                            const void *message, const za_route_opts_t *opts)
+{
+    if (node == NULL || node->process == NULL || opts == NULL || opts->size < sizeof *opts ||
+        opts->ask != NULL) {
         return ZA_EINVAL;
     }
-    const za_routed_t routed = { group, policy, key, type, message };
+    const za_routed_t routed = { group, opts->policy, opts->key, type, message, opts->role };
     za_worker_t *worker = enter_foreign(node->process);
     za_err_t err = za_runtime_route(worker, &routed);
     leave_foreign(node->process);

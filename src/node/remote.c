@@ -228,6 +228,18 @@ static za_err_t remote_resolve(void *context, uint64_t name, za_ref_t *out)
     return za_names_find_hash(node->names, name, out);
 }
 
+static uint64_t remote_role(void *context, const char *role)
+{
+    const za_node_t *node = context;
+    return za_roles_bit(node->roles, role);
+}
+
+static uint64_t remote_roles_of(void *context, uint64_t uid)
+{
+    const za_node_t *node = context;
+    return za_roles_of(node->roles, uid);
+}
+
 static void remote_log(void *context, int level, const char *class_name, za_ref_t actor,
                        const char *text)
 {
@@ -251,6 +263,8 @@ const za_remote_t za_node_remote = {
     .joined = remote_joined,
     .left = remote_left,
     .fan_out = remote_fan_out,
+    .role = remote_role,
+    .roles_of = remote_roles_of,
     .resolve = remote_resolve,
     .log = remote_log,
 };

@@ -14,6 +14,7 @@
 #include "node/names.h"
 #include "node/node.h"
 #include "node/refusals.h"
+#include "node/roles.h"
 #include "wire/envelope.h"
 
 enum {
@@ -197,6 +198,7 @@ struct za_node {
 
     za_runtime_t *runtime;
     za_names_t *names;
+    za_roles_t *roles;
     _Atomic uint64_t uid;
     _Atomic uint64_t spawn_requests; // ids of za_spawn_on
     _Atomic bool leaving, left;

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "cluster/member_texts.h"
 #include "net/plain.h"
 #include "node/node.h"
 #include "sim/network.h"
@@ -163,6 +164,7 @@ static void start_process(member_t *member)
         .seeds = seeds,
         .seed_count = 1,
         .timing = za_cluster_timing_lan,
+        .roles = opts->roles != NULL ? opts->roles[member->index] : NULL,
         .downing.strategy = opts->lease != NULL ? ZA_DOWNING_LEASE : ZA_DOWNING_NONE,
         .workers = 1,
         .actors_max = opts->actors_max != 0 ? opts->actors_max : ACTORS,
@@ -195,10 +197,21 @@ static void start_process(member_t *member)
 
 /* ---- set-up ------------------------------------------------------------------------------------ */
 
+static bool roles_are_valid(const za_sim_opts_t *opts)
+{
+    for (uint32_t i = 0; opts->roles != NULL && i < opts->nodes; i++) {
+        const char *roles = opts->roles[i];
+        if (roles != NULL && !za_member_roles_valid(roles, (uint32_t)strlen(roles))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool opts_are_valid(const za_sim_opts_t *opts)
 {
     return opts != NULL && opts->size == sizeof *opts && opts->nodes <= ZA_SIM_NODES_MAX &&
-           opts->loss_permille <= 1000 &&
+           opts->loss_permille <= 1000 && roles_are_valid(opts) &&
            (opts->lease == NULL ||
             (opts->lease->size >= sizeof *opts->lease && opts->lease->ask != NULL));
 }

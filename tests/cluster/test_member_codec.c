@@ -42,7 +42,7 @@ static void draw_texts(za_rng_t *rng, za_MemberRecord *record)
     draw_text(rng, record->name, 1 + za_rng_below(rng, ZA_NODE_NAME_BYTES_MAX));
     draw_text(rng, record->address, 1 + za_rng_below(rng, ZA_ADDRESS_BYTES_MAX));
     if (za_rng_below(rng, 2) == 0) {
-        draw_text(rng, record->roles, 1 + za_rng_below(rng, ZA_MEMBER_ROLE_BYTES_MAX));
+        draw_text(rng, record->roles, 1 + za_rng_below(rng, ZA_ROLE_BYTES_MAX));
         record->meta.size = (pb_size_t)za_rng_below(rng, ZA_MEMBER_META_BYTES_MAX + 1);
         for (uint32_t i = 0; i < record->meta.size; i++) {
             record->meta.bytes[i] = (uint8_t)za_rng_below(rng, 256);

@@ -251,7 +251,7 @@ Test(router, by_load_prefers_the_shortest_mailbox)
         cr_assert(world_tell(&world, members[0], ZA_MSG(t_Num, .n = i)) == ZA_OK, "tell");
         cr_assert(world_tell(&world, members[1], ZA_MSG(t_Num, .n = i)) == ZA_OK, "tell");
     }
-    const za_routed_t routed = { "pool", ZA_LEAST_LOADED, 0, ZA_MSG(t_Num, .n = 9) };
+    const za_routed_t routed = { "pool", ZA_LEAST_LOADED, 0, ZA_MSG(t_Num, .n = 9), NULL };
     for (uint32_t i = 0; i < 5; i++) {
         cr_assert(za_runtime_route(world.guest, &routed) == ZA_OK, "route");
     }
@@ -413,7 +413,7 @@ Test(router, refuses_what_makes_no_sense)
     world_advance(&world, 20);
     cr_assert(world_count('G', 0) == 1 && world_count('N', 0) == 0, "nothing was sent");
     za_runtime_stop_all(world.guest);
-    const za_routed_t routed = { "pool", ZA_RANDOM, 0, ZA_MSG(t_Num, .n = 9) };
+    const za_routed_t routed = { "pool", ZA_RANDOM, 0, ZA_MSG(t_Num, .n = 9), NULL };
     cr_assert(za_runtime_route(world.guest, &routed) == ZA_ESTOPPING, "stopping");
     za_runtime_destroy(world.runtime);
 }

@@ -31,5 +31,6 @@ const zc_scenario_t *const zc_scenarios[] = {
     &zc_names_clear,
     &zc_names_split,
     &zc_names_long,
+    &zc_roles,
     NULL,
 };

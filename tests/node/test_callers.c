@@ -394,6 +394,11 @@ Test(callers, route_to_groups_too, .timeout = 60)
     start("2");
     cr_expect(za_node_route(node, "nobody", ZA_RANDOM, 0, ZA_MSG(t_Ask, .n = ADD)) == ZA_ENOENT);
     cr_expect(za_node_route(NULL, "oracles", ZA_RANDOM, 0, ZA_MSG(t_Ask, .n = ADD)) == ZA_EINVAL);
+    za_route_opts_t opts = { .size = sizeof opts, .role = "seer" };
+    cr_expect(za_node_route_with(node, "oracles", ZA_MSG(t_Ask, .n = ADD), &opts) == ZA_ENOENT);
+    opts.ask = &(za_ask_opts_t){ .size = sizeof(za_ask_opts_t), .timeout_ms = 9 };
+    cr_expect(za_node_route_with(node, "oracles", ZA_MSG(t_Ask, .n = ADD), &opts) == ZA_EINVAL);
+    cr_expect(za_node_route_with(node, "oracles", ZA_MSG(t_Ask, .n = ADD), NULL) == ZA_EINVAL);
     for (int how = ZA_ROUND_ROBIN; how <= ZA_BROADCAST; how++) {
         cr_expect(za_node_route(node, "oracles", (za_policy_t)how, 5, ZA_MSG(t_Ask, .n = ADD)) ==
                   ZA_OK);
