@@ -74,8 +74,8 @@ void za_runtime_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_m
         za_metrics_stamp(worker, message);
     }
 
-    za_cell_t *cell = za_cell_find(runtime, incoming->actor);
-    if (cell == NULL || za_cell_id(cell) != incoming->actor) {
+    za_cell_t *cell = za_cell_living(runtime, incoming->actor);
+    if (cell == NULL) {
         refuse(worker, message, za_Reason_REASON_NO_ACTOR);
         return;
     }
@@ -117,8 +117,8 @@ za_err_t za_runtime_notify(za_worker_t *worker, uint64_t actor, const za_type_t 
 void za_runtime_down(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, za_ref_t target,
                      za_Reason reason)
 {
-    za_cell_t *cell = za_cell_find(worker->runtime, watcher.actor);
-    if (cell == NULL || za_cell_id(cell) != watcher.actor) {
+    za_cell_t *cell = za_cell_living(worker->runtime, watcher.actor);
+    if (cell == NULL) {
         return;
     }
     za_message_t *watch = za_message_make(worker, ZA_KIND_DOWN, sizeof(za_Down), ZA_POOL_BEYOND);
@@ -147,8 +147,8 @@ za_err_t za_runtime_watch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_
     watch->sender = watcher;
     watch->ask = watch_id;
     watch->deadline_ms = 0;
-    za_cell_t *cell = za_cell_find(worker->runtime, target);
-    if (cell == NULL || za_cell_id(cell) != target) { // as watch_local
+    za_cell_t *cell = za_cell_living(worker->runtime, target);
+    if (cell == NULL) {
         za_watch_answer(worker, watch, za_Reason_REASON_NO_ACTOR);
     } else {
         za_cell_push(worker, cell, watch);
@@ -158,8 +158,8 @@ za_err_t za_runtime_watch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_
 
 void za_runtime_unwatch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id, uint64_t target)
 {
-    za_cell_t *cell = za_cell_find(worker->runtime, target);
-    if (cell == NULL || za_cell_id(cell) != target) {
+    za_cell_t *cell = za_cell_living(worker->runtime, target);
+    if (cell == NULL) {
         return;
     }
     za_message_t *signal = za_signal_make(worker, ZA_KIND_UNWATCH, target, watch_id, 0);
@@ -173,8 +173,8 @@ void za_runtime_unwatch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_id
 
 void za_runtime_ask_failed(za_worker_t *worker, uint64_t actor, uint64_t ask, za_Reason reason)
 {
-    za_cell_t *cell = za_cell_find(worker->runtime, actor);
-    if (cell == NULL || za_cell_id(cell) != actor) {
+    za_cell_t *cell = za_cell_living(worker->runtime, actor);
+    if (cell == NULL) {
         return;
     }
     za_message_t *signal = za_signal_make(worker, ZA_KIND_ASK_FAILED, actor, ask, reason);
@@ -231,8 +231,8 @@ static void stop_cell(za_worker_t *worker, za_cell_t *cell, uint64_t id, za_Reas
 
 void za_runtime_stop_actor(za_worker_t *worker, uint64_t actor, za_Reason reason)
 {
-    za_cell_t *cell = za_cell_find(worker->runtime, actor);
-    if (cell != NULL && za_cell_id(cell) == actor) {
+    za_cell_t *cell = za_cell_living(worker->runtime, actor);
+    if (cell != NULL) {
         stop_cell(worker, cell, actor, reason);
     }
 }
@@ -255,14 +255,13 @@ void za_runtime_stop_all(za_worker_t *worker)
 
 bool za_runtime_has(za_runtime_t *runtime, uint64_t actor)
 {
-    const za_cell_t *cell = za_cell_find(runtime, actor);
-    return cell != NULL && za_cell_id(cell) == actor;
+    return za_cell_living(runtime, actor) != NULL;
 }
 
 void za_runtime_attach(za_worker_t *worker, uint64_t actor)
 {
-    za_cell_t *cell = za_cell_find(worker->runtime, actor);
-    if (cell == NULL || za_cell_id(cell) != actor) {
+    za_cell_t *cell = za_cell_living(worker->runtime, actor);
+    if (cell == NULL) {
         return;
     }
     // relaxed: read by the owner when it ends; an attach that comes later came too late

@@ -34,8 +34,8 @@ static void fill_exit(za_message_t *block, uint64_t to, za_ref_t from, za_Reason
 static void push_exit(za_worker_t *worker, za_message_t *block, uint64_t to, za_ref_t from,
                       za_Reason reason)
 {
-    za_cell_t *cell = za_cell_find(worker->runtime, to);
-    if (cell == NULL || za_cell_id(cell) != to) {
+    za_cell_t *cell = za_cell_living(worker->runtime, to);
+    if (cell == NULL) {
         za_message_drop(worker, block);
         return;
     }
@@ -191,8 +191,8 @@ static za_err_t link_local(za_ctx_t *ctx, uint64_t target, uint64_t id)
     if (link == NULL) {
         return ZA_ENOBUFS;
     }
-    za_cell_t *cell = za_cell_find(ctx->worker->runtime, target);
-    if (cell == NULL || za_cell_id(cell) != target) { // as watch_local
+    za_cell_t *cell = za_cell_living(ctx->worker->runtime, target);
+    if (cell == NULL) {
         za_link_answer(ctx->worker, link, za_Reason_REASON_NO_ACTOR);
     } else {
         za_cell_push(ctx->worker, cell, link);
@@ -212,25 +212,12 @@ static za_err_t link_remote(za_ctx_t *ctx, za_ref_t target, uint64_t id)
 
 za_err_t za_link(za_ctx_t *ctx, za_ref_t actor)
 {
-    if (ctx == NULL || za_ref_is_none(actor)) {
-        return ZA_EINVAL;
-    }
-    if (ctx->stopping) {
-        return ZA_ESTOPPING;
-    }
-    za_worker_t *worker = ctx->worker;
-    za_err_t err = za_resolve_any(worker, &actor);
+    za_extra_t *extra;
+    za_err_t err = za_watch_target(ctx, &actor, &extra);
     if (err != ZA_OK) {
         return err;
     }
-    actor.node = za_node_is_here(worker->runtime, actor.node) ? 0 : actor.node;
-    if (actor.node == 0 && actor.actor == ctx->id) {
-        return ZA_EINVAL; // one ends with oneself anyway
-    }
-    za_extra_t *extra = za_cell_extra(worker, ctx->cell);
-    if (extra == NULL) {
-        return ZA_ENOBUFS;
-    }
+    za_worker_t *worker = ctx->worker;
     if (is_linked(extra, actor)) {
         return ZA_OK;
     }
@@ -299,8 +286,8 @@ za_err_t za_exit(za_ctx_t *ctx, za_ref_t actor, za_Reason reason)
                               .body = &(const za_ExitSignal){ .reason = reason } };
         return za_send_any(worker, &out);
     }
-    za_cell_t *cell = za_cell_find(worker->runtime, actor.actor);
-    if (cell == NULL || za_cell_id(cell) != actor.actor) {
+    za_cell_t *cell = za_cell_living(worker->runtime, actor.actor);
+    if (cell == NULL) {
         return ZA_EGONE;
     }
     za_message_t *signal = make_link(ctx, ZA_KIND_EXIT, actor.actor, 0);
@@ -324,8 +311,8 @@ za_err_t za_runtime_link(za_worker_t *worker, za_ref_t maker, uint64_t id, uint6
     link->sender = maker;
     link->ask = id;
     link->deadline_ms = 0;
-    za_cell_t *cell = za_cell_find(worker->runtime, target);
-    if (cell == NULL || za_cell_id(cell) != target) { // as watch_local
+    za_cell_t *cell = za_cell_living(worker->runtime, target);
+    if (cell == NULL) {
         za_link_answer(worker, link, za_Reason_REASON_NO_ACTOR);
     } else {
         za_cell_push(worker, cell, link);
@@ -336,8 +323,8 @@ za_err_t za_runtime_link(za_worker_t *worker, za_ref_t maker, uint64_t id, uint6
 void za_runtime_exit(za_worker_t *worker, uint64_t actor, za_ref_t from, uint64_t id,
                      za_Reason reason)
 {
-    za_cell_t *cell = za_cell_find(worker->runtime, actor);
-    if (cell == NULL || za_cell_id(cell) != actor) {
+    za_cell_t *cell = za_cell_living(worker->runtime, actor);
+    if (cell == NULL) {
         return;
     }
     za_message_t *signal = za_message_make(worker, ZA_KIND_EXIT, sizeof(za_Exit), ZA_POOL_BEYOND);
@@ -361,8 +348,8 @@ void za_exit_deliver(za_worker_t *worker, const za_incoming_t *incoming, za_mess
         za_dead_letter(worker, za_Reason_REASON_BAD_MESSAGE);
         return;
     }
-    za_cell_t *cell = za_cell_find(worker->runtime, incoming->actor);
-    if (cell == NULL || za_cell_id(cell) != incoming->actor) {
+    za_cell_t *cell = za_cell_living(worker->runtime, incoming->actor);
+    if (cell == NULL) {
         za_dead_letter(worker, za_Reason_REASON_NO_ACTOR);
         return;
     }

@@ -533,11 +533,10 @@ za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor)
         ctx->after |= ZA_AFTER_STOP;
         return ZA_OK;
     }
-    za_cell_t *cell = here ? za_cell_find(runtime, actor.actor) : NULL;
+    za_cell_t *cell = here ? za_cell_living(runtime, actor.actor) : NULL;
     // relaxed: a child of ours cannot change its parent; another's is only compared
-    bool child = cell != NULL && za_cell_id(cell) == actor.actor &&
-                 atomic_load_explicit(&cell->parent, memory_order_relaxed) ==
-                     za_cell_slot(runtime, ctx->cell);
+    bool child = cell != NULL && atomic_load_explicit(&cell->parent, memory_order_relaxed) ==
+                                     za_cell_slot(runtime, ctx->cell);
     if (child) {
         za_message_t *stop =
             za_signal_make(worker, ZA_KIND_STOP, actor.actor, 0, za_Reason_REASON_STOPPED);
@@ -547,7 +546,7 @@ za_err_t za_stop(za_ctx_t *ctx, za_ref_t actor)
         za_cell_command(worker, cell, stop);
         return ZA_OK;
     }
-    if (here && (cell == NULL || za_cell_id(cell) != actor.actor)) {
+    if (here && cell == NULL) {
         return ZA_EGONE;
     }
     if (runtime->remote.stop == NULL) {

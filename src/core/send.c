@@ -67,13 +67,6 @@ static void drop_newest(za_worker_t *worker, const za_outgoing_t *out)
     }
 }
 
-/** The living local actor of `id`; NULL: it is gone. The id of a dead cell has slot 0. */
-static inline za_cell_t *find_live(za_runtime_t *runtime, uint64_t id)
-{
-    za_cell_t *cell = za_cell_find(runtime, id);
-    return cell != NULL && za_cell_id(cell) == id ? cell : NULL;
-}
-
 typedef enum admit {
     ADMIT,
     ADMIT_REJECT,
@@ -100,7 +93,7 @@ static inline admit_t admit(za_cell_t *cell, za_kind_t kind)
 
 static __attribute__((noinline)) za_err_t reject(za_worker_t *worker, uint64_t id)
 {
-    if (find_live(worker->runtime, id) == NULL) {
+    if (za_cell_living(worker->runtime, id) == NULL) {
         return ZA_EGONE; // it ended meanwhile, and its policy with it
     }
     ZA_TALLY(worker, rejected);
@@ -147,7 +140,7 @@ static inline void copy_words(void *to, const void *from, uint32_t bytes)
 
 za_err_t za_send_local(za_worker_t *worker, const za_outgoing_t *out, za_kind_t kind)
 {
-    za_cell_t *cell = find_live(worker->runtime, out->to.actor);
+    za_cell_t *cell = za_cell_living(worker->runtime, out->to.actor);
     if (__builtin_expect(cell == NULL, 0)) {
         return ZA_EGONE;
     }
@@ -282,7 +275,7 @@ static bool batch_open(za_worker_t *worker, uint64_t actor)
     if (worker->guest) {
         return false; // dedicated: its handler may block before it returns
     }
-    za_cell_t *cell = find_live(worker->runtime, actor);
+    za_cell_t *cell = za_cell_living(worker->runtime, actor);
     if (cell == NULL) {
         return false;
     }
@@ -568,7 +561,7 @@ za_err_t za_bytes_put(void *message, za_bytes_t *field, const void *data, size_t
 
 za_err_t za_send_moved(za_worker_t *worker, const za_outgoing_t *out, za_message_t *message)
 {
-    za_cell_t *cell = find_live(worker->runtime, out->to.actor);
+    za_cell_t *cell = za_cell_living(worker->runtime, out->to.actor);
     if (cell == NULL) {
         return ZA_EGONE;
     }

@@ -205,11 +205,10 @@ static void widen(za_runtime_t *runtime, za_extra_t *extra, uint32_t failed)
 /** The living child of `cell` that a token came from; NULL: it ended. */
 static za_cell_t *find_child(za_runtime_t *runtime, const za_cell_t *cell, uint64_t id)
 {
-    za_cell_t *child = za_cell_find(runtime, id);
+    za_cell_t *child = za_cell_living(runtime, id);
     // relaxed: a child of ours cannot change its parent; another's is only compared
-    bool ours =
-        child != NULL && za_cell_id(child) == id &&
-        atomic_load_explicit(&child->parent, memory_order_relaxed) == za_cell_slot(runtime, cell);
+    bool ours = child != NULL && atomic_load_explicit(&child->parent, memory_order_relaxed) ==
+                                     za_cell_slot(runtime, cell);
     return ours ? child : NULL;
 }
 

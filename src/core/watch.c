@@ -75,8 +75,8 @@ static za_err_t watch_local(za_ctx_t *ctx, za_ref_t actor, uint64_t watch_id)
     if (watch == NULL) {
         return ZA_ENOBUFS;
     }
-    za_cell_t *target = za_cell_find(ctx->worker->runtime, actor.actor);
-    if (target == NULL || za_cell_id(target) != actor.actor) {
+    za_cell_t *target = za_cell_living(ctx->worker->runtime, actor.actor);
+    if (target == NULL) {
         // Not into the mailbox: whoever has the cell now may wait for a long time.
         za_watch_answer(ctx->worker, watch, za_Reason_REASON_NO_ACTOR);
     } else {
@@ -95,28 +95,35 @@ static za_err_t watch_remote(za_ctx_t *ctx, za_ref_t actor, uint64_t watch_id)
                                  (za_ref_t){ 0, ctx->id }, watch_id, actor);
 }
 
-za_err_t za_watch(za_ctx_t *ctx, za_ref_t actor)
+za_err_t za_watch_target(za_ctx_t *ctx, za_ref_t *actor, za_extra_t **extra)
 {
-    if (ctx == NULL || za_ref_is_none(actor)) {
+    if (ctx == NULL || za_ref_is_none(*actor)) {
         return ZA_EINVAL;
     }
     if (ctx->stopping) {
         return ZA_ESTOPPING;
     }
     za_worker_t *worker = ctx->worker;
-    za_err_t err = za_resolve_any(worker, &actor);
+    za_err_t err = za_resolve_any(worker, actor);
     if (err != ZA_OK) {
         return err;
     }
-    bool here = za_node_is_here(worker->runtime, actor.node);
-    actor.node = here ? 0 : actor.node;
-    if (here && actor.actor == ctx->id) {
-        return ZA_EINVAL; // nobody hears of its own end
+    actor->node = za_node_is_here(worker->runtime, actor->node) ? 0 : actor->node;
+    if (actor->node == 0 && actor->actor == ctx->id) {
+        return ZA_EINVAL; // nobody hears of its own end, and ends with itself anyway
     }
-    za_extra_t *extra = za_cell_extra(worker, ctx->cell);
-    if (extra == NULL) {
-        return ZA_ENOBUFS;
+    *extra = za_cell_extra(worker, ctx->cell);
+    return *extra != NULL ? ZA_OK : ZA_ENOBUFS;
+}
+
+za_err_t za_watch(za_ctx_t *ctx, za_ref_t actor)
+{
+    za_extra_t *extra;
+    za_err_t err = za_watch_target(ctx, &actor, &extra);
+    if (err != ZA_OK) {
+        return err;
     }
+    za_worker_t *worker = ctx->worker;
     if (za_table_get(&extra->watches, actor.actor, actor.node) != NULL) {
         return ZA_OK;
     }
@@ -129,7 +136,7 @@ za_err_t za_watch(za_ctx_t *ctx, za_ref_t actor)
         za_message_drop(worker, entry);
         return ZA_ENOBUFS;
     }
-    err = here ? watch_local(ctx, actor, watch_id) : watch_remote(ctx, actor, watch_id);
+    err = actor.node == 0 ? watch_local(ctx, actor, watch_id) : watch_remote(ctx, actor, watch_id);
     if (err != ZA_OK) {
         za_table_remove(&extra->watches, actor.actor, actor.node);
         za_message_drop(worker, entry);
@@ -149,8 +156,8 @@ static void end_watch(za_worker_t *worker, uint64_t self, za_ref_t target, uint6
         }
         return;
     }
-    za_cell_t *cell = za_cell_find(runtime, target.actor);
-    if (cell == NULL || za_cell_id(cell) != target.actor) {
+    za_cell_t *cell = za_cell_living(runtime, target.actor);
+    if (cell == NULL) {
         return;
     }
     za_message_t *signal = za_signal_make(worker, ZA_KIND_UNWATCH, target.actor, watch_id, 0);

@@ -224,6 +224,13 @@ static inline za_cell_t *za_cell_find(za_runtime_t *runtime, uint64_t id)
     return slot == 0 || slot >= runtime->slot_max ? NULL : &runtime->cells[slot];
 }
 
+/** The living local actor of `id`; NULL: it is gone. The id of a dead cell has slot 0. */
+static inline za_cell_t *za_cell_living(za_runtime_t *runtime, uint64_t id)
+{
+    za_cell_t *cell = za_cell_find(runtime, id);
+    return cell != NULL && za_cell_id(cell) == id ? cell : NULL;
+}
+
 static inline uint64_t za_worker_next_id(za_worker_t *worker)
 {
     return (uint64_t)worker->index << 56 | ++worker->next_id;
@@ -626,6 +633,11 @@ void za_timers_fire(za_worker_t *worker);
 /** Delivers what is due on another worker, which keeps away meanwhile. */
 void za_timers_fire_for(za_worker_t *worker, za_worker_t *other);
 
+/**
+ * Of a watch or a link that `ctx` makes: `*actor` resolved, with node 0 if it is here, and where `ctx` keeps
+ * such things.
+ */
+ZA_MUST_USE za_err_t za_watch_target(za_ctx_t *ctx, za_ref_t *actor, za_extra_t **extra);
 /** Answers a watch: its block becomes the za_Down. Takes it. */
 void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason);
 /** A za_Down came to the watcher. */
