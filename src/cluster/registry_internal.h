@@ -156,8 +156,9 @@ typedef struct za_reg_peer {
     bool greet; // a new link: compare what we hold
     bool push;  // own changes after push_from are to be sent
     bool push_rumour;
-    bool sourcing; // in the list of sources
-    bool pulling;  // a pull of ours is under way
+    bool sourcing;          // in the list of sources
+    bool pulling;           // a pull of ours is under way
+    uint64_t deaf_until_ms; // it did not answer the last one: others are asked first
     uint64_t push_from;
     struct { // the transfer in the making
         uint64_t owner, from, to;

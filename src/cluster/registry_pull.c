@@ -29,12 +29,19 @@ static void drop_source(za_registry_t *registry, uint32_t owner_id)
     }
 }
 
+/** Whatever keeps it from answering, it would be asked again and again as long as it tells what it has. */
+static bool is_deaf(const za_registry_t *registry, uint32_t peer_id)
+{
+    const za_reg_peer_t *peer = za_reg_peer_at(registry, peer_id);
+    return registry->linked_count > 1 && peer->deaf_until_ms > registry->now_ms;
+}
+
 void za_reg_want(za_registry_t *registry, uint32_t owner_id, uint64_t applied, uint64_t uid)
 {
     za_reg_owner_t *owner = za_reg_owner_at(registry, owner_id);
     uint32_t peer_id = za_reg_find_peer(registry, uid);
     if (owner_id == registry->self || applied <= owner->applied || peer_id == 0 ||
-        owner->blocked_until_ms > registry->now_ms) {
+        owner->blocked_until_ms > registry->now_ms || is_deaf(registry, peer_id)) {
         return;
     }
     if (applied > owner->target) {
@@ -229,7 +236,13 @@ static void end_late_pulls(za_registry_t *registry)
 {
     for (uint32_t i = 0; i < ZA_REG_PULLS_MAX && registry->pull_count > 0; i++) {
         if (registry->pulls[i].peer != 0 && registry->pulls[i].until_ms <= registry->now_ms) {
+            uint32_t peer_id = za_reg_find_peer(registry, registry->pulls[i].peer);
+            if (peer_id != 0) {
+                za_reg_peer_at(registry, peer_id)->deaf_until_ms =
+                    registry->now_ms + ZA_REGISTRY_PULL_MS;
+            }
             end_pull(registry, &registry->pulls[i]);
+            registry->quiet = 0;
             registry->sync_at_ms = registry->now_ms; // another may answer
         }
     }

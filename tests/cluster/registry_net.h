@@ -53,6 +53,7 @@ struct rn {
     rn_node_t *nodes;
     za_rng_t rng;
     uint32_t push_loss_percent;
+    uint32_t silent; // whose answers are lost; UINT32_MAX: nobody's
     bool majority;
     void (*effect)(rn_t *net, uint32_t node, const za_effect_t *effect);
     void (*stepped)(rn_t *net, uint32_t node);
@@ -125,6 +126,7 @@ static inline rn_t *rn_create(uint32_t count, uint64_t seed)
     rn_t *net = calloc(1, sizeof *net);
     net->count = count;
     net->majority = true;
+    net->silent = UINT32_MAX;
     net->nodes = calloc(count, sizeof *net->nodes);
     za_rng_init(&net->rng, seed);
     for (uint32_t i = 0; i < RN_LATENCIES; i++) {
@@ -208,7 +210,8 @@ static inline void rn_send(rn_t *net, uint32_t from, const za_effect_t *effect)
     node->frames_out[kind]++;
     node->bytes_out[kind] += effect->size;
     node->served[to] += kind == RN_ANSWER ? effect->size : 0;
-    if (kind == RN_PUSH && za_rng_below(&net->rng, 100) < net->push_loss_percent) {
+    if ((kind == RN_PUSH && za_rng_below(&net->rng, 100) < net->push_loss_percent) ||
+        (kind == RN_ANSWER && from == net->silent)) {
         return;
     }
     rn_frame_t *frame = malloc(sizeof *frame + effect->size);

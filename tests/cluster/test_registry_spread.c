@@ -373,6 +373,27 @@ Test(registry_spread, unknown_owners_wait_in_a_bounded_pool)
     rn_destroy(net);
 }
 
+// The one that is asked has a link, and says nothing: whatever keeps it busy, others have the map too.
+Test(registry_spread, a_pull_that_is_never_answered_is_given_up)
+{
+    enum { OWNER, ONE, OTHER, LATE, NODES };
+    for (uint32_t silent = ONE; silent <= OTHER; silent++) {
+        rn_t *net = rn_create(NODES, 1);
+        rn_link(net, OWNER, ONE, true);
+        rn_link(net, OWNER, OTHER, true);
+        rn_take(net, OWNER, "db", 7);
+        rn_run(net, 3000);
+        net->silent = silent;
+        rn_link(net, silent, LATE, true); // asked, for it is the only one
+        rn_run(net, 1500);
+        rn_link(net, silent == ONE ? OTHER : ONE, LATE, true);
+        cr_expect(rn_hold(net, OWNER) == NODES - 1, "nobody answers");
+        rn_run(net, ZA_REGISTRY_PULL_MS + 4 * RN_SYNC_MS);
+        cr_expect(rn_hold(net, OWNER) == NODES, "it waits for one that is silent");
+        rn_destroy(net);
+    }
+}
+
 Test(registry_spread, a_pull_without_an_answer_goes_to_another)
 {
     enum { OWNER, ONE, OTHER, LATE, NODES };
