@@ -148,7 +148,7 @@ void za_config_accepted(const za_config_info_t *info, char *out, size_t out_byte
         snprintf(out, out_bytes, "1 to %" PRIu32 " letters, digits and . _ -", info->high);
         break;
     case ZA_CONFIG_PATH:
-        snprintf(out, out_bytes, "a path of at most %" PRIu32 " bytes", info->high);
+        snprintf(out, out_bytes, "a path of at most %" PRIu32 " bytes, without \" ;\"", info->high);
         break;
     case ZA_CONFIG_ADDRESS:
         snprintf(out, out_bytes, "host:port or [v6]:port, at most %" PRIu32 " bytes", info->high);
@@ -184,7 +184,7 @@ void za_config_accepted(const za_config_info_t *info, char *out, size_t out_byte
                  info->high, ZA_ROLE_BYTES_MAX);
         break;
     case ZA_CONFIG_LINE:
-        snprintf(out, out_bytes, "a line of at most %" PRIu32 " bytes", info->high);
+        snprintf(out, out_bytes, "a line of at most %" PRIu32 " bytes, without \" ;\"", info->high);
         break;
     }
 }
@@ -277,15 +277,17 @@ static bool cores_are_valid(const char *value)
            za_cores_parse(value, &cores) == ZA_OK;
 }
 
+/** What a file can say, too: no control characters, no spaces around it, nothing that begins a comment. */
 static bool line_is_valid(const za_config_info_t *info, const char *value)
 {
     size_t size = strlen(value);
     for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f) {
+        bool comment = value[i] == ';' && (i == 0 || value[i - 1] == ' ');
+        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f || comment) {
             return false;
         }
     }
-    return size <= info->high;
+    return size <= info->high && value[0] != ' ' && (size == 0 || value[size - 1] != ' ');
 }
 
 /** An empty value is valid where the default is empty: it takes an earlier one back. */
@@ -298,7 +300,8 @@ static bool value_is_valid(const za_config_info_t *info, const char *value)
     case ZA_CONFIG_TEXT:
         return text_is_valid(info, value);
     case ZA_CONFIG_PATH:
-        return strlen(value) <= info->high;
+    case ZA_CONFIG_LINE:
+        return line_is_valid(info, value);
     case ZA_CONFIG_ADDRESS:
         return address_is_valid(value);
     case ZA_CONFIG_LIST:
@@ -315,12 +318,11 @@ static bool value_is_valid(const za_config_info_t *info, const char *value)
         return cores_are_valid(value);
     case ZA_CONFIG_ROLES:
         return za_member_roles_valid(value, (uint32_t)strlen(value));
-    case ZA_CONFIG_LINE:
-        return line_is_valid(info, value);
     }
     return false;
 }
 
+/** One line, whatever is quoted in it. */
 ZA_PRINTF(3, 4)
 static void say(char *problem, size_t problem_bytes, const char *format, ...)
 {
@@ -331,6 +333,9 @@ static void say(char *problem, size_t problem_bytes, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(problem, problem_bytes, format, arguments);
     va_end(arguments);
+    for (char *at = problem; *at != '\0'; at++) {
+        *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at;
+    }
 }
 
 static za_err_t set_key(za_config_t *config, int key, const char *value, const char *origin,

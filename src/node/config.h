@@ -140,7 +140,7 @@ void za_config_accepted(const za_config_info_t *info, char *out, size_t out_byte
 void za_config_env_name(const za_config_info_t *info, char *out, size_t out_bytes);
 /** "node-name" of "node.name". */
 void za_config_flag_name(const za_config_info_t *info, char *out, size_t out_bytes);
-/** One line per key: key = value  # origin. It is a valid file. */
+/** One line per key: key = value  ; origin. A valid file, unless a line is longer than files may have. */
 void za_config_dump(const za_config_t *config, FILE *out);
 /** One paragraph per key, for --help. */
 void za_config_help(FILE *out);
