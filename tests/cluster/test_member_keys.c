@@ -193,6 +193,23 @@ Test(keys, a_link_hands_them_over)
     tear_down(&b);
 }
 
+/** Carries frames between four nodes until nobody has more to say; how many there were. */
+static uint32_t carry(holder_t h[4])
+{
+    uint32_t frames = 0;
+    for (int round = 0; round < 8; round++) {
+        for (int i = 0; i < 4; i++) {
+            uint32_t count = h[i].frame_count;
+            h[i].frame_count = 0;
+            for (uint32_t k = 0; k < count; k++) {
+                hear(&h[h[i].frames[k].to - 1], h[i].frames[k].bytes, h[i].frames[k].size);
+                frames++;
+            }
+        }
+    }
+    return frames;
+}
+
 Test(keys, news_go_to_every_link_and_end_there)
 {
     holder_t h[4];
@@ -205,22 +222,20 @@ Test(keys, news_go_to_every_link_and_end_there)
     }
     fake_set(&h[0].fake, 1, ZA_KNOWN_UP);
     give(&h[0], 0x11);
-    uint32_t frames = 0;
-    for (int round = 0; round < 8; round++) {
-        for (int i = 0; i < 4; i++) {
-            uint32_t count = h[i].frame_count;
-            h[i].frame_count = 0;
-            for (uint32_t k = 0; k < count; k++) {
-                hear(&h[h[i].frames[k].to - 1], h[i].frames[k].bytes, h[i].frames[k].size);
-                frames++;
-            }
-        }
+    uint32_t frames = carry(h);
+    cr_expect(frames == 8, "%u frames: one each way over each link", frames);
+    for (int i = 0; i < 4; i++) { // all links have been told; now there is another key
+        h[i].now_ms += ZA_KEYS_SETTLE_MS;
     }
+    za_keys_rotate(h[0].keys);
+    give(&h[0], 0x12);
+    frames = carry(h);
+    cr_expect(frames == 8, "%u frames of the next key", frames);
     for (int i = 0; i < 4; i++) {
-        cr_expect(same_ring(&h[i], &h[0]) && h[i].frame_count == 0, "node %d", i);
+        cr_expect(h[i].count == 2 && same_ring(&h[i], &h[0]) && h[i].frame_count == 0, "node %d",
+                  i);
         tear_down(&h[i]);
     }
-    cr_expect(frames == 8, "%u frames: one each way over each link", frames);
 }
 
 Test(keys, new_link_is_told_what_the_old_one_may_have_lost)

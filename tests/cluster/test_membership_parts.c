@@ -1172,6 +1172,27 @@ Test(membership_parts, gives_links_back_the_faster_the_more_are_too_many)
     stop();
 }
 
+Test(membership_parts, links_that_carry_messages_are_not_given_back)
+{
+    enum { LINKS = 200, USED = 40 };
+    start();
+    for (uint64_t uid = 1; uid <= LINKS; uid++) {
+        peer(uid);
+    }
+    forget();
+    for (int round = 0; round < 4; round++) {
+        for (uint64_t uid = 1; uid <= USED; uid++) {
+            step((za_cluster_event_t){ .type = ZA_CLUSTER_WANT_LINK, .uid = uid });
+        }
+        run_answered(5000);
+    }
+    cr_assert(closed_count > 0, "nothing is given back");
+    for (uint32_t i = 0; i < closed_count; i++) {
+        cr_assert(closed[i] > USED, "the link to %" PRIu64 " was in use", closed[i]);
+    }
+    stop();
+}
+
 Test(membership_parts, whoever_is_down_is_told_so_but_not_each_time)
 {
     start();

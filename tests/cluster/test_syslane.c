@@ -60,6 +60,26 @@ Test(syslane, delivers_once_and_drops_duplicates)
     za_syslane_destroy(b);
 }
 
+// A neighbour that hands frames on may drop one: the next is not taken before it came again.
+Test(syslane, a_frame_behind_a_lost_one_waits_for_it)
+{
+    za_syslane_t *a = lane_new();
+    za_syslane_t *b = lane_new();
+    za_syslane_link_up(a, B, 0);
+    za_syslane_link_up(b, A, 0);
+    cr_assert(send_id(a, B, 7, 0, 0) && send_id(a, B, 8, 0, 0));
+    const za_effect_t *one = &effects.items[effects.count - 2];
+    const za_effect_t *two = last_effect();
+    const za_SysFrame *frame = NULL;
+    cr_expect(za_syslane_receive(b, A, two->bytes, two->size, 1, &frame) == ZA_SYS_NONE, "a gap");
+    cr_assert(za_syslane_receive(b, A, one->bytes, one->size, 2, &frame) == ZA_SYS_FRAME);
+    cr_expect(frame->body.unwatch.id == 7, "the first one first");
+    cr_assert(za_syslane_receive(b, A, two->bytes, two->size, 3, &frame) == ZA_SYS_FRAME);
+    cr_expect(frame->body.unwatch.id == 8, "then the next");
+    za_syslane_destroy(a);
+    za_syslane_destroy(b);
+}
+
 Test(syslane, an_ack_empties_the_window)
 {
     za_syslane_t *a = lane_new();

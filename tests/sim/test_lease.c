@@ -97,6 +97,41 @@ Test(lease, goes_to_one_side_and_the_other_one_gives_up)
     }
 }
 
+static uint32_t node_of(za_sim_t *sim, uint64_t uid)
+{
+    uint32_t node = 0;
+    while (node < NODES && za_node_uid(za_sim_node(sim, node)) != uid) {
+        node++;
+    }
+    cr_assert(node < NODES, "somebody has it");
+    return node;
+}
+
+// The lease of a split is still in the store when the next trouble begins. That it was taken by one who
+// is gone now says nothing of who may go on: its own side has won with it, and takes it again.
+Test(lease, of_the_split_before_does_not_decide_the_next)
+{
+    za_sim_t *sim = formed(7);
+    za_sim_partition(sim, 1); // three against one
+    while (store.taken == 0) {
+        za_sim_run_for(sim, 100);
+    }
+    za_sim_run_for(sim, 1000); // it is decided
+    store.until_ms = UINT64_MAX;
+    uint32_t holder = node_of(sim, store.holder);
+    cr_assert(holder != 0, "a majority asks first");
+    uint64_t before[NODES];
+    uids_of(sim, before);
+    za_sim_crash(sim, holder);
+    za_sim_run_for(sim, DECIDED_MS);
+    for (uint32_t i = 1; i < NODES; i++) {
+        cr_expect(i == holder || za_node_uid(za_sim_node(sim, i)) == before[i],
+                  "n%u gave up with the majority beside it", i);
+    }
+    cr_expect(store.taken >= 2, "it was taken again");
+    za_sim_destroy(sim);
+}
+
 Test(lease, that_nobody_can_ask_for_is_lost_by_all)
 {
     za_sim_t *sim = formed(5);
