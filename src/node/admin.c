@@ -37,6 +37,7 @@ typedef struct page {
     uint32_t limit;
     uint64_t now_ms;
     uint64_t own_uid;
+    uint64_t skipped; // members of the group that the client has some of
 } page_t;
 
 za_err_t za_admin_create(const za_admin_view_t *view, za_admin_t **out)
@@ -105,6 +106,7 @@ static bool add_member(const za_member_info_t *info, void *context)
     member->self = info->self;
     member->linked = info->linked;
     member->apart = info->apart;
+    member->udp_degraded = info->udp_degraded;
     COPY_TEXT(member->roles, info->roles);
     member->meta.size = (pb_size_t)info->meta_bytes;
     if (info->meta_bytes > 0) { // else there is nothing to copy from
@@ -125,15 +127,16 @@ static void serve_members(za_admin_t *admin)
     admin->view.each_member(admin->view.context, add_member, &page);
 }
 
-static bool add_name(const char *name, za_ref_t ref, void *context)
+static bool has_prefix(const page_t *page, const char *name)
 {
-    page_t *page = context;
+    const char *prefix = page->request->prefix;
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+/** One line; false: the page is full. */
+static bool put_name(page_t *page, const char *name, za_ref_t ref)
+{
     za_AdminReply *reply = &page->admin->reply;
-    const za_AdminPage *request = page->request;
-    if ((request->after[0] != '\0' && strcmp(name, request->after) <= 0) ||
-        strncmp(name, request->prefix, strlen(request->prefix)) != 0) {
-        return true;
-    }
     if (reply->names_count == page->limit) {
         reply->more = true;
         return false;
@@ -143,6 +146,29 @@ static bool add_name(const char *name, za_ref_t ref, void *context)
     entry->node = ref.node != 0 ? ref.node : page->own_uid;
     entry->actor = ref.actor;
     return true;
+}
+
+static bool add_name(const char *name, za_ref_t ref, void *context)
+{
+    page_t *page = context;
+    const char *after = page->request->after;
+    bool past = after[0] != '\0' && strcmp(name, after) <= 0;
+    return past || !has_prefix(page, name) || put_name(page, name, ref);
+}
+
+/** Of a group the client has `cursor` members already: they are visited in one order while none changes. */
+static bool add_group_member(const char *group, za_ref_t ref, const uint8_t *meta,
+                             uint32_t meta_bytes, void *context)
+{
+    page_t *page = context;
+    (void)meta;
+    (void)meta_bytes;
+    const char *after = page->request->after;
+    int order = after[0] != '\0' ? strcmp(group, after) : 1;
+    if (order < 0 || (order == 0 && page->skipped++ < page->request->cursor)) {
+        return true;
+    }
+    return !has_prefix(page, group) || put_name(page, group, ref);
 }
 
 /** Fills the nodes' names in: one pass over the members for the whole page. */
@@ -157,17 +183,28 @@ static bool name_nodes(const za_member_info_t *info, void *context)
     return true;
 }
 
-static void serve_names(za_admin_t *admin)
+static page_t names_page(za_admin_t *admin, const za_AdminPage *request)
 {
-    const za_AdminPage *request = &admin->request.verb.names;
     za_admin_status_t status = { 0 };
     admin->view.status(admin->view.context, &status);
-    page_t page = { .admin = admin,
-                    .request = request,
-                    .limit = page_limit(request,
-                                        sizeof(admin->reply.names) / sizeof(admin->reply.names[0])),
-                    .own_uid = status.uid };
+    return (page_t){ .admin = admin,
+                     .request = request,
+                     .limit = page_limit(request, sizeof(admin->reply.names) /
+                                                      sizeof(admin->reply.names[0])),
+                     .own_uid = status.uid };
+}
+
+static void serve_names(za_admin_t *admin)
+{
+    page_t page = names_page(admin, &admin->request.verb.names);
     admin->view.each_name(admin->view.context, add_name, &page);
+    admin->view.each_member(admin->view.context, name_nodes, &admin->reply);
+}
+
+static void serve_groups(za_admin_t *admin)
+{
+    page_t page = names_page(admin, &admin->request.verb.groups);
+    admin->view.each_group_member(admin->view.context, add_group_member, &page);
     admin->view.each_member(admin->view.context, name_nodes, &admin->reply);
 }
 
@@ -383,6 +420,7 @@ static const verb_t verbs[] = {
     { za_AdminRequest_members_tag, READ, serve_members },
     { za_AdminRequest_status_tag, READ, serve_status },
     { za_AdminRequest_names_tag, READ, serve_names },
+    { za_AdminRequest_groups_tag, READ, serve_groups },
     { za_AdminRequest_actors_tag, READ, serve_actors },
     { za_AdminRequest_ping_tag, READ, serve_ping },
     { za_AdminRequest_metrics_tag, READ, serve_metrics },

@@ -29,12 +29,28 @@ static void view_status(void *context, za_admin_status_t *out)
     za_cluster_downing(node->cluster, &out->downing);
 }
 
+typedef struct visit {
+    za_node_t *node;
+    bool (*visit)(const za_member_info_t *info, void *visitor);
+    void *visitor;
+} visit_t;
+
+/** The cluster sees which pings are lost, the node also which datagrams it gets from whom. */
+static bool visit_member(const za_member_info_t *info, void *context)
+{
+    const visit_t *visit = context;
+    const za_peer_t *peer = za_peer_find(visit->node, info->uid);
+    za_member_info_t whole = *info;
+    whole.udp_degraded |= peer != NULL && peer->udp_degraded;
+    return visit->visit(&whole, visit->visitor);
+}
+
 static void view_each_member(void *context,
                              bool (*visit)(const za_member_info_t *info, void *visitor),
                              void *visitor)
 {
     za_node_t *node = context;
-    za_cluster_each_member(node->cluster, visit, visitor);
+    za_cluster_each_member(node->cluster, visit_member, &(visit_t){ node, visit, visitor });
 }
 
 static void view_each_name(void *context,
@@ -43,6 +59,12 @@ static void view_each_name(void *context,
 {
     za_node_t *node = context;
     za_cluster_each_name(node->cluster, visit, visitor);
+}
+
+static void view_each_group_member(void *context, za_group_visit_t visit, void *visitor)
+{
+    za_node_t *node = context;
+    za_cluster_each_group_member(node->cluster, NULL, visit, visitor);
 }
 
 static void view_each_actor(void *context, uint64_t *cursor,
@@ -228,6 +250,7 @@ za_err_t za_node_create_admin(za_node_t *node)
         .status = view_status,
         .each_member = view_each_member,
         .each_name = view_each_name,
+        .each_group_member = view_each_group_member,
         .each_actor = view_each_actor,
         .each_counter = view_each_counter,
         .worker = view_worker,

@@ -160,8 +160,17 @@ for name in east west; do
     wait_until has_up "$name" 2
 done
 degraded() { [ "$(counter "$1" udp_degraded)" -eq "$2" ]; }
+# shellcheck disable=SC2317 # called by wait_until
+says() # says NODE OTHER TEXT: what NODE's list of members says of OTHER's datagrams
+{
+    ctl "$1" members -o json | python3 -c 'import json, sys
+print([m["udp"] for m in json.load(sys.stdin)["members"] if m["node"] == sys.argv[1]])' "$2" |
+        grep -qxF "['$3']"
+}
 for name in east west; do
     wait_until degraded "$name" 1
+    other=$([ "$name" = east ] && echo west || echo east)
+    wait_until says "$name" "$other" degraded
     logged "$name" "by UDP: the link carries them" || fail "$name does not say that UDP is blocked"
     logged "$name" "is unreachable" && fail "$name gives a node behind a firewall up"
     [ "$(counter "$name" datagrams_over_links)" -ge 10 ] || fail "$name sends nothing over its link"
@@ -172,6 +181,8 @@ for name in east west; do
 done
 for name in east west; do
     wait_until degraded "$name" 0
+    other=$([ "$name" = east ] && echo west || echo east)
+    wait_until says "$name" "$other" ""
     logged "$name" "arrive by UDP again" || fail "$name does not say that UDP works"
 done
 

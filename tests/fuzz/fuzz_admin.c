@@ -40,6 +40,16 @@ static void each_name(void *context, bool (*visit)(const char *name, za_ref_t re
     }
 }
 
+static void each_group_member(void *context, za_group_visit_t visit, void *visitor)
+{
+    (void)context;
+    for (uint64_t i = 1; i <= 100; i++) {
+        if (!visit(i <= 60 ? "a" : "b", (za_ref_t){ i % 3, i }, NULL, 0, visitor)) {
+            return;
+        }
+    }
+}
+
 static void each_actor(void *context, uint64_t *cursor,
                        bool (*visit)(const za_actor_info_t *info, void *visitor), void *visitor)
 {
@@ -115,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
                              .status = status,
                              .each_member = each_member,
                              .each_name = each_name,
+                             .each_group_member = each_group_member,
                              .each_actor = each_actor,
                              .each_counter = each_counter,
                              .worker = worker,

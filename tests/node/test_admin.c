@@ -56,6 +56,7 @@ static void each_member(void *context, bool (*visit)(const za_member_info_t *, v
                                   .state = i % 2 == 0 ? ZA_MEMBER_UP : ZA_MEMBER_DOWN,
                                   .since_ms = 4000,
                                   .rtt_us = 77,
+                                  .udp_degraded = i == 3,
                                   .self = i == 0 };
         if (!visit(&info, visitor)) {
             return;
@@ -71,6 +72,22 @@ static void each_name(void *context, bool (*visit)(const char *, za_ref_t, void 
         snprintf(name, sizeof(name), "%s/%03d", i < 100 ? "a" : "b", i);
         za_ref_t ref = { i % 2 == 0 ? 0 : 1002, (uint64_t)i + 1 };
         if (!visit(name, ref, visitor)) {
+            return;
+        }
+    }
+}
+
+/** 70 members of "a/crowd" and one of each "b/..". */
+static void each_group_member(void *context, za_group_visit_t visit, void *visitor)
+{
+    const world_t *now = context;
+    for (int i = 0; i < now->names; i++) {
+        char group[16] = "a/crowd";
+        if (i >= 70) {
+            snprintf(group, sizeof(group), "b/%03d", i);
+        }
+        za_ref_t ref = { i % 2 == 0 ? 0 : 1002, (uint64_t)i + 1 };
+        if (!visit(group, ref, NULL, 0, visitor)) {
             return;
         }
     }
@@ -142,6 +159,7 @@ static void setup(void)
                              .status = status,
                              .each_member = each_member,
                              .each_name = each_name,
+                             .each_group_member = each_group_member,
                              .each_actor = each_actor,
                              .each_counter = each_counter,
                              .worker = worker,
@@ -193,6 +211,7 @@ Test(admin, pages_show_each_member_once)
         serve(ZA_ROLE_CLIENT, &request);
         cr_assert(reply.error == ZA_OK && reply.members_count > 0);
         for (pb_size_t i = 0; i < reply.members_count; i++) {
+            cr_assert(reply.members[i].udp_degraded == (count == 3));
             cr_assert(reply.members[i].uid == 1000 + (uint64_t)count++);
         }
         const za_AdminMember *last = &reply.members[reply.members_count - 1];
@@ -246,6 +265,34 @@ Test(admin, names_of_a_prefix_with_their_nodes)
                  reply.names[reply.names_count - 1].name);
     } while (reply.more);
     cr_expect(count == NAMES - 100, "%d", count);
+}
+
+static uint64_t list_groups(const char *prefix)
+{
+    za_AdminRequest request = { .which_verb = za_AdminRequest_groups_tag };
+    snprintf(request.verb.groups.prefix, sizeof(request.verb.groups.prefix), "%s", prefix);
+    uint64_t sum = 0; // of the actors' numbers: none is missing, none is there twice
+    do {
+        serve(ZA_ROLE_CLIENT, &request);
+        cr_assert(reply.error == ZA_OK && reply.names_count > 0);
+        za_AdminPage *page = &request.verb.groups;
+        for (pb_size_t i = 0; i < reply.names_count; i++) {
+            const za_AdminName *member = &reply.names[i];
+            cr_assert_str_eq(member->node_name, member->actor % 2 == 1 ? "n000" : "n002");
+            bool same = strcmp(member->name, page->after) == 0;
+            page->cursor = same ? page->cursor + 1 : 1;
+            snprintf(page->after, sizeof(page->after), "%s", member->name);
+            sum += member->actor;
+        }
+    } while (reply.more);
+    return sum;
+}
+
+Test(admin, pages_show_each_member_of_a_group_once)
+{
+    cr_expect(list_groups("") == NAMES * (NAMES + 1) / 2, "all");
+    cr_expect(list_groups("a/") == 70 * 71 / 2, "of a prefix");
+    cr_expect(list_groups("b/199") == 200, "of a prefix");
 }
 
 Test(admin, actors_follow_the_cursor)

@@ -23,6 +23,7 @@ ctl alpha ping gamma -o name | grep -qx gamma || fail "ping gamma"
 ctl alpha ping nobody >/dev/null 2>&1
 [ $? -eq 1 ] || fail "ping of an unknown node is a no"
 ctl alpha names -o json | grep -q '"names"' || fail "names"
+ctl alpha groups -o json | grep -q '"groups"' || fail "groups"
 ctl alpha actors -o json | grep -q '"actors"' || fail "actors"
 ctl alpha metrics >"$work/metrics" || fail "metrics"
 grep -q "^zactor_class_latency_seconds_bucket{class=\".*,le=\"+Inf\"} [0-9]" "$work/metrics" ||

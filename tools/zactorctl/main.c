@@ -20,6 +20,7 @@ static const verb_t verbs[] = {
     { "members", verb_members, "", "the cluster as one node sees it" },
     { "status", verb_status, "", "one node's health; exit 1 if a member is missing" },
     { "names", verb_names, "[PREFIX]", "registered names" },
+    { "groups", verb_groups, "[PREFIX]", "groups of actors, and who is in them" },
     { "actors", verb_actors, "", "actors of one node" },
     { "metrics", verb_metrics, "", "what one node counts, as Prometheus reads it" },
     { "ping", verb_ping, "[NODE]", "whether a node answers, and how fast" },

@@ -166,6 +166,7 @@ static const column_t member_columns[] = { { "NODE", "node", false, NULL },
                                            { "RTT", "rtt_us", false, format_duration_us },
                                            { "SELF", "self", true, format_yes },
                                            { "LINK", "link", true, NULL },
+                                           { "UDP", "udp", true, NULL },
                                            { "ROLES", "roles", true, NULL },
                                            { "UID", "uid", true, NULL },
                                            { "INCARNATION", "incarnation", true, NULL },
@@ -199,10 +200,11 @@ static void take_members(call_t *call, json_t *rows)
         char uid[UID_TEXT_BYTES];
         json_array_append_new(
             rows,
-            json_pack("{s:s,s:s,s:s,s:I,s:I,s:b,s:s,s:s,s:o,s:s,s:I}", "node", member->node,
+            json_pack("{s:s,s:s,s:s,s:I,s:I,s:b,s:s,s:s,s:s,s:o,s:s,s:I}", "node", member->node,
                       "address", member->address, "state", member->state, "since_ms",
                       (json_int_t)member->since_ms, "rtt_us", (json_int_t)member->rtt_us, "self",
-                      (int)member->self, "link", link_text(member), "roles", member->roles, "meta",
+                      (int)member->self, "link", link_text(member), "udp",
+                      member->udp_degraded ? "degraded" : "", "roles", member->roles, "meta",
                       meta_text(member), "uid", uid_text(member->uid, uid), "incarnation",
                       (json_int_t)member->incarnation));
     }
@@ -378,43 +380,83 @@ static const column_t name_columns[] = { { "NAME", "name", false, NULL },
                                          { "REFERENCE", "ref", true, NULL },
                                          { NULL, NULL, false, NULL } };
 
-static void take_names(call_t *call, json_t *rows)
+static void add_names(const call_t *call, const char *what, json_t *rows)
 {
     const za_AdminReply *reply = &call->reply;
     for (pb_size_t i = 0; i < reply->names_count; i++) {
         const za_AdminName *name = &reply->names[i];
         char ref[ZA_REF_TEXT_BYTES];
         json_array_append_new(
-            rows, json_pack("{s:s,s:s,s:s}", "name", name->name, "node", name->node_name, "ref",
+            rows, json_pack("{s:s,s:s,s:s}", what, name->name, "node", name->node_name, "ref",
                             za_ref_format((za_ref_t){ name->node, name->actor }, ref)));
     }
+}
+
+static void take_names(call_t *call, json_t *rows)
+{
+    const za_AdminReply *reply = &call->reply;
+    add_names(call, "name", rows);
     if (reply->names_count > 0) {
         za_AdminPage *page = &call->request.verb.names;
         snprintf(page->after, sizeof(page->after), "%s", reply->names[reply->names_count - 1].name);
     }
 }
 
-status_t verb_names(const options_t *options, int argc, char **argv)
+static void take_groups(call_t *call, json_t *rows)
+{
+    const za_AdminReply *reply = &call->reply;
+    za_AdminPage *page = &call->request.verb.groups;
+    add_names(call, "group", rows);
+    for (pb_size_t i = 0; i < reply->names_count; i++) {
+        bool same = strcmp(page->after, reply->names[i].name) == 0;
+        page->cursor = same ? page->cursor + 1 : 1;
+        snprintf(page->after, sizeof(page->after), "%s", reply->names[i].name);
+    }
+}
+
+/** Lists what begins with the argument, if there is one. */
+static status_t list_prefix(const options_t *options, int argc, char **argv, pb_size_t tag,
+                            void (*take)(call_t *call, json_t *rows), const char *title,
+                            const column_t *columns)
 {
     status_t status = want_arguments(argc, argv, 0, 1, "[PREFIX]");
     if (status != STATUS_OK) {
         return status;
     }
-    za_AdminRequest request = { .which_verb = za_AdminRequest_names_tag };
+    za_AdminRequest request = { .which_verb = tag };
+    za_AdminPage *page = tag == za_AdminRequest_names_tag ? &request.verb.names //
+                                                          : &request.verb.groups;
     if (argc > 1) {
-        if (strlen(argv[1]) >= sizeof(request.verb.names.prefix)) {
+        if (strlen(argv[1]) >= sizeof(page->prefix)) {
             return say(STATUS_USAGE, "no name is that long");
         }
-        snprintf(request.verb.names.prefix, sizeof(request.verb.names.prefix), "%s", argv[1]);
+        snprintf(page->prefix, sizeof(page->prefix), "%s", argv[1]);
     }
     json_t *rows = json_array();
-    status = ask_list(options, &request, rows, take_names);
+    status = ask_list(options, &request, rows, take);
     if (status != STATUS_OK) {
         json_decref(rows);
         return status;
     }
-    print_rows(options, "names", name_columns, rows);
+    print_rows(options, title, columns, rows);
     return STATUS_OK;
+}
+
+status_t verb_names(const options_t *options, int argc, char **argv)
+{
+    return list_prefix(options, argc, argv, za_AdminRequest_names_tag, take_names, "names",
+                       name_columns);
+}
+
+static const column_t group_columns[] = { { "GROUP", "group", false, NULL },
+                                          { "NODE", "node", false, NULL },
+                                          { "REFERENCE", "ref", false, NULL },
+                                          { NULL, NULL, false, NULL } };
+
+status_t verb_groups(const options_t *options, int argc, char **argv)
+{
+    return list_prefix(options, argc, argv, za_AdminRequest_groups_tag, take_groups, "groups",
+                       group_columns);
 }
 
 static const column_t actor_columns[] = {

@@ -72,7 +72,7 @@ status_t status_of(za_err_t err);
 typedef status_t verb_fn(const options_t *options, int argc, char **argv);
 
 /* verbs.c; argv[0] is the verb */
-verb_fn verb_members, verb_status, verb_leave, verb_down, verb_rotate, verb_names, verb_actors,
-    verb_metrics, verb_ping;
+verb_fn verb_members, verb_status, verb_leave, verb_down, verb_rotate, verb_names, verb_groups,
+    verb_actors, verb_metrics, verb_ping;
 /* ca.c */
 verb_fn verb_ca;
