@@ -402,6 +402,14 @@ ZA_MUST_USE ZA_API za_err_t za_whereis_with(za_ctx_t *ctx, const char *name,
  */
 ZA_MUST_USE ZA_API za_err_t za_resolve(za_ctx_t *ctx, za_ref_t ref, za_ref_t *out);
 
+/**
+ * Asks what this node knows of the member with that uid (0: of this node): za_MemberInfo follows, once,
+ * in order with other news of members. Costs no message to another node. ZA_ETYPE: it has no handler for
+ * za_MemberInfo. ZA_ENOBUFS ZA_EINVAL. What changes is said without being asked for: za_MemberUp and its
+ * kin; the rest (round trips, node.meta) is asked for when it is needed.
+ */
+ZA_MUST_USE ZA_API za_err_t za_query_member(za_ctx_t *ctx, uint64_t node);
+
 /* ---- groups and routers ------------------------------------------------------------------- */
 
 /**

@@ -102,6 +102,10 @@ ZA_MUST_USE ZA_API za_err_t za_ask_sync_with(za_node_t *node, za_ref_t to, const
  */
 ZA_MUST_USE ZA_API za_err_t za_node_whereis(za_node_t *node, const char *name, za_ref_t *out);
 
+/** As za_whereis_with. Any thread. */
+ZA_MUST_USE ZA_API za_err_t za_node_whereis_with(za_node_t *node, const char *name,
+                                                 za_whereis_info_t *out);
+
 /** The uid of this process start; changes at a rebirth. Any thread. */
 ZA_API uint64_t za_node_uid(const za_node_t *node);
 /**

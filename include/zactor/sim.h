@@ -48,6 +48,7 @@ typedef struct za_sim_opts {
      */
     const za_lease_provider_t *lease;
     const char *const *roles; // node.roles of each node; must outlive the simulation. NULL: none
+    const char *const *meta;  // node.meta, alike
 } za_sim_opts_t;
 
 ZA_MUST_USE ZA_API za_err_t za_sim_create(const za_sim_opts_t *opts, za_sim_t **out);

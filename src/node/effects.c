@@ -125,6 +125,50 @@ void za_node_replay_members(za_node_t *node, uint64_t actor, const za_class_t *c
     za_cluster_each_member(node->cluster, replay_member, &replay);
 }
 
+static za_MemberState state_of(za_member_state_t state)
+{
+    switch (state) {
+    case ZA_MEMBER_JOINING:
+        return za_MemberState_MEMBER_JOINING;
+    case ZA_MEMBER_UP:
+        return za_MemberState_MEMBER_UP;
+    case ZA_MEMBER_SUSPECT:
+        return za_MemberState_MEMBER_SUSPECT;
+    case ZA_MEMBER_UNREACHABLE:
+        return za_MemberState_MEMBER_UNREACHABLE;
+    case ZA_MEMBER_LEAVING:
+        return za_MemberState_MEMBER_LEAVING;
+    case ZA_MEMBER_LEFT:
+        return za_MemberState_MEMBER_LEFT;
+    case ZA_MEMBER_DOWN:
+        return za_MemberState_MEMBER_DOWN;
+    }
+    return za_MemberState_MEMBER_UNKNOWN;
+}
+
+void za_node_tell_member(za_node_t *node, uint64_t actor, uint64_t uid)
+{
+    za_MemberInfo news = { .node = uid != 0 ? uid : za_node_uid(node) };
+    za_member_info_t info;
+    if (za_cluster_find_member(node->cluster, news.node, &info)) {
+        const za_peer_t *peer = za_peer_find(node, news.node);
+        news.state = state_of(info.state);
+        news.since_ms = node->now_ms > info.since_ms ? node->now_ms - info.since_ms : 0;
+        snprintf(news.name, sizeof news.name, "%s", info.name);
+        snprintf(news.address, sizeof news.address, "%s", info.address);
+        snprintf(news.roles, sizeof news.roles, "%s", info.roles);
+        news.meta.size = (uint16_t)info.meta_bytes;
+        if (info.meta_bytes > 0) { // else there is nothing to copy from
+            memcpy(news.meta.bytes, info.meta, info.meta_bytes);
+        }
+        news.rtt_us = info.rtt_us;
+        news.linked = info.linked;
+        news.apart = info.apart;
+        news.udp_degraded = info.udp_degraded || (peer != NULL && peer->udp_degraded);
+    }
+    za_node_inform(node, actor, &za_MemberInfo_type, &news);
+}
+
 /** True if the member was announced as up before. */
 static bool announce(za_node_t *node, const za_effect_t *effect)
 {

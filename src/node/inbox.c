@@ -118,6 +118,9 @@ static void handle(za_node_t *node, za_request_t *request)
         za_listeners_remove(node, request->event.actor, request->event.kind,
                             (const char *)request->bytes);
         break;
+    case ZA_REQUEST_QUERY_MEMBER:
+        za_node_tell_member(node, request->event.actor, request->event.uid);
+        break;
     case ZA_REQUEST_ARM_WRITE:
         if (request->target->generation == request->event.id) {
             za_link_arm_write(request->target);

@@ -370,6 +370,26 @@ void za_unsubscribe_members(za_ctx_t *ctx, const char *group)
     unsubscribe(ctx, ZA_NAME_GROUP, group);
 }
 
+za_err_t za_query_member(za_ctx_t *ctx, uint64_t uid)
+{
+    if (ctx == NULL) {
+        return ZA_EINVAL;
+    }
+    if (za_class_type(za_ctx_class(ctx), za_MemberInfo_type.id) == NULL) {
+        return ZA_ETYPE;
+    }
+    za_node_t *node = za_ctx_node(ctx);
+    za_request_t *request = za_request_create(node, za_ctx_worker(ctx), 0, false);
+    if (request == NULL) {
+        return ZA_ENOBUFS;
+    }
+    request->kind = ZA_REQUEST_QUERY_MEMBER;
+    request->event.actor = za_self(ctx).actor;
+    request->event.uid = uid;
+    za_request_post(node, request);
+    return ZA_OK;
+}
+
 za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out)
 {
     return ctx == NULL ? ZA_EINVAL : za_node_whereis(za_ctx_node(ctx), name, out);
@@ -377,20 +397,25 @@ za_err_t za_whereis(za_ctx_t *ctx, const char *name, za_ref_t *out)
 
 za_err_t za_whereis_with(za_ctx_t *ctx, const char *name, za_whereis_info_t *out)
 {
+    return ctx == NULL ? ZA_EINVAL : za_node_whereis_with(za_ctx_node(ctx), name, out);
+}
+
+za_err_t za_node_whereis_with(za_node_t *node, const char *name, za_whereis_info_t *out)
+{
     za_ref_t ref;
     if (out == NULL) {
         return ZA_EINVAL;
     }
-    za_err_t err = za_whereis(ctx, name, &ref);
+    za_err_t err = za_node_whereis(node, name, &ref);
     if (err != ZA_OK) {
         return err;
     }
     *out = (za_whereis_info_t){ .ref = ref };
-    za_peer_t *peer = za_peer_find(za_ctx_node(ctx), ref.node);
+    za_peer_t *peer = za_peer_find(node, ref.node);
     if (peer != NULL) {
         // relaxed, both: what was so a moment ago
         uint64_t heard_ms = atomic_load_explicit(&peer->heard_ms, memory_order_relaxed);
-        uint64_t now_ms = za_now_ms(ctx);
+        uint64_t now_ms = node->params.now_ns(node->params.now_context) / 1000000;
         out->age_ms = now_ms > heard_ms ? now_ms - heard_ms : 0;
         out->unreachable = atomic_load_explicit(&peer->unreachable, memory_order_relaxed);
     }

@@ -156,6 +156,7 @@ static void start_process(member_t *member)
     const za_sim_opts_t *opts = &sim->opts;
     uint64_t seed = za_mix64(opts->seed ^ za_mix64(member->index + 1 + 1000 * ++member->starts));
     const char *seeds[] = { sim->seed_address };
+    const char *meta = opts->meta != NULL ? opts->meta[member->index] : NULL;
     za_node_params_t params = {
         .name = member->name,
         .cluster = "sim",
@@ -165,6 +166,8 @@ static void start_process(member_t *member)
         .seed_count = 1,
         .timing = za_cluster_timing_lan,
         .roles = opts->roles != NULL ? opts->roles[member->index] : NULL,
+        .meta = (const uint8_t *)meta,
+        .meta_bytes = meta != NULL ? (uint32_t)strlen(meta) : 0,
         .downing.strategy = opts->lease != NULL ? ZA_DOWNING_LEASE : ZA_DOWNING_NONE,
         .workers = 1,
         .actors_max = opts->actors_max != 0 ? opts->actors_max : ACTORS,
@@ -197,11 +200,16 @@ static void start_process(member_t *member)
 
 /* ---- set-up ------------------------------------------------------------------------------------ */
 
-static bool roles_are_valid(const za_sim_opts_t *opts)
+static bool attributes_are_valid(const za_sim_opts_t *opts)
 {
     for (uint32_t i = 0; opts->roles != NULL && i < opts->nodes; i++) {
         const char *roles = opts->roles[i];
         if (roles != NULL && !za_member_roles_valid(roles, (uint32_t)strlen(roles))) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; opts->meta != NULL && i < opts->nodes; i++) {
+        if (opts->meta[i] != NULL && strlen(opts->meta[i]) > ZA_MEMBER_META_BYTES_MAX) {
             return false;
         }
     }
@@ -211,7 +219,7 @@ static bool roles_are_valid(const za_sim_opts_t *opts)
 static bool opts_are_valid(const za_sim_opts_t *opts)
 {
     return opts != NULL && opts->size == sizeof *opts && opts->nodes <= ZA_SIM_NODES_MAX &&
-           opts->loss_permille <= 1000 && roles_are_valid(opts) &&
+           opts->loss_permille <= 1000 && attributes_are_valid(opts) &&
            (opts->lease == NULL ||
             (opts->lease->size >= sizeof *opts->lease && opts->lease->ask != NULL));
 }

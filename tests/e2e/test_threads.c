@@ -371,6 +371,11 @@ Test(nodes, look_names_up_for_any_thread, .timeout = 120)
     cr_assert(za_node_whereis(alpha, "echo", &found) == ZA_OK && za_ref_equal(found, ref));
     ref.node = za_node_uid(alpha);
     cr_assert(za_ref_equal(find_name(beta, "echo"), ref), "and on other nodes soon");
+    za_whereis_info_t info;
+    cr_assert(za_node_whereis_with(beta, "echo", &info) == ZA_OK && za_ref_equal(info.ref, ref));
+    cr_expect(info.age_ms < 60000 && !info.unreachable, "%llu ms", (unsigned long long)info.age_ms);
+    cr_expect(za_node_whereis_with(alpha, "nobody", &info) == ZA_ENOENT);
+    cr_expect(za_node_whereis_with(alpha, "echo", NULL) == ZA_EINVAL);
     cr_expect(za_node_whereis(NULL, "echo", &found) == ZA_EINVAL);
     cr_expect(za_node_whereis(alpha, NULL, &found) == ZA_EINVAL);
     cr_expect(za_node_whereis(alpha, "echo", NULL) == ZA_EINVAL);

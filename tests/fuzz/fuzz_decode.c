@@ -12,10 +12,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const za_type_t *const types[] = {
-    &probe_Scalars_type,  &probe_Bounded_type,   &probe_Open_type,  &probe_Refs_type,
-    &probe_Sparse_type,   &part_Part_type,       &za_MemberUp_type, &za_Down_type,
-    &za_NameLost_type,    &za_Spawned_type,      &probe_Empty_type, &za_Publication_type,
-    &za_NameChanged_type, &za_GroupChanged_type,
+    &probe_Scalars_type,  &probe_Bounded_type,   &probe_Open_type,    &probe_Refs_type,
+    &probe_Sparse_type,   &part_Part_type,       &za_MemberUp_type,   &za_Down_type,
+    &za_NameLost_type,    &za_Spawned_type,      &probe_Empty_type,   &za_Publication_type,
+    &za_NameChanged_type, &za_GroupChanged_type, &za_MemberInfo_type,
 };
 
 static void visit(za_ref_t *ref, void *context)

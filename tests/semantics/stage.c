@@ -150,10 +150,12 @@ bool stage_converged(za_sim_t *sim, void *context)
     return za_sim_converged(sim);
 }
 
-static void open_with(const za_sim_opts_t *opts)
+void stage_open_with(za_sim_opts_t opts)
 {
+    opts.size = sizeof opts;
+    opts.nodes = STAGE_NODES;
     stage_forget();
-    cr_assert(za_sim_create(opts, &stage_sim) == ZA_OK, "no simulation");
+    cr_assert(za_sim_create(&opts, &stage_sim) == ZA_OK, "no simulation");
     cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "no cluster");
     for (uint32_t i = 0; i < STAGE_NODES; i++) {
         cr_assert(za_sim_spawn(stage_sim, i, doer, &stage_doers[i]) == ZA_OK, "no doer");
@@ -163,14 +165,7 @@ static void open_with(const za_sim_opts_t *opts)
 
 void stage_open(uint64_t seed, const za_class_t *const *classes)
 {
-    open_with(&(za_sim_opts_t){
-        .size = sizeof(za_sim_opts_t), .seed = seed, .nodes = STAGE_NODES, .classes = classes });
-}
-
-void stage_open_roles(uint64_t seed, const char *const roles[static STAGE_NODES])
-{
-    open_with(&(za_sim_opts_t){
-        .size = sizeof(za_sim_opts_t), .seed = seed, .nodes = STAGE_NODES, .roles = roles });
+    stage_open_with((za_sim_opts_t){ .seed = seed, .classes = classes });
 }
 
 void stage_close(void)

@@ -49,8 +49,8 @@ extern za_ref_t stage_doers[STAGE_NODES];
 
 /** All nodes up, one doer on each. */
 void stage_open(uint64_t seed, const za_class_t *const *classes);
-/** As stage_open; each node has these roles. */
-void stage_open_roles(uint64_t seed, const char *const roles[static STAGE_NODES]);
+/** As stage_open, with all of these but the number of nodes. */
+void stage_open_with(za_sim_opts_t opts);
 void stage_close(void);
 /** A node that crashed is started again, with its doer. */
 void stage_restart(uint32_t node);

@@ -43,7 +43,7 @@ static za_ref_t join_on(uint32_t node, uint32_t mailbox)
 
 static void open_with_members(uint64_t seed)
 {
-    stage_open_roles(seed, roles);
+    stage_open_with((za_sim_opts_t){ .seed = seed, .roles = roles });
     for (uint32_t i = 0; i < STAGE_NODES * EACH; i++) {
         join_on(i % STAGE_NODES, 0);
     }
@@ -119,7 +119,7 @@ static void route_to_both(za_ctx_t *ctx)
 // What others route to another role between two messages takes no turn of this one.
 Test(group_roles, each_role_has_turns_of_its_own)
 {
-    stage_open_roles(123, roles);
+    stage_open_with((za_sim_opts_t){ .seed = 123, .roles = roles });
     for (uint32_t node = 0; node < STAGE_NODES; node++) {
         join_on(node, 0);
     }
@@ -168,7 +168,7 @@ Test(group_roles, a_broadcast_reaches_all_of_the_role_once)
 
 Test(group_roles, full_members_are_passed_over_within_the_role)
 {
-    stage_open_roles(126, roles);
+    stage_open_with((za_sim_opts_t){ .seed = 126, .roles = roles });
     join_on(0, 0);
     join_on(1, 4);
     join_on(2, 0);

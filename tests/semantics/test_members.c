@@ -1,6 +1,7 @@
 // What actors hear of members: how things are when they start, and then each change once and in order.
 #include "stage.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef enum said {
@@ -342,5 +343,117 @@ Test(members, without_a_connection_that_are_alive_are_apart_and_watches_of_them_
     target = ref;
     stage_do(0, tell_target);
     cr_expect(told == ZA_OK, "and what is sent is taken: %s", za_err_name(told));
+    stage_close();
+}
+
+/* ---- what is asked for ---------------------------------------------------------------------------- */
+
+static za_MemberInfo described;
+static uint32_t descriptions;
+static uint64_t wanted;
+
+static za_verdict_t on_info(za_ctx_t *ctx, listener_t *self, const za_MemberInfo *info)
+{
+    (void)ctx;
+    self->heard++;
+    described = *info;
+    descriptions++;
+    return ZA_DONE;
+}
+
+static za_verdict_t on_query(za_ctx_t *ctx, listener_t *self, const probe_Do *what)
+{
+    (void)self;
+    (void)what;
+    told = za_query_member(ctx, wanted);
+    return ZA_DONE;
+}
+ZA_ACTOR(asker, listener_t, (za_MemberInfo, on_info), (probe_Do, on_query));
+
+static za_ref_t asker_ref;
+
+static void query(uint64_t uid)
+{
+    wanted = uid;
+    descriptions = 0;
+    cr_assert(za_sim_tell(stage_sim, 0, asker_ref, ZA_MSG(probe_Do, .op = 1)) == ZA_OK, "told");
+    stage_settle();
+    cr_assert(told == ZA_OK && descriptions == 1, "one answer: %u", descriptions);
+}
+
+static void open_with_asker(uint64_t seed)
+{
+    static const char *const roles[STAGE_NODES] = { "web", "web,gpu", NULL };
+    static const char *const meta[STAGE_NODES] = { NULL, "rack 4", NULL };
+    stage_open_with((za_sim_opts_t){ .seed = seed, .roles = roles, .meta = meta });
+    cr_assert(za_sim_spawn(stage_sim, 0, asker, &asker_ref) == ZA_OK, "spawned");
+    za_sim_run_for(stage_sim, 5000); // each has probed each
+}
+
+Test(members, are_described_to_whom_asks)
+{
+    open_with_asker(49);
+    query(stage_uid(1));
+    cr_assert(described.node == stage_uid(1) && described.state == za_MemberState_MEMBER_UP &&
+                  strcmp(described.name, "n1") == 0 && strcmp(described.roles, "web,gpu") == 0,
+              "%s %s", described.name, described.roles);
+    cr_assert(described.meta.size == 6 && memcmp(described.meta.bytes, "rack 4", 6) == 0, "meta");
+    // One way takes 100 to 500 us.
+    cr_assert(described.rtt_us >= 200 && described.rtt_us < 5000, "%u us", described.rtt_us);
+    cr_assert(described.linked && !described.apart && !described.udp_degraded, "by all ways");
+    cr_assert(described.since_ms >= 4000, "since it came up");
+    query(0);
+    cr_assert(described.node == stage_uid(0) && described.state == za_MemberState_MEMBER_UP &&
+                  strcmp(described.roles, "web") == 0 && described.meta.size == 0,
+              "itself");
+    stage_close();
+}
+
+Test(members, that_are_gone_or_never_were_are_described_as_such)
+{
+    open_with_asker(50);
+    uint64_t gone = stage_uid(2);
+    za_sim_crash(stage_sim, 2);
+    za_sim_run_for(stage_sim, 30000);
+    query(gone);
+    cr_assert(described.node == gone && described.state == za_MemberState_MEMBER_DOWN, "down");
+    query(12345);
+    cr_assert(described.node == 12345 && described.state == za_MemberState_MEMBER_UNKNOWN &&
+                  described.name[0] == '\0',
+              "nobody");
+    stage_close();
+}
+
+static void query_badly(za_ctx_t *ctx)
+{
+    cr_expect(za_query_member(ctx, 0) == ZA_ETYPE, "no handler");
+    cr_expect(za_query_member(NULL, 0) == ZA_EINVAL, "no context");
+}
+
+Test(members, queries_without_a_handler_are_refused)
+{
+    stage_open(51, NULL);
+    stage_do(0, query_badly);
+    stage_close();
+}
+
+static char heard_roles[264];
+
+static za_verdict_t on_up_roles(za_ctx_t *ctx, listener_t *self, const za_MemberUp *up)
+{
+    self->heard++;
+    if (up->node == stage_uid(1) && stage_node(ctx) == 0) {
+        snprintf(heard_roles, sizeof heard_roles, "%s", up->roles);
+    }
+    return ZA_DONE;
+}
+ZA_ACTOR(reader, listener_t, (za_MemberUp, on_up_roles));
+
+Test(members, come_up_with_their_roles)
+{
+    open_with_asker(52);
+    cr_assert(za_sim_spawn(stage_sim, 0, reader, NULL) == ZA_OK, "spawned");
+    stage_settle();
+    cr_assert(strcmp(heard_roles, "web,gpu") == 0, "%s", heard_roles);
     stage_close();
 }
