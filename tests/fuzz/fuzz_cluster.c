@@ -250,6 +250,17 @@ static void answer_spawn(world_t *w, uint8_t at, const za_effect_t *effect)
     post_event(w, at, 0, started);
 }
 
+/** For the next key of the datagrams. */
+static void give_material(world_t *w, uint8_t at)
+{
+    uint8_t secret[ZA_EPOCH_SECRET_BYTES];
+    memset(secret, (int)(w->now_ms / 100 + at), sizeof secret);
+    za_cluster_event_t material = { .type = ZA_CLUSTER_KEYS,
+                                    .bytes = secret,
+                                    .size = sizeof secret };
+    post_event(w, at, 1, material);
+}
+
 static void stop_node(world_t *w, uint8_t at)
 {
     for (uint8_t peer = 0; peer < NODES; peer++) {
@@ -262,8 +273,6 @@ static void stop_node(world_t *w, uint8_t at)
 static void carry_out(world_t *w, uint8_t at, const za_effect_t *effect)
 {
     node_t *node = &w->nodes[at];
-    za_cluster_event_t material = { .type = ZA_CLUSTER_KEYS, .size = ZA_EPOCH_SECRET_BYTES };
-    uint8_t secret[ZA_EPOCH_SECRET_BYTES];
     switch (effect->type) {
     case ZA_EFFECT_SEND_DATAGRAM:
     case ZA_EFFECT_SEND_FRAME:
@@ -282,9 +291,7 @@ static void carry_out(world_t *w, uint8_t at, const za_effect_t *effect)
         node->uid = effect->uid;
         break;
     case ZA_EFFECT_WANT_KEYS:
-        memset(secret, (int)(w->now_ms / 100), sizeof secret);
-        material.bytes = secret;
-        post_event(w, at, 1, material);
+        give_material(w, at);
         break;
     case ZA_EFFECT_LEASE:
         answer_lease(w, at, effect);
@@ -417,6 +424,7 @@ static void start_node(world_t *w, uint8_t at)
     config.downing.quorum = w->strategy == ZA_DOWNING_STATIC_QUORUM ? 2 : 0;
     ZA_ASSERT(za_cluster_create(&config, w->now_ms, &node->cluster) == ZA_OK);
     node->uid = za_cluster_uid(node->cluster);
+    give_material(w, at);
 }
 
 static void restart(world_t *w, uint8_t at)
@@ -640,6 +648,50 @@ static void operate(world_t *w, uint8_t at)
     step(w, at, event);
 }
 
+static bool look_at_member(const za_member_info_t *info, void *context)
+{
+    ZA_ASSERT(info->uid != 0 && info->name != NULL && info->address != NULL);
+    (*(uint32_t *)context)++;
+    return true;
+}
+
+static bool look_at_name(const char *name, za_ref_t ref, void *context)
+{
+    za_name_answer_t answer;
+    ZA_ASSERT(za_cluster_lookup(context, name, &answer) == ZA_OK && answer.ref.actor == ref.actor);
+    return true;
+}
+
+static bool look_at_group(const char *group, za_ref_t ref, const uint8_t *meta, uint32_t meta_bytes,
+                          void *context)
+{
+    ZA_ASSERT(ref.actor != 0 && strlen(group) > 0 && (meta != NULL || meta_bytes == 0));
+    (*(uint32_t *)context)++;
+    return true;
+}
+
+static bool look_at_owner(const za_owner_info_t *info, void *context)
+{
+    ZA_ASSERT(info->uid != 0);
+    *(uint32_t *)context += info->entries;
+    return true;
+}
+
+/** As tools, metrics and oracles do: what is told fits together. */
+static void look(const node_t *node)
+{
+    uint32_t members = 0;
+    uint32_t entries = 0;
+    uint32_t in_groups = 0;
+    za_cluster_each_member(node->cluster, look_at_member, &members);
+    za_cluster_each_name(node->cluster, look_at_name, node->cluster);
+    za_cluster_each_group_member(node->cluster, NULL, look_at_group, &in_groups);
+    za_cluster_each_owner(node->cluster, look_at_owner, &entries);
+    za_downing_info_t downing;
+    za_cluster_downing(node->cluster, &downing);
+    ZA_ASSERT(members > 0 && in_groups <= entries);
+}
+
 static void act(world_t *w)
 {
     uint8_t what = take(w);
@@ -684,6 +736,11 @@ static void act(world_t *w)
         break;
     case 12:
         operate(w, at);
+        break;
+    case 13:
+        if (w->nodes[at].cluster != NULL) {
+            look(&w->nodes[at]);
+        }
         break;
     default:
         hurry(w, take(w));

@@ -1,5 +1,6 @@
-// Datagrams and frames of membership on a node that knows four others: whatever they say, no assertion
-// fails, and what is read is written again as the same bytes' meaning.
+// Datagrams and frames of membership on a node that knows four others, links that come and go, and what
+// operators ask: whatever they say, no assertion fails, and what is read is written again as the same
+// bytes' meaning.
 #include <string.h>
 
 #include "base/assert.h"
@@ -82,6 +83,30 @@ static za_membership_t *create(void)
     return self;
 }
 
+static const char *const addresses[] = { "self", "m1", "m2", "m3", "m4", "m5", "m6", "m7" };
+
+/** What comes from no peer; `what` says which, and of whom. */
+static za_cluster_event_t other_event(uint8_t what, const uint8_t *bytes, size_t size)
+{
+    static const za_cluster_event_type_t types[] = { ZA_CLUSTER_TICK, ZA_CLUSTER_LINK_UP,
+                                                     ZA_CLUSTER_LINK_DOWN,
+                                                     ZA_CLUSTER_CONNECT_FAILED };
+    static const za_cluster_event_type_t rare[] = { ZA_CLUSTER_LEAVE, ZA_CLUSTER_DOWN_NODE,
+                                                    ZA_CLUSTER_WANT_LINK, ZA_CLUSTER_SEEDS };
+    bool refused = (what & 0x20) != 0;
+    za_cluster_event_t event = { .type = (what & 0x80 ? rare : types)[what >> 3 & 3],
+                                 .uid = what % 8,
+                                 .name = addresses[what % 8],
+                                 .address = addresses[what % 8],
+                                 .err = refused ? ZA_EREFUSED : ZA_ETIMEOUT };
+    if (event.type == ZA_CLUSTER_SEEDS) {
+        event.bytes = bytes;
+        event.size = (uint32_t)size;
+        event.id = what & 1;
+    }
+    return event;
+}
+
 /** Each part: whom from and what it is (one byte), time that passed, length, bytes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -94,16 +119,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += 4;
         size -= 4;
         bytes = bytes < size ? bytes : size;
-        za_cluster_event_t event = { .type = what & 0x40   ? ZA_CLUSTER_TICK
-                                             : what & 0x80 ? ZA_CLUSTER_FRAME
-                                                           : ZA_CLUSTER_DATAGRAM,
+        za_cluster_event_t event = { .type = what & 0x80 ? ZA_CLUSTER_FRAME : ZA_CLUSTER_DATAGRAM,
                                      .lane = ZA_LANE_CONTROL,
-                                     .now_ms = now_ms,
                                      .uid = what % 8,
                                      .over_link = (what & 0x20) != 0,
                                      .bytes = data,
                                      .size = (uint32_t)bytes };
-        check_codec(data, bytes);
+        if (what & 0x40) {
+            event = other_event(what, data, bytes);
+        } else {
+            check_codec(data, bytes);
+        }
+        event.now_ms = now_ms;
         step(self, event);
         data += bytes;
         size -= bytes;

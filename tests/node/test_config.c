@@ -87,6 +87,25 @@ Test(config, reads_sections_and_dotted_keys)
               za_config_origin(config, ZA_KEY_node_name));
 }
 
+// A variable of the environment may have any bytes in it; a log takes one line.
+Test(config, a_refused_value_is_told_in_one_line)
+{
+    cr_assert(set("node.name", "two\nlines\x1b[2J") == ZA_ECONFIG);
+    cr_expect(problem_says("two?lines?[2J") && !problem_says("\n"), "%s", problem);
+}
+
+// What a dump cannot say so that a file says the same is refused, wherever it comes from.
+Test(config, a_path_or_line_is_one_that_a_file_can_say)
+{
+    static const char *const bad[] = { "a\nb", " a", "a ", ";a", "a ;b", "\x7f" };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_expect(set("tls.ca", bad[i]) == ZA_ECONFIG, "path %zu", i);
+        cr_expect(set("node.meta", bad[i]) == ZA_ECONFIG, "line %zu", i);
+    }
+    cr_expect(set("node.meta", "a;b and more") == ZA_OK, "%s", problem);
+    cr_expect(set("tls.ca", "/a path/with;everything") == ZA_OK, "%s", problem);
+}
+
 Test(config, a_list_goes_on_in_indented_lines)
 {
     cr_assert(read_text("[cluster]\nseeds = a:1, b:2\n  c:3\n  d:4\n") == ZA_OK, "%s", problem);
