@@ -166,6 +166,8 @@ enum {
 typedef struct za_effects {
     uint32_t count;
     uint32_t used; // bytes of the arena
+    uint32_t
+        withheld; // effects, and as large a part of the arena, that a host keeps back: to make steps short
     za_effect_t items[ZA_EFFECTS_MAX];
     _Alignas(16) uint8_t arena[ZA_EFFECTS_ARENA_BYTES];
 } za_effects_t;
@@ -179,8 +181,9 @@ static inline void za_effects_reset(za_effects_t *effects)
 /** True if `count` more effects with `bytes` of arena fit. */
 static inline bool za_effects_have_room(const za_effects_t *effects, uint32_t count, uint32_t bytes)
 {
-    return effects->count + count <= ZA_EFFECTS_MAX &&
-           effects->used + bytes + 16 * count <= ZA_EFFECTS_ARENA_BYTES;
+    uint32_t kept = effects->withheld * (ZA_EFFECTS_ARENA_BYTES / ZA_EFFECTS_MAX);
+    return effects->count + count + effects->withheld <= ZA_EFFECTS_MAX &&
+           effects->used + bytes + 16 * count + kept <= ZA_EFFECTS_ARENA_BYTES;
 }
 
 /** Appends a zeroed effect; the caller has made sure of room. */

@@ -8,6 +8,7 @@ enum {
     LAST_JOIN = 3,      // fields of the small frames
     LAST_CODE = 3,
     LAST_CLAIM = 4,
+    BODY_LAST = za_MembershipFrame_leave_ack_tag,
     NUMBER_1 = 1 << 3 | 0,
     NUMBER_2 = 2 << 3 | 0,
     NUMBER_3 = 3 << 3 | 0,
@@ -856,7 +857,7 @@ void za_member_rebirth(za_membership_t *m, za_effects_t *out)
 
 /* ---- frames -------------------------------------------------------------------------------- */
 
-/** A frame has one body, the last of those in it. */
+/** A frame has one body, the last of those in it that we know; fields of later versions are passed over. */
 static bool body_get(const za_cluster_event_t *event, body_t *body)
 {
     if (event->bytes == NULL || event->size < 2 || event->size > ZA_MEMBER_FRAME_BYTES_MAX ||
@@ -868,7 +869,7 @@ static bool body_get(const za_cluster_event_t *event, body_t *body)
     za_member_field_t field;
     *body = (body_t){ 0 };
     while (za_member_field_get(&next, end, &field)) {
-        if ((field.key & 7) == 2) {
+        if ((field.key & 7) == 2 && !za_member_field_later(&field, BODY_LAST)) {
             *body = (body_t){ field.key >> 3, field.size, field.bytes };
         }
     }

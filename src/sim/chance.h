@@ -21,6 +21,7 @@ typedef enum za_chance {
     ZA_CHANCE_PROCESS,
     ZA_CHANCE_WORK,
     ZA_CHANCE_LEASE,
+    ZA_CHANCE_DIALECT,
 } za_chance_t;
 
 static inline uint64_t za_chance(uint64_t seed, za_chance_t purpose, uint64_t place, uint64_t time)

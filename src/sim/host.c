@@ -10,10 +10,14 @@
 enum {
     TEXTS_MIN = 4096, // each restart has a text of its own while anybody remembers the last
     DRIFT_SHIFT = 28,
+    TIGHT_EFFECTS = 128, // of a step: what one call writes at most must fit
+    WALL_OFF_MS = 250,   // clocks that are kept right differ by up to twice that
 };
 
 #define NEVER UINT64_MAX
 #define OFFSET_MAX_US UINT64_C(3600000000) // clocks of up to an hour apart
+#define EPOCH_MS UINT64_C(1700000000000)   // wall time at which a realm begins
+#define CERT_LEAD_MS UINT64_C(3600000) // certificates are valid from an hour before they are made
 
 /* ---- the node: whole, or membership alone ------------------------------------------------------ */
 
@@ -37,6 +41,7 @@ static void node_destroy(const za_realm_t *realm, za_host_t *host)
 static za_step_t node_step(za_realm_t *realm, za_host_t *host, const za_cluster_event_t *event)
 {
     za_effects_reset(&realm->effects);
+    realm->effects.withheld = host->tight != 0 ? ZA_EFFECTS_MAX - TIGHT_EFFECTS : 0;
     realm->stats.steps++;
     return realm->config.services ? za_cluster_step(host->cluster, event, &realm->effects)
                                   : za_membership_step(host->membership, event, &realm->effects);
@@ -201,19 +206,46 @@ static void give_material(za_realm_t *realm, uint32_t index)
                  0);
 }
 
+static void send_out(za_realm_t *realm, uint32_t index, const za_effect_t *effect)
+{
+    if (effect->type == ZA_EFFECT_SEND_DATAGRAM && realm->config.datagrams && !effect->over_link) {
+        za_fabric_datagram(realm, index, effect);
+    } else {
+        za_stream_send(realm, index, effect);
+    }
+}
+
+/** Messages with fields that are not known, and now and then a frame of a kind that is not. */
+static void send_later(za_realm_t *realm, uint32_t index, const za_effect_t *effect)
+{
+    static const uint8_t unknown[2][5] = { { ZA_MEMBERSHIP_TAG, 15 << 3 | 2, 2, 8, 1 },
+                                           { 77, 10, 2, 8, 1 } };
+    enum { UNKNOWN_IN = 16 };
+    za_effect_t later;
+    send_out(realm, index, za_dialect_speak(effect, realm->dialect, &later));
+    uint64_t draw =
+        za_chance(realm->config.seed, ZA_CHANCE_DIALECT, index, realm->now_us + realm->draws);
+    if (effect->type == ZA_EFFECT_SEND_FRAME && za_chance_below(draw, UNKNOWN_IN) == 0) {
+        za_effect_t more = { .type = ZA_EFFECT_SEND_FRAME,
+                             .uid = effect->uid,
+                             .lane = ZA_LANE_CONTROL,
+                             .bytes = unknown[draw & 1],
+                             .size = sizeof unknown[0] };
+        send_out(realm, index, &more);
+    }
+}
+
 static void carry_out(za_realm_t *realm, uint32_t index, const za_effect_t *effect)
 {
     za_host_t *host = &realm->hosts[index];
     switch (effect->type) {
     case ZA_EFFECT_SEND_DATAGRAM:
-        if (realm->config.datagrams && !effect->over_link) {
-            za_fabric_datagram(realm, index, effect);
-        } else {
-            za_stream_send(realm, index, effect);
-        }
-        break;
     case ZA_EFFECT_SEND_FRAME:
-        za_stream_send(realm, index, effect);
+        if (host->version == ZA_VERSION_LATER) {
+            send_later(realm, index, effect);
+        } else {
+            send_out(realm, index, effect);
+        }
         break;
     case ZA_EFFECT_CONNECT:
         za_stream_connect(realm, index, effect->address);
@@ -270,8 +302,13 @@ static void end_process(za_realm_t *realm, uint32_t index, za_host_state_t state
     node_destroy(realm, host);
     realm->stats.host_us += realm->now_us - host->on_us;
     host->state = (uint8_t)state;
-    host->paused = host->starved = host->tick_waits = false;
+    host->paused = host->starved = host->suspended = host->tick_waits = false;
     cancel_tick(realm, host);
+}
+
+static bool stands_still(const za_host_t *host)
+{
+    return host->paused || host->suspended;
 }
 
 static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
@@ -312,7 +349,7 @@ void za_host_tick(za_realm_t *realm, uint32_t index)
 {
     za_host_t *host = &realm->hosts[index];
     host->tick_us = NEVER;
-    if (host->paused) {
+    if (stands_still(host)) {
         host->tick_waits = true;
         return;
     }
@@ -354,7 +391,9 @@ static void deliver(za_realm_t *realm, za_parcel_t *parcel)
     za_host_t *host = &realm->hosts[parcel->host];
     bool runs = host->state == ZA_HOST_ON;
     if (parcel->kind == ZA_PARCEL_DATAGRAM) {
-        if (runs) {
+        bool foreign = parcel->side != (host->version == ZA_VERSION_FOREIGN);
+        realm->stats.corrupted += runs && foreign; // without a common key it cannot be opened
+        if (runs && !foreign) {
             za_cluster_event_t *event = &realm->datagram; // the rest of it stays zero
             event->uid = parcel->uid;
             event->bytes = parcel->bytes;
@@ -377,7 +416,7 @@ static void deliver(za_realm_t *realm, za_parcel_t *parcel)
 
 static bool waits(const za_realm_t *realm, const za_host_t *host)
 {
-    return host->paused || host->starved || host->held != NULL ||
+    return stands_still(host) || host->starved || host->held != NULL ||
            (host->service_us != 0 && realm->now_us < host->busy_us);
 }
 
@@ -385,7 +424,8 @@ static void hold(za_realm_t *realm, za_host_t *host, za_parcel_t *parcel)
 {
     if (parcel->kind == ZA_PARCEL_DATAGRAM) {
         uint32_t cost = parcel->size + ZA_SOCKET_COST;
-        if (host->held_bytes + cost > ZA_SOCKET_BYTES) {
+        uint32_t room = host->tight != 0 ? host->tight : (uint32_t)ZA_SOCKET_BYTES;
+        if (host->suspended || host->held_bytes + cost > room) {
             realm->stats.overflown++;
             za_parcel_free(realm, parcel);
             return;
@@ -423,7 +463,7 @@ static za_parcel_t *take_held(za_host_t *host)
 static void plan_drain(za_realm_t *realm, uint32_t index)
 {
     za_host_t *host = &realm->hosts[index];
-    if (host->draining || host->held == NULL || host->paused || host->starved) {
+    if (host->draining || host->held == NULL || stands_still(host) || host->starved) {
         return;
     }
     host->draining = true;
@@ -453,7 +493,7 @@ void za_host_drain(za_realm_t *realm, za_parcel_t *parcel)
     za_host_t *host = &realm->hosts[index];
     za_parcel_free(realm, parcel);
     host->draining = false;
-    while (host->held != NULL && !host->paused && !host->starved && !realm->failure.failed) {
+    while (host->held != NULL && !stands_still(host) && !host->starved && !realm->failure.failed) {
         deliver(realm, take_held(host));
         if (host->service_us != 0) {
             host->busy_us = realm->now_us + host->service_us;
@@ -519,6 +559,10 @@ za_err_t za_hosts_create(za_realm_t *realm)
         int64_t drift_ppm =
             (int64_t)za_chance_below(drift, drifts) - (int64_t)realm->config.drift_ppm;
         host->drift = drift_ppm * (1 << DRIFT_SHIFT) / (int64_t)ZA_PER_MILLION;
+        uint64_t wall = za_chance(realm->config.seed, ZA_CHANCE_CLOCK, i, 2);
+        host->wall_ms = (int64_t)za_chance_below(wall, 2 * WALL_OFF_MS + 1) - WALL_OFF_MS;
+        host->cert_from = EPOCH_MS - CERT_LEAD_MS;
+        host->cert_until = NEVER;
         host->tick = za_parcel_create(realm, ZA_PARCEL_TICK, i);
         host->tick_us = NEVER;
         host->address = i;
@@ -557,6 +601,7 @@ void za_host_start(za_realm_t *realm, uint32_t index)
     }
     drop_held(realm, host);
     host->process++;
+    host->version = host->next_version;
     char address[24];
     za_address_text(host->address, address, sizeof address);
     const char *seeds[ZA_REALM_SEEDS];
@@ -574,6 +619,7 @@ void za_host_start(za_realm_t *realm, uint32_t index)
         .random_seed = za_chance(realm->config.seed, ZA_CHANCE_PROCESS, index, host->process),
         .timing = realm->config.timing,
         .downing = realm->config.downing,
+        .registry = { .names_per_node_max = realm->config.names_max },
         .datagrams = realm->config.datagrams,
         .plain_swim = realm->config.plain_swim,
         .members_max = members_max(realm),
@@ -636,7 +682,7 @@ void za_host_pause(za_realm_t *realm, uint32_t index, bool paused)
         return;
     }
     host->paused = paused;
-    if (!paused) {
+    if (!stands_still(host)) {
         catch_up(realm, index);
     }
 }
@@ -648,7 +694,7 @@ void za_host_starve(za_realm_t *realm, uint32_t index, bool starved)
         return;
     }
     host->starved = starved;
-    if (!starved && !host->paused) {
+    if (!starved && !stands_still(host)) {
         catch_up(realm, index);
     }
 }
@@ -662,6 +708,72 @@ void za_host_slow(za_realm_t *realm, uint32_t index, uint32_t service_us)
 void za_host_distrust(za_realm_t *realm, uint32_t index, bool distrusted)
 {
     realm->hosts[index].distrusted = distrusted;
+}
+
+static uint64_t true_wall_ms(const za_realm_t *realm)
+{
+    return EPOCH_MS + realm->now_us / ZA_US_PER_MS;
+}
+
+void za_host_expire(za_realm_t *realm, uint32_t index, bool expired)
+{
+    za_host_t *host = &realm->hosts[index];
+    if (expired) {
+        host->cert_until = true_wall_ms(realm);
+    } else {
+        host->cert_from = true_wall_ms(realm) - CERT_LEAD_MS;
+        host->cert_until = NEVER;
+    }
+}
+
+void za_host_suspend(za_realm_t *realm, uint32_t index, bool suspended)
+{
+    za_host_t *host = &realm->hosts[index];
+    if (host->state != ZA_HOST_ON || host->suspended == suspended) {
+        return;
+    }
+    host->suspended = suspended;
+    if (suspended) {
+        host->suspended_us = local_us(host, realm->now_us);
+        return;
+    }
+    host->offset_us -= (int64_t)(local_us(host, realm->now_us) - host->suspended_us);
+    if (!stands_still(host)) {
+        catch_up(realm, index);
+    }
+    if (!host->tick_waits) {
+        cancel_tick(realm, host);
+        plan_tick(realm, index);
+    }
+}
+
+void za_host_jump(za_realm_t *realm, uint32_t index, uint32_t ahead_ms)
+{
+    za_host_t *host = &realm->hosts[index];
+    host->offset_us += (int64_t)ahead_ms * (int64_t)ZA_US_PER_MS;
+    if (host->state == ZA_HOST_ON && !host->tick_waits) {
+        cancel_tick(realm, host);
+        plan_tick(realm, index);
+    }
+}
+
+void za_host_set_back(za_realm_t *realm, uint32_t index, uint32_t behind_ms)
+{
+    realm->hosts[index].behind_ms = behind_ms;
+}
+
+void za_host_tighten(za_realm_t *realm, uint32_t index, uint32_t bytes)
+{
+    realm->hosts[index].tight = bytes;
+}
+
+void za_host_set_version(za_realm_t *realm, uint32_t index, za_host_version_t version)
+{
+    if (realm->dialect == NULL && version == ZA_VERSION_LATER) {
+        realm->dialect = malloc(ZA_DIALECT_BYTES_MAX);
+        ZA_ASSERT(realm->dialect != NULL); // a simulator without memory cannot go on
+    }
+    realm->hosts[index].next_version = (uint8_t)version;
 }
 
 void za_host_input(za_realm_t *realm, uint32_t index, const za_cluster_event_t *event)
@@ -712,7 +824,18 @@ za_host_state_t za_host_state(const za_realm_t *realm, uint32_t host)
 
 bool za_host_running(const za_realm_t *realm, uint32_t host)
 {
-    return realm->hosts[host].state == ZA_HOST_ON && !realm->hosts[host].paused;
+    return realm->hosts[host].state == ZA_HOST_ON && !stands_still(&realm->hosts[host]);
+}
+
+za_host_version_t za_host_version(const za_realm_t *realm, uint32_t host)
+{
+    return (za_host_version_t)realm->hosts[host].version;
+}
+
+uint64_t za_host_wall_ms(const za_realm_t *realm, uint32_t index)
+{
+    const za_host_t *host = &realm->hosts[index];
+    return (uint64_t)((int64_t)true_wall_ms(realm) + host->wall_ms) - host->behind_ms;
 }
 
 bool za_host_has_left(const za_realm_t *realm, uint32_t host)

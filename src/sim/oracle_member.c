@@ -20,7 +20,7 @@ typedef struct life {
     uint64_t uid;
     uint32_t host;
     uint32_t index;
-    bool over, leaving;
+    bool over, leaving, foreign;
     uint64_t incarnation;            // the last known one of itself
     uint64_t suspect_us[SUSPICIONS]; // first suspicion of an incarnation, by its low bits
     uint64_t suspect_inc[SUSPICIONS];
@@ -48,9 +48,11 @@ typedef struct ending {
 
 typedef struct oracle {
     za_realm_t *realm;
+    const za_plan_t *plan;
     bool benign;
-    bool end_known;      // somebody was told down while it lived: whole sides may be told so now
-    uint64_t gave_up_us; // when a node did, for a split; 0: none has
+    uint64_t jump_max_us; // of a clock, that no node notices
+    bool end_known;       // somebody was told down while it lived: whole sides may be told so now
+    uint64_t gave_up_us;  // when a node did, for a split; 0: none has
     uint64_t min_suspicion_us, min_refused_us, min_down_us;
     uint64_t end_bound_us;
     uint64_t
@@ -128,6 +130,7 @@ static void started(void *context, za_realm_t *realm, uint32_t host)
     life->host = host;
     life->index = oracle->life_count;
     life->incarnation = 1;
+    life->foreign = za_host_version(realm, host) == ZA_VERSION_FOREIGN;
     oracle->by_index[oracle->life_count++] = life;
     oracle->current[host] = life;
     za_pairs_set(&oracle->lives, life->uid, life);
@@ -224,6 +227,24 @@ static void note_suspicion(oracle_t *oracle, life_t *life, uint64_t incarnation)
     }
 }
 
+/**
+ * What clocks may have jumped ahead since then, unnoticed. A node that misses more moves its timers by
+ * it, so that what it waited for has its time.
+ */
+static uint64_t jumped_us(const oracle_t *oracle, uint64_t since_us)
+{
+    uint64_t sum_us = 0;
+    for (uint32_t i = 0; i < oracle->plan->fault_count; i++) {
+        const za_fault_t *fault = &oracle->plan->faults[i];
+        uint64_t at_us = fault->start_ms * ZA_US_PER_MS;
+        if (fault->kind == ZA_FAULT_JUMP && at_us >= since_us && at_us <= now_us(oracle)) {
+            uint64_t ahead_us = fault->amount * ZA_US_PER_MS;
+            sum_us += ahead_us < oracle->jump_max_us ? ahead_us : oracle->jump_max_us;
+        }
+    }
+    return sum_us;
+}
+
 static void check_unreachable(oracle_t *oracle, uint32_t host, life_t *life,
                               const za_member_info_t *info)
 {
@@ -234,7 +255,8 @@ static void check_unreachable(oracle_t *oracle, uint32_t host, life_t *life,
     if (life->suspect_inc[at] < info->incarnation) {
         za_realm_fail(oracle->realm, "M5", "n%u: n%u is unreachable and was not suspected", host,
                       life->host);
-    } else if (life->suspect_inc[at] == info->incarnation && elapsed_us < least_us) {
+    } else if (life->suspect_inc[at] == info->incarnation &&
+               elapsed_us + jumped_us(oracle, life->suspect_us[at]) < least_us) {
         za_realm_fail(oracle->realm, "M5", "n%u: n%u is unreachable after %llu ms of suspicion",
                       host, life->host, (unsigned long long)(elapsed_us / ZA_US_PER_MS));
     }
@@ -249,8 +271,9 @@ static void check_down(oracle_t *oracle, uint32_t host, life_t *life)
     if (!lives_now(oracle, life)) {
         return;
     }
-    bool unreachable =
-        life->unreachable && now_us(oracle) - life->unreachable_us >= oracle->min_down_us;
+    uint64_t elapsed_us =
+        now_us(oracle) - life->unreachable_us + jumped_us(oracle, life->unreachable_us);
+    bool unreachable = life->unreachable && elapsed_us >= oracle->min_down_us;
     // Whoever gave up, and founds a cluster anew, calls those down who are about to.
     bool given_up =
         oracle->gave_up_us != 0 && now_us(oracle) - oracle->gave_up_us < oracle->gathering_us;
@@ -311,6 +334,10 @@ static void effect(void *context, za_realm_t *realm, uint32_t host, const za_eff
         za_realm_fail(realm, "M2", "n%u knows uid %016llx, which never was", host,
                       (unsigned long long)item->uid);
         return;
+    }
+    if (life->foreign != (za_host_version(realm, host) == ZA_VERSION_FOREIGN)) {
+        za_realm_fail(realm, "X1", "n%u calls n%u %s, which speaks another version", host,
+                      life->host, name_of(item->state));
     }
     if (life->host != host) {
         // The record may have changed again within the step: it is looked at when that is over.
@@ -461,6 +488,7 @@ za_err_t za_oracle_member_add(za_realm_t *realm, const za_plan_t *plan)
     }
     uint32_t hosts = za_realm_host_count(realm);
     oracle->realm = realm;
+    oracle->plan = plan;
     oracle->current = calloc(hosts, sizeof *oracle->current);
     oracle->watchers = calloc(hosts, sizeof *oracle->watchers);
     oracle->refused = calloc(hosts, sizeof *oracle->refused);
@@ -474,6 +502,7 @@ za_err_t za_oracle_member_add(za_realm_t *realm, const za_plan_t *plan)
     uint32_t log = za_log10_q16(hosts);
     uint64_t scaled_ms = log > ZA_FIXED_ONE ? suspicion_ms * log >> 16 : suspicion_ms;
     oracle->benign = za_plan_is_benign(plan);
+    oracle->jump_max_us = interval_ms * 5 / 4 * ZA_US_PER_MS;
     oracle->min_suspicion_us = least_us(suspicion_ms);
     oracle->min_refused_us = least_us(interval_ms < 500 ? interval_ms : 500);
     oracle->min_down_us = least_us(timing->auto_down_ms);

@@ -144,7 +144,12 @@ static void take_register(oracle_t *oracle, life_t *life, const za_cluster_event
     if (item == NULL) {
         item = add_item(oracle, life, key, event->actor, event->kind == ZA_NAME_UNIQUE);
     }
-    set_present(life, item, true);
+    // Who has too many names is told so of a unique one; of a group it is a member on its own node alone.
+    uint32_t names_max = za_realm_config(oracle->realm)->names_max;
+    bool full = names_max != 0 && life->present >= names_max && !item->present;
+    if (!full || item->unique) {
+        set_present(life, item, true);
+    }
 }
 
 static void input(void *context, za_realm_t *realm, uint32_t host, const za_cluster_event_t *event)

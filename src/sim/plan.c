@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/rng.h"
 
 enum {
@@ -11,7 +12,8 @@ enum {
     HANDSHAKE_MS = 9,
     MESH_NODES = 64, // up to which everybody links to everybody
     BENIGN_LOSS_PPM = 50000,
-    BENIGN_DELAY_US = 20000, // well below the least probe time-out
+    BENIGN_DELAY_US = 20000,  // well below the least probe time-out
+    BENIGN_WALL_MS = 1800000, // certificates are made an hour before they are used
     PAIR_NODES_MIN = 4,
     PAIR_LENGTH_MIN_MS = 5000, // long enough to be noticed
     PAIR_LENGTH_MAX_MS = 120000,
@@ -29,6 +31,14 @@ const char *za_fault_kind_name(za_fault_kind_t kind)
         [ZA_FAULT_STARVE] = "starve",
         [ZA_FAULT_SLOW] = "slow",
         [ZA_FAULT_DISTRUST] = "distrust",
+        [ZA_FAULT_EXPIRE] = "expire",
+        [ZA_FAULT_SUSPEND] = "suspend",
+        [ZA_FAULT_JUMP] = "jump",
+        [ZA_FAULT_WALL] = "wall",
+        [ZA_FAULT_TIGHT] = "tight",
+        [ZA_FAULT_UPGRADE] = "upgrade",
+        [ZA_FAULT_VERSION] = "version",
+        [ZA_FAULT_LEASE] = "lease",
         [ZA_FAULT_PARTITION] = "partition",
         [ZA_FAULT_ONEWAY] = "oneway",
         [ZA_FAULT_REFUSE] = "refuse",
@@ -130,9 +140,14 @@ static bool fault_is_benign(const za_fault_t *fault)
         return true;
     case ZA_FAULT_REORDER:
         return (uint64_t)fault->period_ms * 1000 <= BENIGN_DELAY_US;
+    case ZA_FAULT_WALL:
+        return fault->amount <= BENIGN_WALL_MS;
+    case ZA_FAULT_JUMP:
+        return true; // a node that misses time blames itself
     case ZA_FAULT_CRASH:
     case ZA_FAULT_VANISH:
     case ZA_FAULT_LEAVE:
+    case ZA_FAULT_UPGRADE:
         return true; // of others
     default:
         return false;
@@ -150,7 +165,8 @@ static uint32_t benign_loss_ppm(const za_plan_t *plan)
 
 bool za_plan_is_benign(const za_plan_t *plan)
 {
-    bool benign = plan->loss_ppm <= benign_loss_ppm(plan) &&
+    // With a strategy a side may give up of which each node is well.
+    bool benign = plan->downing == ZA_DOWNING_NONE && plan->loss_ppm <= benign_loss_ppm(plan) &&
                   plan->latency_us_max <= BENIGN_DELAY_US && plan->late_us <= BENIGN_DELAY_US;
     uint32_t pairs = 0;
     uint32_t ends = 0;
@@ -271,6 +287,15 @@ static void draw_amount(za_rng_t *rng, za_fault_t *fault)
     case ZA_FAULT_MTU:
         fault->amount = draw_log(rng, 100, 1300);
         break;
+    case ZA_FAULT_JUMP:
+        fault->amount = draw_log(rng, 10, 120000);
+        break;
+    case ZA_FAULT_WALL:
+        fault->amount = draw_log(rng, 100, 200000000); // more than two days
+        break;
+    case ZA_FAULT_TIGHT:
+        fault->amount = draw_log(rng, 2048, 262144);
+        break;
     default:
         break;
     }
@@ -312,17 +337,66 @@ static void draw_swizzle(za_rng_t *rng, za_plan_t *plan)
     }
 }
 
-static void draw_faults(za_rng_t *rng, za_plan_t *plan)
+/** One host after the other becomes a later version; then all are rolled back, as slowly. */
+static void draw_upgrade(za_rng_t *rng, za_plan_t *plan)
 {
-    for (int kind = 0; kind < ZA_FAULT_KINDS; kind++) {
-        bool on = draw_coin(rng);
-        uint32_t count = draw_log(rng, 1, 6);
-        for (uint32_t i = 0; on && i < count; i++) {
-            draw_fault(rng, plan, (za_fault_kind_t)kind);
-        }
+    uint32_t start_ms = (uint32_t)za_rng_below(rng, plan->duration_ms);
+    uint32_t gap_ms = draw_log(rng, 200, 10000);
+    uint32_t length_ms = draw_log(rng, 1000, 60000);
+    uint32_t hosts = plan->nodes < 8 ? plan->nodes : 8;
+    uint32_t first = (uint32_t)za_rng_below(rng, plan->nodes);
+    for (uint32_t i = 0; i < hosts && plan->fault_count < ZA_PLAN_FAULTS_MAX; i++) {
+        za_fault_t *fault = za_plan_add(plan, ZA_FAULT_UPGRADE, start_ms + i * gap_ms, length_ms);
+        za_fault_add_host(fault->a, (first + i) % plan->nodes);
     }
-    if (draw_coin(rng)) {
-        draw_swizzle(rng, plan);
+}
+
+static void init_by_name(za_rng_t *rng, const za_plan_t *plan, const char *name)
+{
+    za_rng_init(rng, za_mix64(plan->seed) ^ za_fnv64(ZA_FNV64_INIT, name, strlen(name)));
+}
+
+/**
+ * Where a strategy decides nobody moves: when all sides gave up, one that is back under another address
+ * does not show that its former process is gone, and those who need to know wait for an operator.
+ */
+static bool fits(const za_plan_t *plan, za_fault_kind_t kind)
+{
+    switch (kind) {
+    case ZA_FAULT_LEASE:
+        return plan->downing == ZA_DOWNING_LEASE;
+    case ZA_FAULT_MOVE:
+    case ZA_FAULT_REUSE:
+        return plan->downing == ZA_DOWNING_NONE;
+    default:
+        return true;
+    }
+}
+
+static void draw_kind(za_plan_t *plan, za_fault_kind_t kind)
+{
+    za_rng_t rng;
+    init_by_name(&rng, plan, za_fault_kind_name(kind));
+    bool on = draw_coin(&rng) && fits(plan, kind);
+    uint32_t count = draw_log(&rng, 1, 6);
+    if (on && kind == ZA_FAULT_UPGRADE) {
+        draw_upgrade(&rng, plan);
+        return;
+    }
+    for (uint32_t i = 0; on && i < count; i++) {
+        draw_fault(&rng, plan, kind);
+    }
+}
+
+static void draw_faults(za_plan_t *plan)
+{
+    za_rng_t rng;
+    for (int kind = 0; kind < ZA_FAULT_KINDS; kind++) {
+        draw_kind(plan, (za_fault_kind_t)kind);
+    }
+    init_by_name(&rng, plan, "swizzle");
+    if (draw_coin(&rng)) {
+        draw_swizzle(&rng, plan);
     }
 }
 
@@ -330,13 +404,16 @@ static void draw_faults(za_rng_t *rng, za_plan_t *plan)
 static void draw_benign(za_rng_t *rng, za_plan_t *plan)
 {
     static const za_fault_kind_t kinds[] = { ZA_FAULT_CRASH, ZA_FAULT_VANISH, ZA_FAULT_LEAVE,
-                                             ZA_FAULT_DUPLICATE };
+                                             ZA_FAULT_DUPLICATE, ZA_FAULT_JUMP };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         bool on = draw_coin(rng);
         uint32_t count = draw_log(rng, 1, 4);
         for (uint32_t k = 0; on && k < count; k++) {
             draw_fault(rng, plan, kinds[i]);
         }
+    }
+    if (draw_coin(rng)) {
+        draw_upgrade(rng, plan);
     }
 }
 
@@ -354,16 +431,28 @@ static void draw_pair(za_rng_t *rng, za_plan_t *plan)
     za_fault_add_host(fault->b, other < one ? other : other + 1);
 }
 
-/** From a generator of its own, so that all other plans stay as they were. */
-static bool try_draw_pair(za_plan_t *plan)
+static bool try_draw_pair(za_rng_t *rng, za_plan_t *plan)
 {
-    za_rng_t rng;
-    za_rng_init(&rng, plan->seed ^ UINT64_C(0x70616972));
-    bool on = plan->nodes >= PAIR_NODES_MIN && draw_coin(&rng);
+    bool on = plan->nodes >= PAIR_NODES_MIN && draw_coin(rng);
     if (on) {
-        draw_pair(&rng, plan);
+        draw_pair(rng, plan);
     }
     return on;
+}
+
+/** A strategy for a third of all plans. */
+static void draw_downing(za_plan_t *plan)
+{
+    static const za_downing_strategy_t strategies[] = {
+        ZA_DOWNING_KEEP_MAJORITY, ZA_DOWNING_STATIC_QUORUM, ZA_DOWNING_KEEP_OLDEST,
+        ZA_DOWNING_LEASE,         ZA_DOWNING_DOWN_ALL,
+    };
+    za_rng_t rng;
+    init_by_name(&rng, plan, "downing");
+    bool on = za_rng_below(&rng, 3) == 0 && plan->nodes >= 3;
+    uint64_t which = za_rng_below(&rng, sizeof strategies / sizeof strategies[0]);
+    plan->downing = on ? strategies[which] : ZA_DOWNING_NONE;
+    plan->quorum = plan->downing == ZA_DOWNING_STATIC_QUORUM ? plan->nodes / 2 + 1 : 0;
 }
 
 void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
@@ -384,9 +473,11 @@ void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
     plan->drift_ppm = draw_coin(&rng) ? 0 : draw_log(&rng, 10, 500);
     plan->late_us = draw_coin(&rng) ? 0 : draw_log(&rng, 100, 10000);
     plan->work = services ? draw_log(&rng, 5, 500) : 0;
+    plan->names = draw_coin(&rng) ? 0 : draw_log(&rng, 1, 16);
     if (za_rng_below(&rng, 5) > 0) {
-        draw_faults(&rng, plan);
-    } else if (!try_draw_pair(plan)) {
+        draw_downing(plan);
+        draw_faults(plan);
+    } else if (!try_draw_pair(&rng, plan)) {
         draw_benign(&rng, plan);
     }
 }
@@ -414,7 +505,7 @@ void za_plan_draw_splits(za_plan_t *plan, uint64_t seed)
     enum { FAULTS = 4, CALM_MS = 45000, LENGTH_MIN_MS = 15000, LENGTH_MAX_MS = 40000 };
     static const za_downing_strategy_t strategies[] = { ZA_DOWNING_KEEP_MAJORITY,
                                                         ZA_DOWNING_STATIC_QUORUM,
-                                                        ZA_DOWNING_KEEP_OLDEST,
+                                                        ZA_DOWNING_KEEP_OLDEST, ZA_DOWNING_LEASE,
                                                         ZA_DOWNING_DOWN_ALL };
     za_rng_t rng;
     za_rng_init(&rng, seed);
@@ -460,6 +551,7 @@ static const field_t fields[] = {
     FIELD(timing, ZA_PLAN_LOCAL),
     FIELD(downing, ZA_DOWNING_DOWN_ALL),
     FIELD(quorum, ZA_DOWNING_QUORUM_MAX),
+    FIELD(names, ZA_NAMES_PER_NODE_MAX),
     FIELD(start_ms, 3600000),
     FIELD(duration_ms, 7 * 24 * 3600000),
     FIELD(settle_ms, 24 * 3600000),

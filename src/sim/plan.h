@@ -9,7 +9,8 @@
  *     fault partition at=1200 for=3000 a=0-2 b=3,4
  *
  * Swarm   za_plan_draw switches each class of faults on or off with even odds (Groce et al., Swarm
- *         Testing, ISSTA 2012): a run with all of them hides what a run with few would show.
+ *         Testing, ISSTA 2012): a run with all of them hides what a run with few would show. Each
+ *         class is drawn from a generator of its own, by name: a new one leaves the others as they were.
  */
 #pragma once
 
@@ -34,6 +35,14 @@ typedef enum za_fault_kind {
     ZA_FAULT_STARVE,   // input waits while timers run
     ZA_FAULT_SLOW,     // amount: us for each input
     ZA_FAULT_DISTRUST, // certificate refused
+    ZA_FAULT_EXPIRE,   // certificate ends; at the end there is a new one
+    ZA_FAULT_SUSPEND,  // a virtual machine stands still, its clock with it, and nothing reaches it
+    ZA_FAULT_JUMP,     // amount: ms that the monotonic clock jumps ahead, once
+    ZA_FAULT_WALL,     // amount: ms that the wall clock is behind
+    ZA_FAULT_TIGHT,    // amount: bytes that its sockets and queues hold
+    ZA_FAULT_UPGRADE,  // restarts as a later version, and as the present one again
+    ZA_FAULT_VERSION,  // the same as one that the others do not understand
+    ZA_FAULT_LEASE,    // the store of the lease does not answer it
     // Paths between sets a and b.
     ZA_FAULT_PARTITION, // nothing passes either way
     ZA_FAULT_ONEWAY,    // nothing passes from a to b
@@ -76,8 +85,9 @@ typedef struct za_plan {
     uint32_t services;  // 1: registry, watches and children as well
     uint32_t datagrams; // 1: transport = auto
     uint32_t timing;    // za_plan_timing_t
-    uint32_t downing;   // za_downing_strategy_t, but for the lease
+    uint32_t downing;   // za_downing_strategy_t
     uint32_t quorum;    // of a static quorum
+    uint32_t names;     // that each node's actors may have; 0: as many as nodes usually may
     uint32_t start_ms;  // nodes start within this time
     uint32_t duration_ms;
     uint32_t settle_ms; // bound for all views to be equal after the faults; 0: from the timing

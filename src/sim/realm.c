@@ -184,6 +184,7 @@ void za_realm_destroy(za_realm_t *realm)
     }
     free(realm->chunks);
     free(realm->addresses);
+    free(realm->dialect);
     free(realm);
 }
 

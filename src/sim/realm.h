@@ -6,8 +6,11 @@
  * Network   Datagrams: latency drawn per directed link, loss, bursts of loss, duplication, reordering,
  *           corruption (which fails authentication), an MTU. Streams, frame by frame: latency,
  *           bandwidth, retransmission, FIN, RST, refusal, time-outs, half-open ends, full buffers.
- * Hosts     A clock with offset and drift, late timers, pauses, a receive path that lags while timers
- *           run, a socket buffer that overflows, 9 ms of CPU for each full handshake, crashes, restarts.
+ * Hosts     A clock with offset, drift and jumps, late timers, pauses, virtual machines that stand still,
+ *           a receive path that lags while timers run, buffers that overflow, 9 ms of CPU for each full
+ *           handshake, crashes, restarts; a wall clock that may be wrong, certificates with an end.
+ * Versions  A host may be a later version, which says more than the others know, or one that they do
+ *           not understand at all.
  * Chance    All draws are by position (sim/chance.h): same configuration and calls, same run, and the
  *           same za_realm_hash, with any compiler.
  * Unit      Microseconds of realm time; a node sees milliseconds of its own clock.
@@ -40,7 +43,15 @@ typedef struct za_realm_config {
     uint32_t duplicate_ppm;
     uint32_t drift_ppm; // of each clock, drawn between -drift and +drift
     uint32_t late_us;   // timers, at most
+    uint32_t names_max; // that a node's actors may have; 0: ZA_NAMES_PER_NODE_MAX
 } za_realm_config_t;
+
+/** What a host's program speaks. */
+typedef enum za_host_version {
+    ZA_VERSION_PRESENT,
+    ZA_VERSION_LATER,   // the same, with fields and frames that nobody else knows yet
+    ZA_VERSION_FOREIGN, // no common protocol version: links are refused
+} za_host_version_t;
 
 typedef enum za_host_state {
     ZA_HOST_OFF,  // no process: its kernel refuses connections
@@ -135,6 +146,24 @@ void za_host_starve(za_realm_t *realm, uint32_t host, bool starved);
 void za_host_slow(za_realm_t *realm, uint32_t host, uint32_t service_us);
 /** Its certificate is not accepted, or is again. */
 void za_host_distrust(za_realm_t *realm, uint32_t host, bool distrusted);
+/** Its certificate ends now, or it gets a new one. Each other host goes by its own wall clock. */
+void za_host_expire(za_realm_t *realm, uint32_t host, bool expired);
+/**
+ * The machine stands still, and its clock with it: nothing reaches the host or leaves it. Afterwards it goes
+ * on as if no time had passed.
+ */
+void za_host_suspend(za_realm_t *realm, uint32_t host, bool suspended);
+/** Its monotonic clock jumps ahead. */
+void za_host_jump(za_realm_t *realm, uint32_t host, uint32_t ahead_ms);
+/** Its wall clock is so much behind; 0: right again, but for what clocks are always off. */
+void za_host_set_back(za_realm_t *realm, uint32_t host, uint32_t behind_ms);
+/** What sockets and queues of links hold, and steps may say at once; 0: as much as ever. */
+void za_host_tighten(za_realm_t *realm, uint32_t host, uint32_t bytes);
+/** From its next start on. */
+void za_host_set_version(za_realm_t *realm, uint32_t host, za_host_version_t version);
+za_host_version_t za_host_version(const za_realm_t *realm,
+                                  uint32_t host);                 // of its process, or the last
+uint64_t za_host_wall_ms(const za_realm_t *realm, uint32_t host); // since 1970, as it believes
 /** Steps `event` at once; now_ms is set here. Nothing happens without a running process. */
 void za_host_input(za_realm_t *realm, uint32_t host, const za_cluster_event_t *event);
 /**

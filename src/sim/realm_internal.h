@@ -5,6 +5,7 @@
  *   host.c    processes, clocks, input that waits, steps and their effects
  *   fabric.c  paths, datagrams
  *   stream.c  connections: handshakes, frames, ends
+ *   dialect.c what a later version says
  *   trace.c   lines for people
  */
 #pragma once
@@ -24,6 +25,7 @@ enum {
     ZA_STREAM_BYTES = 8 * 1024 * 1024, // queued bytes at which a driver gives a link up
     ZA_SEGMENT_BYTES = 1448,
     ZA_STREAM_BYTES_PER_US = 100,
+    ZA_DIALECT_BYTES_MAX = 2 * ZA_FRAME_BYTES_MAX,
 };
 
 typedef enum za_parcel_kind {
@@ -135,10 +137,16 @@ typedef struct za_host {
     uint64_t tick_us;
     uint64_t datagram_bytes;
     uint8_t state; // za_host_state_t
-    bool paused, starved, left, distrusted, lease_cut;
-    uint32_t faults;     // of paths, that name this host
-    uint32_t service_us; // of one input
-    uint32_t address;    // number
+    bool paused, starved, left, distrusted, lease_cut, suspended;
+    uint8_t version, next_version; // za_host_version_t
+    uint32_t faults;               // of paths, that name this host
+    uint32_t service_us;           // of one input
+    uint32_t tight;                // bytes that its sockets and queues hold; 0: as many as ever
+    uint64_t suspended_us;
+    int64_t wall_ms;                // its wall clock is ahead
+    uint32_t behind_ms;             // less this
+    uint64_t cert_from, cert_until; // ms since 1970
+    uint32_t address;               // number
     // Waiting input.
     za_entry_t *held; // ring: the last one
     uint32_t held_bytes, held_frame_bytes;
@@ -209,6 +217,7 @@ struct za_realm {
         uint64_t revision;
         bool cut;
     } lease;
+    uint8_t *dialect; // ZA_DIALECT_BYTES_MAX; NULL until somebody is a later version
     za_effects_t effects;
 };
 
@@ -257,6 +266,14 @@ void za_stream_due(za_realm_t *realm, za_parcel_t *parcel);
 void za_stream_release_frame(za_realm_t *realm, za_parcel_t *parcel);
 void za_stream_shake(za_realm_t *realm, za_parcel_t *parcel);
 void za_streams_destroy(za_realm_t *realm);
+
+/* ---- dialect.c ------------------------------------------------------------------------------ */
+
+/**
+ * `effect` as a later version would say it: fields that this one does not know in each message, of all
+ * wire types. `bytes` has room for ZA_DIALECT_BYTES_MAX; the answer is `effect`, or `later` with these.
+ */
+const za_effect_t *za_dialect_speak(const za_effect_t *effect, uint8_t *bytes, za_effect_t *later);
 
 /* ---- lease.c -------------------------------------------------------------------------------- */
 

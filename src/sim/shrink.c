@@ -77,6 +77,9 @@ static bool fewer_nodes(shrink_t *shrink)
         while (shrink->best->nodes > step) {
             *shrink->attempt = *shrink->best;
             shrink->attempt->nodes -= step;
+            if (shrink->attempt->quorum > shrink->attempt->nodes) { // it could never be met
+                shrink->attempt->quorum = shrink->attempt->nodes / 2 + 1;
+            }
             for (uint32_t i = 0; i < shrink->attempt->fault_count; i++) {
                 cut_set(shrink->attempt->faults[i].a, shrink->attempt->nodes);
                 cut_set(shrink->attempt->faults[i].b, shrink->attempt->nodes);
@@ -117,7 +120,8 @@ static bool less_of_all(shrink_t *shrink)
         offsetof(za_plan_t, loss_ppm),  offsetof(za_plan_t, duplicate_ppm),
         offsetof(za_plan_t, drift_ppm), offsetof(za_plan_t, late_us),
         offsetof(za_plan_t, start_ms),  offsetof(za_plan_t, work),
-        offsetof(za_plan_t, services),
+        offsetof(za_plan_t, services),  offsetof(za_plan_t, downing),
+        offsetof(za_plan_t, names),
     };
     bool smaller = false;
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {

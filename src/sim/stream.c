@@ -275,7 +275,9 @@ void za_stream_send(za_realm_t *realm, uint32_t host, const za_effect_t *effect)
     }
     realm->stats.frames++;
     realm->stats.frame_bytes += effect->size;
-    if (stream->ways[side].bytes + effect->size > ZA_STREAM_BYTES) {
+    uint32_t tight = realm->hosts[host].tight;
+    if (stream->ways[side].bytes + effect->size >
+        (tight != 0 ? tight : (uint32_t)ZA_STREAM_BYTES)) {
         break_side(realm, stream, side, ZA_EFULL); // as the driver does
         push(realm, stream, side, FRAME_FIN, 0, NULL, 0);
         return;
@@ -357,9 +359,15 @@ void za_stream_release_frame(za_realm_t *realm, za_parcel_t *parcel)
     settle(realm, parcel->stream);
 }
 
+/** Off, or standing still as a whole. */
+static bool unreachable(const za_host_t *host)
+{
+    return host->state == ZA_HOST_GONE || host->suspended;
+}
+
 static bool blocked(const za_realm_t *realm, uint32_t from, uint32_t to)
 {
-    return realm->hosts[from].state == ZA_HOST_GONE || realm->hosts[to].state == ZA_HOST_GONE ||
+    return unreachable(&realm->hosts[from]) || unreachable(&realm->hosts[to]) ||
            za_path_of(realm, from, to, true).blocked;
 }
 
@@ -370,6 +378,9 @@ static void retry(za_realm_t *realm, za_stream_t *stream, int side)
     if (way->stuck_us == 0) {
         way->stuck_us = realm->now_us;
         way->retry_us = RETRY_FIRST_US;
+    }
+    if (realm->hosts[stream->ends[side].host].suspended) {
+        way->stuck_us = realm->now_us; // its own clock stands still
     }
     if (realm->now_us - way->stuck_us >= WRITE_GIVE_UP_US) {
         break_side(realm, stream, side, ZA_ETIMEOUT);
@@ -450,8 +461,9 @@ static void pass_first(za_realm_t *realm, za_stream_t *stream, int side)
         break_side(realm, stream, side, ZA_EREFUSED);
         return;
     }
-    bool full = (host->paused || host->starved || host->held != NULL) &&
-                host->held_frame_bytes > ZA_STREAM_WINDOW;
+    uint32_t window = host->tight != 0 ? host->tight : (uint32_t)ZA_STREAM_WINDOW;
+    bool full =
+        (host->paused || host->starved || host->held != NULL) && host->held_frame_bytes > window;
     if (full) {
         way->moving = true; // the window is closed; probes find out when it opens
         post_stream(realm, stream, ZA_PARCEL_STREAM, (uint8_t)side,
@@ -589,6 +601,25 @@ static bool greets_enough(const za_realm_t *realm, const za_host_t *server)
     return server->shake_us > realm->now_us + ZA_GREETINGS_MAX * HANDSHAKE_US;
 }
 
+/** By the verifier's wall clock. */
+static bool trusts(const za_realm_t *realm, uint32_t verifier, uint32_t subject)
+{
+    const za_host_t *host = &realm->hosts[subject];
+    uint64_t wall_ms = za_host_wall_ms(realm, verifier);
+    return !host->distrusted && wall_ms >= host->cert_from && wall_ms < host->cert_until;
+}
+
+/** What the handshake says; ZA_OK: they may talk. */
+static za_err_t greet(const za_realm_t *realm, uint32_t a, uint32_t b)
+{
+    if (!trusts(realm, a, b) || !trusts(realm, b, a)) {
+        return ZA_EAUTH;
+    }
+    bool common = (realm->hosts[a].version == ZA_VERSION_FOREIGN) ==
+                  (realm->hosts[b].version == ZA_VERSION_FOREIGN);
+    return common ? ZA_OK : ZA_EVERSION;
+}
+
 static void reach(za_realm_t *realm, za_stream_t *stream)
 {
     uint32_t from = stream->ends[0].host;
@@ -611,8 +642,8 @@ static void reach(za_realm_t *realm, za_stream_t *stream)
     bool refusing = za_path_of(realm, from, to, true).refusing;
     if (refusing || server->state != ZA_HOST_ON) {
         fail_connect(realm, stream, ZA_EREFUSED, latency_us(realm, to, from));
-    } else if (server->distrusted || realm->hosts[from].distrusted) {
-        fail_connect(realm, stream, ZA_EAUTH, HANDSHAKE_US);
+    } else if (greet(realm, from, to) != ZA_OK) {
+        fail_connect(realm, stream, greet(realm, from, to), HANDSHAKE_US);
     } else if (greets_enough(realm, server)) {
         fail_connect(realm, stream, ZA_ECLOSED, latency_us(realm, to, from));
     } else if (!server->paused && !server->starved) {

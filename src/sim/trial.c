@@ -93,6 +93,79 @@ static za_path_fault_t path_fault(const za_plan_t *plan, const za_fault_t *fault
     return path;
 }
 
+/** The program of the host is exchanged: it ends, and the other one starts at once. */
+static void exchange(za_realm_t *realm, uint32_t host, za_host_version_t version)
+{
+    bool runs = za_host_state(realm, host) == ZA_HOST_ON;
+    za_host_set_version(realm, host, version);
+    if (runs) {
+        za_host_crash(realm, host);
+        za_host_start(realm, host);
+    }
+}
+
+/** Of the program itself, its machine and what it asks. */
+static void begin_elsewhere(za_realm_t *realm, const za_fault_t *fault, uint32_t host)
+{
+    switch (fault->kind) {
+    case ZA_FAULT_EXPIRE:
+        za_host_expire(realm, host, true);
+        break;
+    case ZA_FAULT_SUSPEND:
+        za_host_suspend(realm, host, true);
+        break;
+    case ZA_FAULT_JUMP:
+        za_host_jump(realm, host, fault->amount);
+        break;
+    case ZA_FAULT_WALL:
+        za_host_set_back(realm, host, fault->amount);
+        break;
+    case ZA_FAULT_TIGHT:
+        za_host_tighten(realm, host, fault->amount);
+        break;
+    case ZA_FAULT_UPGRADE:
+        exchange(realm, host, ZA_VERSION_LATER);
+        break;
+    case ZA_FAULT_VERSION:
+        exchange(realm, host, ZA_VERSION_FOREIGN);
+        break;
+    case ZA_FAULT_LEASE:
+        za_host_cut_lease(realm, host, true);
+        break;
+    default:
+        ZA_ASSERT(!"no fault of hosts");
+    }
+}
+
+static void end_elsewhere(za_realm_t *realm, const za_fault_t *fault, uint32_t host)
+{
+    switch (fault->kind) {
+    case ZA_FAULT_EXPIRE:
+        za_host_expire(realm, host, false);
+        break;
+    case ZA_FAULT_SUSPEND:
+        za_host_suspend(realm, host, false);
+        break;
+    case ZA_FAULT_JUMP:
+        break; // no clock goes back
+    case ZA_FAULT_WALL:
+        za_host_set_back(realm, host, 0);
+        break;
+    case ZA_FAULT_TIGHT:
+        za_host_tighten(realm, host, 0);
+        break;
+    case ZA_FAULT_UPGRADE:
+    case ZA_FAULT_VERSION:
+        exchange(realm, host, ZA_VERSION_PRESENT);
+        break;
+    case ZA_FAULT_LEASE:
+        za_host_cut_lease(realm, host, false);
+        break;
+    default:
+        ZA_ASSERT(!"no fault of hosts");
+    }
+}
+
 static void begin_host(za_realm_t *realm, const za_fault_t *fault, uint32_t host)
 {
     switch (fault->kind) {
@@ -120,6 +193,7 @@ static void begin_host(za_realm_t *realm, const za_fault_t *fault, uint32_t host
         za_host_distrust(realm, host, true);
         break;
     default:
+        begin_elsewhere(realm, fault, host);
         break;
     }
 }
@@ -150,6 +224,7 @@ static void end_host(za_realm_t *realm, const za_fault_t *fault, uint32_t host)
         za_host_distrust(realm, host, false);
         break;
     default:
+        end_elsewhere(realm, fault, host);
         break;
     }
 }
@@ -413,6 +488,7 @@ static za_err_t create_realm(const za_plan_t *plan, za_realm_t **out)
         .duplicate_ppm = plan->duplicate_ppm,
         .drift_ppm = plan->drift_ppm,
         .late_us = plan->late_us,
+        .names_max = plan->names,
     };
     return za_realm_create(&config, out);
 }

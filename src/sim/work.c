@@ -205,6 +205,30 @@ static za_name_kind_t kind_of(uint32_t name)
     return name < NAMES ? ZA_NAME_UNIQUE : ZA_NAME_GROUP;
 }
 
+static bool is_member(const char *group, za_ref_t ref, const uint8_t *meta, uint32_t meta_bytes,
+                      void *context)
+{
+    uint64_t *actor = context;
+    (void)group;
+    (void)meta;
+    (void)meta_bytes;
+    if (ref.node == 0 && ref.actor == *actor) {
+        *actor = 0;
+    }
+    return *actor != 0;
+}
+
+/** A node whose actors have as many names as they may takes no member of a group any more. */
+static bool is_refused(const za_work_t *work, uint32_t host, const char *group, uint64_t actor)
+{
+    const za_cluster_t *cluster = za_host_cluster(work->realm, host);
+    bool bounded = za_realm_config(work->realm)->names_max != 0;
+    if (bounded && cluster != NULL) {
+        za_cluster_each_group_member(cluster, group, is_member, &actor);
+    }
+    return bounded && actor != 0;
+}
+
 static void do_register(za_work_t *work, dice_t *dice, uint32_t host)
 {
     uint64_t id = pick_actor(work, dice, host);
@@ -222,7 +246,10 @@ static void do_register(za_work_t *work, dice_t *dice, uint32_t host)
                                          .name = text,
                                          .kind = kind_of(name),
                                          .actor = id,
-                                         .wall_ms = za_realm_now_us(work->realm) / ZA_US_PER_MS });
+                                         .wall_ms = za_host_wall_ms(work->realm, host) });
+    if (kind_of(name) == ZA_NAME_GROUP && is_refused(work, host, text, id)) {
+        ((holder_t *)work->holders.items + (work->holders.count - 1))->live = false;
+    }
 }
 
 static void do_unregister(za_work_t *work, dice_t *dice)

@@ -98,7 +98,8 @@ static bool write_state(const options_t *options, const total_t *total)
         fprintf(out, "mark %d %" PRIu64 "\n", i, total->marks[i]);
     }
     for (int i = 0; i < ZA_FAULT_KINDS; i++) {
-        fprintf(out, "faults %d %" PRIu64 "\n", i, total->faults[i]);
+        fprintf(out, "fault %s %" PRIu64 "\n", za_fault_kind_name((za_fault_kind_t)i),
+                total->faults[i]);
     }
     for (uint32_t i = 0; i < total->failure_count; i++) {
         fprintf(out, "failure %" PRIu64 " %s %s\n", total->failures[i].seed,
@@ -123,18 +124,27 @@ static void read_failure(total_t *total, const char *text)
     }
 }
 
+/** By name: kinds may be added between two runs of a soak. */
+static void read_faults(total_t *total, const char *name, uint64_t count)
+{
+    for (int i = 0; i < ZA_FAULT_KINDS; i++) {
+        if (strcmp(name, za_fault_kind_name((za_fault_kind_t)i)) == 0) {
+            total->faults[i] = count;
+        }
+    }
+}
+
 static void read_state_line(total_t *total, const char *line)
 {
+    char name[24];
     int index = 0;
     uint64_t value = 0;
     if (sscanf(line, "mark %d %" SCNu64, &index, &value) == 2) {
         if (index >= 0 && index < ZA_MARK_COUNT) {
             total->marks[index] = value;
         }
-    } else if (sscanf(line, "faults %d %" SCNu64, &index, &value) == 2) {
-        if (index >= 0 && index < ZA_FAULT_KINDS) {
-            total->faults[index] = value;
-        }
+    } else if (sscanf(line, "fault %23s %" SCNu64, name, &value) == 2) {
+        read_faults(total, name, value);
     } else if (strncmp(line, "failure ", 8) == 0) {
         read_failure(total, line + 8);
     } else if (sscanf(line, "first_seed %" SCNu64, &total->first_seed) == 1 ||
