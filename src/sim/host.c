@@ -12,6 +12,7 @@ enum {
     DRIFT_SHIFT = 28,
     TIGHT_EFFECTS = 128, // of a step: what one call writes at most must fit
     WALL_OFF_MS = 250,   // clocks that are kept right differ by up to twice that
+    RESTARTS_MAX = 4000, // whose tombstones find room
 };
 
 #define NEVER UINT64_MAX
@@ -586,10 +587,16 @@ void za_hosts_destroy(za_realm_t *realm)
     realm->hosts = NULL;
 }
 
-/** Small tables stay in the cache: of all nodes together they are most of what a realm touches. */
+/**
+ * Small tables stay in the cache: of all nodes together they are most of what a realm touches. All hosts
+ * of a small realm may have been started anew three times while nobody has forgotten; of a large one four
+ * thousand, because its tables are squares in address space.
+ */
 static uint32_t members_max(const za_realm_t *realm)
 {
-    uint32_t count = 4 * realm->config.hosts + 256; // tombstones of restarts among them
+    uint32_t hosts = realm->config.hosts;
+    uint32_t restarts = 3 * hosts < RESTARTS_MAX ? 3 * hosts : (uint32_t)RESTARTS_MAX;
+    uint32_t count = hosts + restarts + 256;
     return count < ZA_MEMBERS_LIMIT ? count : (uint32_t)ZA_MEMBERS_LIMIT;
 }
 
