@@ -4,7 +4,11 @@
 #include "base/fixed.h"
 #include "cluster/membership_internal.h"
 
-enum { PICK_TRIES = 8 }; // per pick, before it looks at all of them
+enum {
+    PICK_TRIES = 8,   // per pick, before it looks at all of them
+    QUEUE_LONG = 64,  // news, more than a round of gossip takes: hearing one counts, too ...
+    HEARD_COUNTS = 2, // ... as so many transmissions of it
+};
 
 /* ---- the queue ----------------------------------------------------------------------------- */
 
@@ -72,6 +76,26 @@ void za_member_gossip_add(za_membership_t *m, za_member_t *member)
     m->gossip_ms = m->gossiped_ms + m->timing.gossip_interval_ms;
     if (m->gossip_ms < m->now_ms) {
         m->gossip_ms = m->now_ms;
+    }
+}
+
+/**
+ * Where thousands join at once gossip has no room for as many transmissions of each as one lone update
+ * gets. Whoever hears what it is about to say knows that others say it: the counter with feedback of
+ * rumour mongering (Demers et al., Epidemic algorithms, 1987). An update that is one of few never meets
+ * this, and keeps its ceil(ln N) + 12; of a flood each is said a third as often, and sync finds the few
+ * that missed it.
+ */
+void za_member_gossip_heard(za_membership_t *m, za_member_t *member)
+{
+    if (member->gossip_left == 0 || m->gossip_count <= QUEUE_LONG) {
+        return;
+    }
+    if (member->gossip_left > HEARD_COUNTS) {
+        member->gossip_left -= HEARD_COUNTS;
+    } else {
+        za_member_gossip_remove(m, member);
+        member->gossip_full = false;
     }
 }
 

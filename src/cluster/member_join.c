@@ -54,6 +54,7 @@ void za_member_join_start(za_membership_t *m)
     m->join_end_ms = ZA_MEMBER_NEVER;
     m->join_retry_ms = m->now_ms;
     m->join_refusals = 0;
+    m->join_crowded = false;
     m->alone_ms = ZA_MEMBER_NEVER;
     if (za_member_downing_may_found(m)) {
         bool nobody = m->seed_count == 0 && m->count == 1;
@@ -171,12 +172,22 @@ static const char *join_address(const za_membership_t *m, uint32_t at)
     return useless ? NULL : za_member_address(m, member);
 }
 
+/**
+ * Where thousands start at once the seeds' CPUs are what there is least of: a full handshake takes one
+ * of them 9 ms. Whoever was turned away therefore asks one seed at a time, at times of its own, and none
+ * while one has its Join; by then a handshake with each of three would be two in vain.
+ */
 static void seek(za_membership_t *m, za_effects_t *out)
 {
     m->join_retry_ms = m->now_ms + interval(m, 2);
+    uint32_t addresses = JOIN_ADDRESSES;
+    if (m->join_crowded) {
+        m->join_retry_ms += za_rng_below(&m->rng, interval(m, 2));
+        addresses = m->join_target == 0 ? 1 : 0;
+    }
     uint32_t all = m->seed_count + m->fresh;
     uint32_t tried = 0;
-    for (uint32_t i = 0; i < all && tried < JOIN_ADDRESSES; i++) {
+    for (uint32_t i = 0; i < all && tried < addresses; i++) {
         const char *address = join_address(m, m->join_cursor++ % all);
         if (address != NULL && strcmp(address, m->address) != 0) {
             za_membership_connect(m, out, address);
@@ -960,6 +971,7 @@ void za_member_join_tick(za_membership_t *m, za_effects_t *out)
     if (m->now_ms >= m->join_end_ms) {
         m->join_target = 0;
         m->join_end_ms = ZA_MEMBER_NEVER;
+        m->join_crowded = false; // it is silent, and may be so for ever
         za_member_ask_to_join(m, out);
     }
     if (m->now_ms >= m->join_retry_ms) {

@@ -237,10 +237,29 @@ static void tick_ring(za_membership_t *m)
     }
 }
 
+/**
+ * Above the full mesh links are made on demand between those that know each other, and a digest of
+ * thousands is 20 bytes of each: one's own record says what may be new, and equal views one hash. While
+ * they change, gossip is at it.
+ */
+static void greet_one_of_many(za_membership_t *m, uint64_t uid, za_effects_t *out)
+{
+    za_member_send_record(m, uid, za_MembershipFrame_records_tag, za_member_self(m), out);
+    if (m->now_ms >= m->changed_ms + 2 * (uint64_t)m->timing.probe_interval_ms) {
+        za_member_send_view_hash(m, uid, out);
+    }
+}
+
 void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *out)
 {
     za_member_t *member = za_member_find(m, uid);
     bool lower = za_membership_self_uid(m) < uid;
+    if (member != NULL && member->in_alive && sparse(m)) {
+        if (all || lower) {
+            greet_one_of_many(m, uid, out);
+        }
+        return;
+    }
     if (member == NULL || member->voided || !za_member_terminal(member)) {
         if (all || lower) {
             za_member_send_digest(m, uid, out);
@@ -381,6 +400,7 @@ static void join_failed(za_membership_t *m, za_err_t err, const char *address, z
     if (err == ZA_EREFUSED) {
         retry_soon(m);
     }
+    m->join_crowded |= err == ZA_ECLOSED; // it accepted, and greets as many as it may
     bool final = err == ZA_EAUTH || err == ZA_EVERSION || err == ZA_ECLUSTER;
     if (final && za_membership_room(m, out, 256)) {
         za_effect_t *effect = za_effects_add(out, ZA_EFFECT_REFUSED);

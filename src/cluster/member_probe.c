@@ -129,7 +129,7 @@ static void send_ping(za_membership_t *m, uint64_t uid, uint64_t seq, bool over_
 }
 
 /**
- * Above the full mesh, links made for probes and joins are given back: a quarter of those that are too
+ * Above the full mesh, links made for probes and joins are given back: half of those that are too
  * many in each round. One by one would be as many as come with probes; but where a thousand join at
  * once all come to the seeds, whose table of links is full then, and the next waits for each that goes.
  */
@@ -138,8 +138,8 @@ static void shed_links(za_membership_t *m, uint64_t target, za_effects_t *out)
     if (m->live_count <= ZA_MEMBER_MESH_MAX || m->link_count <= ZA_MEMBER_SPARSE_LINKS) {
         return;
     }
-    uint64_t uids[1 + (ZA_PEERS_MAX - ZA_MEMBER_SPARSE_LINKS) / 4];
-    uint32_t count = 1 + (m->link_count - ZA_MEMBER_SPARSE_LINKS) / 4;
+    uint64_t uids[1 + (ZA_PEERS_MAX - ZA_MEMBER_SPARSE_LINKS) / 2];
+    uint32_t count = 1 + (m->link_count - ZA_MEMBER_SPARSE_LINKS) / 2;
     count = za_member_pick_linked(m, &m->rng, target, m->join_target, false, uids, count);
     for (uint32_t i = 0; i < count; i++) {
         if (!za_member_link_in_use(m, uids[i])) {

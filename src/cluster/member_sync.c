@@ -188,8 +188,7 @@ void za_member_send_all(za_membership_t *m, uint64_t uid, uint64_t joined, za_ef
 
 /* ---- digest -------------------------------------------------------------------------------- */
 
-/** Whoever has the same hash needs no more than this. */
-static void send_view_hash(za_membership_t *m, uint64_t uid, za_effects_t *out)
+void za_member_send_view_hash(za_membership_t *m, uint64_t uid, za_effects_t *out)
 {
     za_member_frame_t frame;
     if (za_member_frame_begin(m, uid, za_MembershipFrame_digest_tag, &frame, out)) {
@@ -471,7 +470,7 @@ void za_member_sync_tick(za_membership_t *m, za_effects_t *out)
     m->sync_ms = m->now_ms + m->timing.sync_interval_ms - jitter;
     uint64_t uid = 0;
     if (za_member_pick_linked(m, &m->rng, 0, 0, true, &uid, 1) == 1) {
-        send_view_hash(m, uid, out);
+        za_member_send_view_hash(m, uid, out);
     }
 }
 
@@ -484,5 +483,13 @@ void za_member_sync_hash(za_membership_t *m, uint64_t uid, uint64_t hash, za_eff
         return;
     }
     m->hash_sync_ms = m->now_ms;
-    za_member_send_digest(m, uid, out);
+    if (za_member_link(m, uid) != NULL) {
+        za_member_send_digest(m, uid, out);
+        return;
+    }
+    // Above the full mesh few of those that ping have a link: a neighbour may know what we missed.
+    uint64_t neighbour = 0;
+    if (za_member_pick_linked(m, &m->rng, 0, 0, true, &neighbour, 1) == 1) {
+        za_member_send_view_hash(m, neighbour, out);
+    }
 }

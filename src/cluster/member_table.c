@@ -1032,7 +1032,13 @@ static void learn_of_known(za_membership_t *m, za_member_t *member, const za_mem
     za_member_opinion_t opinion;
     za_member_opinion(m, member, &opinion);
     za_merge_t merge = za_member_merge(&opinion, &news->opinion);
-    if (merge == ZA_MERGE_OLD || !texts_agree(m, member, news, merge == ZA_MERGE_NEW)) {
+    if (merge == ZA_MERGE_OLD) {
+        if (za_member_compare(&opinion, &news->opinion) == 0) {
+            za_member_gossip_heard(m, member);
+        }
+        return;
+    }
+    if (!texts_agree(m, member, news, merge == ZA_MERGE_NEW)) {
         return;
     }
     bool terminal = za_member_terminal(member);

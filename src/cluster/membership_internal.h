@@ -276,6 +276,7 @@ struct za_membership {
     uint64_t join_end_ms;    // no answer until then: ask another
     uint64_t join_retry_ms;  // connect to more addresses
     uint32_t join_refusals;  // rounds that began early because a seed refused
+    bool join_crowded;       // a seed turned us away because too many came
     uint64_t join_pause_ms;  // our name is in use: ask nobody until then
     uint32_t join_cursor;
     uint32_t ask_cursor; // its own, so that every link gets its turn
@@ -451,6 +452,8 @@ void za_member_health(za_membership_t *m, int delta);
 
 void za_member_gossip_add(za_membership_t *m, za_member_t *member);
 void za_member_gossip_remove(za_membership_t *m, za_member_t *member);
+/** Somebody else says what we are about to say of `member`. */
+void za_member_gossip_heard(za_membership_t *m, za_member_t *member);
 void za_member_gossip_tick(za_membership_t *m, za_effects_t *out);
 
 typedef struct za_member_send {
@@ -491,6 +494,8 @@ void za_member_line(const za_membership_t *m, const za_member_t *member,
                     za_member_opinion_t *opinion, za_member_profile_t *profile, bool brief,
                     za_member_line_t *out);
 void za_member_send_digest(za_membership_t *m, uint64_t uid, za_effects_t *out);
+/** Whoever has the same hash needs no more than this; another answers with its digest. */
+void za_member_send_view_hash(za_membership_t *m, uint64_t uid, za_effects_t *out);
 /** All records to a joiner, then its acceptance, in as many steps as it takes. */
 void za_member_send_all(za_membership_t *m, uint64_t uid, uint64_t joined, za_effects_t *out);
 void za_member_dumps_tick(za_membership_t *m, za_effects_t *out);

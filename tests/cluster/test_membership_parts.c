@@ -1014,6 +1014,55 @@ Test(membership_parts, another_view_hash_triggers_a_sync)
     stop();
 }
 
+// Above the full mesh most of those that ping have no link for a digest.
+Test(membership_parts, another_view_hash_of_one_without_a_link_makes_it_ask_a_neighbour)
+{
+    with_datagrams = true;
+    start();
+    peer(1);
+    tell(1, numbered(2));
+    run_answered(2 * T + 100);
+    forget();
+    za_MembershipDatagram ping = { .kind = za_DatagramKind_DATAGRAM_KIND_PING,
+                                   .view_hash = za_membership_view_hash(self) + 1 };
+    send_datagram(2, &ping);
+    const za_MembershipFrame *frame = find_frame(1, za_MembershipFrame_digest_tag);
+    cr_assert(frame != NULL && frame_count == 1, "asks nobody");
+    cr_assert(frame->body.digest.view_hash == za_membership_view_hash(self), "more than a hash");
+    with_datagrams = false;
+    stop();
+}
+
+// Of ten thousand a digest is 200 KB: too much for each link that comes on demand.
+Test(membership_parts, above_the_mesh_a_new_link_begins_with_a_record_and_a_hash)
+{
+    enum { MEMBERS = 70 };
+    with_datagrams = true;
+    start();
+    uint64_t higher = za_membership_uid(self) + 5;
+    peer(1);
+    for (uint64_t uid = 2; uid <= MEMBERS; uid++) {
+        tell(1, numbered(uid));
+    }
+    tell(1, numbered(higher));
+    forget();
+    link_up(higher);
+    cr_assert(frame_count == 1, "%u frames while views change", frame_count);
+    cr_assert(frames[0].which_body == za_MembershipFrame_records_tag, "not its record");
+    cr_assert(frames[0].body.records.records_count == 1 &&
+                  frames[0].body.records.records[0].uid == za_membership_uid(self),
+              "not its own record alone");
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_DOWN, .uid = higher });
+    run_answered(2 * T + 100);
+    forget();
+    link_up(higher);
+    const za_MembershipFrame *frame = find_frame(higher, za_MembershipFrame_digest_tag);
+    cr_assert(frame != NULL && frame->body.digest.briefs_count == 0, "no hash, or all of it");
+    cr_assert(frame->body.digest.view_hash == za_membership_view_hash(self), "another hash");
+    with_datagrams = false;
+    stop();
+}
+
 Test(membership_parts, syncs_at_its_interval)
 {
     start();
@@ -1272,6 +1321,29 @@ Test(membership_parts, a_seed_that_refuses_is_tried_again_soon_and_then_ever_lat
     stop();
 }
 
+// Where thousands start at once, three handshakes for one join are two that others wait for.
+Test(membership_parts, a_joiner_that_was_turned_away_asks_one_seed_at_a_time)
+{
+    const char *seeds[] = { "seed:1", "seed:2", "seed:3" };
+    start_with(seeds, 3);
+    cr_assert(connect_count == 3, "it begins with %u", connect_count);
+    step((za_cluster_event_t){
+        .type = ZA_CLUSTER_CONNECT_FAILED, .address = "seed:1", .err = ZA_ECLOSED });
+    forget();
+    run(40 * T); // each try takes two to four probe intervals
+    cr_assert(connect_count >= 10 && connect_count <= 20, "%u tries", connect_count);
+    cr_assert(connected_to("seed:1") && connected_to("seed:2") && connected_to("seed:3"),
+              "one is never tried");
+    link_up(1);
+    cr_assert(find_frame(1, za_MembershipFrame_join_tag) != NULL, "does not ask");
+    forget();
+    run(5 * T);
+    cr_assert(connect_count == 0, "asks others while one has its Join");
+    run(4 * T);
+    cr_assert(connect_count > 0, "waits for ever");
+    stop();
+}
+
 Test(membership_parts, a_joiner_asks_another_when_the_first_is_silent)
 {
     const char *seeds[] = { "seed:1" };
@@ -1357,6 +1429,36 @@ Test(membership_parts, news_is_gossiped_often_enough_and_no_more)
     }
     cr_assert(carried == 2 + 12, "sent %" PRIu64 " times", carried); // ceil(ln 5) + 12
     cr_assert(gossips > 0, "not by gossip");
+    stop();
+}
+
+// Of a flood each update has not the room that one has alone: who hears it again says it less often.
+Test(membership_parts, of_many_updates_each_one_heard_again_is_said_less_often)
+{
+    enum { UPDATES = 100, FIRST = 1000 };
+    start();
+    for (uint64_t uid = 1; uid <= 4; uid++) {
+        peer(uid);
+    }
+    run_answered(5000);                          // until those are old news
+    for (uint64_t from = 1; from <= 4; from++) { // thrice again
+        for (uint64_t uid = FIRST; uid < FIRST + UPDATES; uid++) {
+            za_MemberRecord left = numbered(uid);
+            left.terminal = za_MemberTerminal_MEMBER_TERMINAL_LEFT;
+            tell(from, left);
+        }
+    }
+    uint32_t carried = 0;
+    for (int i = 0; i < 1000; i++) {
+        forget();
+        run(10);
+        for (uint32_t j = 0; j < datagram_count; j++) {
+            for (pb_size_t k = 0; k < datagrams[j].records_count; k++) {
+                carried += datagrams[j].records[k].uid >= FIRST;
+            }
+        }
+    }
+    cr_assert(carried == UPDATES * (2 + 12 - 3 * 2), "sent %u times", carried);
     stop();
 }
 

@@ -106,7 +106,8 @@ static bool join(sheet_t *sheet, const options_t *options, uint32_t nodes, uint3
         for (uint32_t i = 0; i < nodes; i++) {
             za_host_start(realm, i);
         }
-        if (run_until_converged(realm, 60 * ZA_US_PER_S, ZA_US_PER_MS)) {
+        uint64_t bound_us = (60 + nodes / 10) * ZA_US_PER_S;
+        if (run_until_converged(realm, bound_us, ZA_US_PER_MS)) {
             samples_add(&samples, za_realm_now_us(realm));
         } else {
             missed++;
