@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/fixed.h"
 #include "cluster/membership_internal.h"
 
 enum {
@@ -69,6 +70,9 @@ uint64_t za_member_join_deadline(const za_membership_t *m)
         deadline = za_ms_min(m->join_end_ms, za_ms_min(m->join_retry_ms, m->alone_ms));
     } else if (m->phase != ZA_PHASE_UP) {
         deadline = m->leave_end_ms;
+        if (m->phase == ZA_PHASE_PARTING && m->now_ms < m->parting_ms) {
+            deadline = za_ms_min(deadline, m->parting_ms);
+        }
     }
     for (uint32_t i = 0; i < m->claimant_count; i++) {
         deadline = za_ms_min(deadline, m->claimants[i].end_ms);
@@ -565,10 +569,22 @@ static void finish_leave(za_membership_t *m, za_effects_t *out)
     za_effects_add(out, ZA_EFFECT_LEFT);
 }
 
+/**
+ * With a full mesh whoever acknowledged is everybody. Above it the others hear it by gossip, and one that
+ * probes us before would find a port that refuses, and say so: we answer until they have heard.
+ */
+static uint64_t parting_wait_ms(const za_membership_t *m)
+{
+    uint32_t rounds = m->live_count > ZA_MEMBER_MESH_MAX ? za_ln_ceil(m->live_count) + 1 : 0;
+    return (uint64_t)m->timing.gossip_interval_ms * rounds;
+}
+
 static void say_left(za_membership_t *m, za_effects_t *out)
 {
     za_member_t *self = za_member_self(m);
     m->phase = ZA_PHASE_PARTING;
+    m->parting_ms = m->now_ms + parting_wait_ms(m);
+    za_member_probe_stop(m); // who knows that we left does not answer, and is none the worse for it
     self->terminal = (unsigned)za_MemberTerminal_MEMBER_TERMINAL_LEFT;
     tell_leave(m, out);
     za_member_changed(m, self, out);
@@ -603,7 +619,8 @@ void za_member_leave_check(za_membership_t *m, za_effects_t *out)
         m->leave_end_ms = m->now_ms + m->timing.leave_timeout_ms / 4;
         late = false;
     }
-    if (m->phase == ZA_PHASE_PARTING && (late || all_acked(m))) {
+    bool heard = m->now_ms >= m->parting_ms;
+    if (m->phase == ZA_PHASE_PARTING && (late || (heard && all_acked(m)))) {
         finish_leave(m, out);
     }
 }

@@ -284,6 +284,7 @@ struct za_membership {
     bool may_found;
     bool told_to_found; // by ZA_CLUSTER_SEEDS, which may take it back
     uint64_t leave_end_ms;
+    uint64_t parting_ms; // until then we answer, although we have left
     uint64_t rebirth_by;
     za_member_claimant_t claimants[ZA_MEMBER_CLAIMANTS_MAX];
 
