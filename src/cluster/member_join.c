@@ -201,6 +201,16 @@ static void seek(za_membership_t *m, za_effects_t *out)
     za_member_ask_to_join(m, out);
 }
 
+static void want_links(za_membership_t *m)
+{
+    // Above the full mesh from a random one on: the first in everybody's table are the seeds.
+    bool few = m->live_count > ZA_MEMBER_MESH_MAX;
+    uint32_t start = few ? (uint32_t)za_rng_below(&m->rng, m->live_size) : 0;
+    for (uint32_t i = 0; i < m->live_size; i++) {
+        za_member_want_link(m, &m->members[m->live[(start + i) % m->live_size]]);
+    }
+}
+
 static void become_up(za_membership_t *m, uint64_t joined, za_effects_t *out)
 {
     za_member_t *self = za_member_self(m);
@@ -230,9 +240,7 @@ static void become_up(za_membership_t *m, uint64_t joined, za_effects_t *out)
     for (uint32_t i = 0; i < count; i++) {
         za_member_greet(m, uids[i], true, out);
     }
-    for (uint16_t at = 0; at < m->live_size; at++) {
-        za_member_want_link(m, &m->members[m->live[at]]);
-    }
+    want_links(m);
 }
 
 void za_member_found(za_membership_t *m, za_effects_t *out)

@@ -132,6 +132,12 @@ uint64_t za_host_view_hash(const za_realm_t *realm, uint32_t host);
 uint64_t za_host_datagram_bytes(const za_realm_t *realm, uint32_t host); // sent, at the IP level
 
 void za_host_start(za_realm_t *realm, uint32_t host);
+/**
+ * Starts all hosts, none of which runs, as members of one cluster: each is told of all others and is
+ * accepted, as by the member that it joins. Links are made from then on. So a realm of ten thousand is
+ * there after the 10^8 records that it must hold anyway, and not after the gossip of a mass start.
+ */
+void za_realm_form(za_realm_t *realm);
 /** The process ends; its kernel says so to everybody (FIN), and refuses from then on. */
 void za_host_crash(za_realm_t *realm, uint32_t host);
 /** Nothing is heard of the host any more. */

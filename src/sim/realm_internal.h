@@ -4,6 +4,7 @@
  *   realm.c   create, the loop, failures, hash
  *   host.c    processes, clocks, input that waits, steps and their effects
  *   fabric.c  paths, datagrams
+ *   form.c    a cluster that is there from the start
  *   stream.c  connections: handshakes, frames, ends
  *   dialect.c what a later version says
  *   trace.c   lines for people

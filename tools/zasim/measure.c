@@ -163,10 +163,7 @@ za_realm_t *observed_realm(const za_realm_config_t *config, observer_t *observer
     return realm;
 }
 
-enum {
-    AT_ONCE = 2000, // more would wait for the handshakes of three seeds until they give up ...
-    PACE_US = 5000, // ... so that they come as fast as these can take them in
-};
+enum { AT_ONCE = 2000 }; // more take minutes of CPU to join: they are members from the start
 
 za_realm_t *lan_realm(const options_t *options, uint64_t seed, uint32_t hosts, uint32_t loss_ppm,
                       observer_t *observer)
@@ -174,10 +171,11 @@ za_realm_t *lan_realm(const options_t *options, uint64_t seed, uint32_t hosts, u
     za_realm_config_t config = lan_config(options, seed, hosts);
     config.loss_ppm = loss_ppm;
     za_realm_t *realm = observed_realm(&config, observer);
+    if (hosts > AT_ONCE) {
+        za_realm_form(realm);
+        za_realm_run(realm, 30 * ZA_US_PER_S); // until links are made
+    }
     for (uint32_t i = 0; i < hosts; i++) {
-        if (i >= AT_ONCE) {
-            za_realm_run(realm, za_realm_now_us(realm) + PACE_US);
-        }
         za_host_start(realm, i);
     }
     // A thousand that start at once take a dozen seconds.
