@@ -1267,6 +1267,49 @@ Test(membership_parts, whoever_is_down_is_told_so_but_not_each_time)
     stop();
 }
 
+static bool answers_a_ping(uint64_t from)
+{
+    forget();
+    send_datagram(from, &(za_MembershipDatagram){ .kind = za_DatagramKind_DATAGRAM_KIND_PING,
+                                                  .seq = 7,
+                                                  .target = za_membership_uid(self) });
+    return find_datagram(from, za_DatagramKind_DATAGRAM_KIND_ACK) != NULL;
+}
+
+static void acknowledge_leave(uint64_t from, za_MemberTerminal terminal)
+{
+    za_MembershipFrame ack = { .which_body = za_MembershipFrame_leave_ack_tag };
+    ack.body.leave_ack.terminal = terminal;
+    send_frame(from, &ack);
+}
+
+// Whoever probes it before gossip has come meets a port that refuses, and doubts one that has left.
+Test(membership_parts, above_the_mesh_who_leaves_answers_until_the_others_have_heard)
+{
+    enum { MEMBERS = 70 };
+    with_datagrams = true;
+    start();
+    peer(1);
+    for (uint64_t uid = 2; uid <= MEMBERS; uid++) {
+        tell(1, numbered(uid));
+    }
+    step((za_cluster_event_t){ .type = ZA_CLUSTER_LEAVE });
+    acknowledge_leave(1, za_MemberTerminal_MEMBER_TERMINAL_NONE);
+    acknowledge_leave(1, za_MemberTerminal_MEMBER_TERMINAL_LEFT);
+    cr_assert(answers_a_ping(2), "silent at once");
+    forget();
+    run(590); // (ceil(ln 71) + 1) rounds of gossip
+    for (uint32_t i = 0; i < datagram_count; i++) {
+        cr_assert(datagrams[i].kind != za_DatagramKind_DATAGRAM_KIND_PING,
+                  "probes those that know");
+    }
+    cr_assert(answers_a_ping(2), "silent before all have heard");
+    run(20);
+    cr_assert(!answers_a_ping(2), "never ends");
+    with_datagrams = false;
+    stop();
+}
+
 /* ---- joining and rebirth --------------------------------------------------------------------- */
 
 Test(membership_parts, a_joiner_hears_only_the_one_it_asked)

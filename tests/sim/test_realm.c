@@ -42,6 +42,27 @@ static bool all_see(const za_realm_t *realm, uint64_t uid, za_member_state_t sta
     return true;
 }
 
+// What experiments with thousands begin with instead of a mass start.
+Test(realm, one_that_is_formed_is_a_cluster)
+{
+    enum { HOSTS = 100 };
+    za_realm_config_t config = lan(7, HOSTS);
+    za_realm_t *realm = NULL;
+    cr_assert(za_realm_create(&config, &realm) == ZA_OK, "created");
+    za_realm_form(realm);
+    cr_assert(za_realm_converged(realm), "all see all at once");
+    cr_assert(za_realm_run(realm, 20 * SECOND_US), "no oracle fails");
+    cr_assert(za_realm_converged(realm), "all see all for good");
+    uint64_t gone = za_host_uid(realm, 42);
+    za_host_crash(realm, 42);
+    za_realm_run(realm, 22 * SECOND_US);
+    cr_assert(all_see(realm, gone, ZA_MEMBER_DOWN), "links of its own tell of a crash");
+    za_host_start(realm, 42);
+    za_realm_run(realm, 30 * SECOND_US);
+    cr_assert(za_realm_converged(realm), "it takes members in");
+    za_realm_destroy(realm);
+}
+
 Test(realm, does_the_same_from_the_same_seed)
 {
     za_plan_t *plan = malloc(sizeof *plan);
