@@ -975,6 +975,12 @@ void za_cluster_each_changed_owner(const za_cluster_t *cluster,
     za_registry_each_changed(cluster->registry, seen, visit, context);
 }
 
+bool za_cluster_owner_version(const za_cluster_t *cluster, uint64_t uid, uint64_t *applied,
+                              uint64_t *hash)
+{
+    return za_registry_version(cluster->registry, uid, applied, hash);
+}
+
 void za_cluster_downing(const za_cluster_t *cluster, za_downing_info_t *out)
 {
     za_membership_downing(cluster->membership, out);

@@ -221,6 +221,9 @@ void za_cluster_each_changed_owner(const za_cluster_t *cluster,
                                    uint64_t seen[static ZA_REGISTRY_PARTS],
                                    bool (*visit)(const za_owner_info_t *info, void *context),
                                    void *context);
+/** Which version of one node's names is held; false: none. */
+bool za_cluster_owner_version(const za_cluster_t *cluster, uint64_t uid, uint64_t *applied,
+                              uint64_t *hash);
 /** Hash over the member records (views are equal iff hashes are) and over the registry. */
 uint64_t za_cluster_view_hash(const za_cluster_t *cluster);
 uint64_t za_cluster_registry_hash(const za_cluster_t *cluster);

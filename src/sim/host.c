@@ -547,7 +547,8 @@ za_err_t za_hosts_create(za_realm_t *realm)
     realm->hosts = calloc(count, sizeof *realm->hosts);
     realm->address_capacity = count + 4096; // hosts that move
     realm->addresses = malloc(realm->address_capacity * sizeof *realm->addresses);
-    if (realm->hosts == NULL || realm->addresses == NULL) {
+    realm->address_owners = malloc(realm->address_capacity * sizeof *realm->address_owners);
+    if (realm->hosts == NULL || realm->addresses == NULL || realm->address_owners == NULL) {
         return ZA_ENOMEM;
     }
     realm->address_count = count;
@@ -567,7 +568,7 @@ za_err_t za_hosts_create(za_realm_t *realm)
         host->tick = za_parcel_create(realm, ZA_PARCEL_TICK, i);
         host->tick_us = NEVER;
         host->address = i;
-        realm->addresses[i] = i;
+        realm->addresses[i] = realm->address_owners[i] = i;
         snprintf(host->name, sizeof host->name, "n%u", i);
     }
     return ZA_OK;
@@ -674,7 +675,7 @@ void za_host_move(za_realm_t *realm, uint32_t index, bool reused)
     }
     realm->addresses[host->address] = reused ? ZA_ADDRESS_STRANGER : ZA_ADDRESS_NOBODY;
     host->address = realm->address_count++;
-    realm->addresses[host->address] = index;
+    realm->addresses[host->address] = realm->address_owners[host->address] = index;
 }
 
 void za_host_leave(za_realm_t *realm, uint32_t index)
@@ -748,7 +749,7 @@ void za_host_suspend(za_realm_t *realm, uint32_t index, bool suspended)
     if (!stands_still(host)) {
         catch_up(realm, index);
     }
-    if (!host->tick_waits) {
+    if (host->state == ZA_HOST_ON && !host->tick_waits) { // it may have left meanwhile
         cancel_tick(realm, host);
         plan_tick(realm, index);
     }

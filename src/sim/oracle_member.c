@@ -11,8 +11,10 @@ enum {
     CHANGES_MAX = 256,  // members whose state changed within one step and its effects
     ENDINGS_MAX = 1024, // ends of which not all need know yet
     SUSPICIONS = 8,     // incarnations of one life whose first suspicion is kept
-    IDLE_BYTES_PER_S = 4000,
-    LIFE_BYTES = 4 * 17 * 64, // join, doubt, verdict and end, each sent ln N + 12 times
+    PROBE_BYTES = 200,  // of each interval: a ping, and an answer to one, with all headers
+    PROBE_LOSS_TIMES =
+        15, // a ping and its answer are lost twice as often, and cost thirteen packets each then
+    NEWS_BYTES = 24 * 64, // one piece of news of one node: sent ln N + 12 times, and by links
 };
 
 /** One uid: a process, or its life after a rebirth. */
@@ -49,7 +51,7 @@ typedef struct ending {
 typedef struct oracle {
     za_realm_t *realm;
     const za_plan_t *plan;
-    bool benign;
+    bool benign, upgrades;
     uint64_t jump_max_us; // of a clock, that no node notices
     bool end_known;       // somebody was told down while it lived: whole sides may be told so now
     uint64_t gave_up_us;  // when a node did, for a split; 0: none has
@@ -228,10 +230,10 @@ static void note_suspicion(oracle_t *oracle, life_t *life, uint64_t incarnation)
 }
 
 /**
- * What clocks may have jumped ahead since then, unnoticed. A node that misses more moves its timers by
- * it, so that what it waited for has its time.
+ * What clocks may have jumped ahead since then, unnoticed. A node that finds that it missed a deadline
+ * moves its timers by as much, so each jump counts up to `most_us`, the time until the next deadline.
  */
-static uint64_t jumped_us(const oracle_t *oracle, uint64_t since_us)
+static uint64_t jumped_us(const oracle_t *oracle, uint64_t since_us, uint64_t most_us)
 {
     uint64_t sum_us = 0;
     for (uint32_t i = 0; i < oracle->plan->fault_count; i++) {
@@ -239,7 +241,7 @@ static uint64_t jumped_us(const oracle_t *oracle, uint64_t since_us)
         uint64_t at_us = fault->start_ms * ZA_US_PER_MS;
         if (fault->kind == ZA_FAULT_JUMP && at_us >= since_us && at_us <= now_us(oracle)) {
             uint64_t ahead_us = fault->amount * ZA_US_PER_MS;
-            sum_us += ahead_us < oracle->jump_max_us ? ahead_us : oracle->jump_max_us;
+            sum_us += ahead_us < most_us ? ahead_us : most_us;
         }
     }
     return sum_us;
@@ -256,7 +258,8 @@ static void check_unreachable(oracle_t *oracle, uint32_t host, life_t *life,
         za_realm_fail(oracle->realm, "M5", "n%u: n%u is unreachable and was not suspected", host,
                       life->host);
     } else if (life->suspect_inc[at] == info->incarnation &&
-               elapsed_us + jumped_us(oracle, life->suspect_us[at]) < least_us) {
+               elapsed_us + jumped_us(oracle, life->suspect_us[at], oracle->jump_max_us) <
+                   least_us) {
         za_realm_fail(oracle->realm, "M5", "n%u: n%u is unreachable after %llu ms of suspicion",
                       host, life->host, (unsigned long long)(elapsed_us / ZA_US_PER_MS));
     }
@@ -271,8 +274,9 @@ static void check_down(oracle_t *oracle, uint32_t host, life_t *life)
     if (!lives_now(oracle, life)) {
         return;
     }
-    uint64_t elapsed_us =
-        now_us(oracle) - life->unreachable_us + jumped_us(oracle, life->unreachable_us);
+    // Who has nobody else to probe has no deadline before that of the verdict.
+    uint64_t elapsed_us = now_us(oracle) - life->unreachable_us +
+                          jumped_us(oracle, life->unreachable_us, oracle->min_down_us);
     bool unreachable = life->unreachable && elapsed_us >= oracle->min_down_us;
     // Whoever gave up, and founds a cluster anew, calls those down who are about to.
     bool given_up =
@@ -304,7 +308,7 @@ static void input(void *context, za_realm_t *realm, uint32_t host, const za_clus
         oracle->current[host]->leaving = true;
     }
     if (event->type == ZA_CLUSTER_CONNECT_FAILED && event->err == ZA_EREFUSED) {
-        uint32_t there = za_realm_host_at(realm, event->address);
+        uint32_t there = za_realm_owner_of(realm, event->address);
         if (there != UINT32_MAX) {
             oracle->refused[there] = true;
         }
@@ -437,10 +441,15 @@ static void settled(void *context, za_realm_t *realm)
     }
     za_realm_stats_t stats;
     za_realm_stats(realm, &stats);
-    // What happens to a life is gossiped by everybody: its join alone may be most of a short run.
-    uint64_t news = (uint64_t)oracle->life_count * za_realm_host_count(realm) * LIFE_BYTES;
-    uint64_t budget = stats.host_us / ZA_US_PER_S * IDLE_BYTES_PER_S + news;
-    if (oracle->benign && stats.datagram_bytes > budget) {
+    // What happens to a life is gossiped by everybody, and so is each doubt: a join alone may be most of
+    // a short run. A later version says more.
+    uint64_t pieces = oracle->life_count + stats.marks[ZA_MARK_SUSPECT];
+    uint64_t news = pieces * za_realm_host_count(realm) * NEWS_BYTES;
+    uint64_t interval_us = za_plan_timing_of(oracle->plan)->probe_interval_ms * ZA_US_PER_MS;
+    uint64_t probes = stats.host_us / interval_us * PROBE_BYTES;
+    uint64_t lost = probes * PROBE_LOSS_TIMES / 1000 * oracle->plan->loss_ppm / 1000;
+    uint64_t budget = probes + lost + news;
+    if (oracle->benign && !oracle->upgrades && stats.datagram_bytes > budget) {
         za_realm_fail(realm, "M10", "%llu bytes of datagrams, and no more than %llu are explained",
                       (unsigned long long)stats.datagram_bytes, (unsigned long long)budget);
     }
@@ -502,6 +511,9 @@ za_err_t za_oracle_member_add(za_realm_t *realm, const za_plan_t *plan)
     uint32_t log = za_log10_q16(hosts);
     uint64_t scaled_ms = log > ZA_FIXED_ONE ? suspicion_ms * log >> 16 : suspicion_ms;
     oracle->benign = za_plan_is_benign(plan);
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        oracle->upgrades |= plan->faults[i].kind == ZA_FAULT_UPGRADE;
+    }
     oracle->jump_max_us = interval_ms * 5 / 4 * ZA_US_PER_MS;
     oracle->min_suspicion_us = least_us(suspicion_ms);
     oracle->min_refused_us = least_us(interval_ms < 500 ? interval_ms : 500);

@@ -283,6 +283,21 @@ typedef struct look {
     uint32_t host;
 } look_t;
 
+/** Nobody holds a change that its owner has not made. */
+static void check_source(oracle_t *oracle, uint32_t host, const life_t *owner,
+                         const za_owner_info_t *info)
+{
+    uint64_t applied = 0;
+    uint64_t hash = 0;
+    const za_cluster_t *cluster = za_host_cluster(oracle->realm, owner->host);
+    if (cluster != NULL && za_cluster_owner_version(cluster, info->uid, &applied, &hash) &&
+        info->applied > applied) {
+        za_realm_fail(oracle->realm, "R8",
+                      "host %u holds change %" PRIu64 " of %016" PRIx64 ", which is at %" PRIu64,
+                      host, info->applied, info->uid, applied);
+    }
+}
+
 static bool check_copy(const za_owner_info_t *info, void *context)
 {
     const look_t *look = context;
@@ -303,6 +318,10 @@ static bool check_copy(const za_owner_info_t *info, void *context)
     }
     if (info->applied == last) {
         return true;
+    }
+    const life_t *owner = za_pairs_get(&oracle->by_uid, info->uid);
+    if (owner != NULL && oracle->current[owner->host] == owner && owner->host != look->host) {
+        check_source(oracle, look->host, owner, info);
     }
     za_pairs_set(&copy->applied, info->uid, as_value(info->applied << 1));
     uint64_t state = with(info->uid, info->applied);

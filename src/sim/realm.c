@@ -118,6 +118,12 @@ uint32_t za_realm_host_at(const za_realm_t *realm, const char *address)
     return known ? realm->addresses[number] : UINT32_MAX;
 }
 
+uint32_t za_realm_owner_of(const za_realm_t *realm, const char *address)
+{
+    uint32_t number = za_address_number(address);
+    return number < realm->address_count ? realm->address_owners[number] : UINT32_MAX;
+}
+
 /* ---- create ----------------------------------------------------------------------------------- */
 
 static bool config_valid(const za_realm_config_t *config)
@@ -184,6 +190,7 @@ void za_realm_destroy(za_realm_t *realm)
     }
     free(realm->chunks);
     free(realm->addresses);
+    free(realm->address_owners);
     free(realm->dialect);
     free(realm);
 }

@@ -122,6 +122,8 @@ uint32_t za_host_process(const za_realm_t *realm, uint32_t host);
 uint32_t za_host_of_uid(const za_realm_t *realm, uint64_t uid);
 /** The host that has the address; UINT32_MAX if none has. */
 uint32_t za_realm_host_at(const za_realm_t *realm, const char *address);
+/** The host that has it or had it until it moved; UINT32_MAX: no host ever had. */
+uint32_t za_realm_owner_of(const za_realm_t *realm, const char *address);
 uint64_t za_host_now_ms(const za_realm_t *realm, uint32_t host); // on its own clock
 /** NULL without a process, or in a realm without services. */
 const za_cluster_t *za_host_cluster(const za_realm_t *realm, uint32_t host);

@@ -187,7 +187,8 @@ struct za_realm {
     uint32_t draws; // of this step: two datagrams of one moment have their own luck
     za_realm_stats_t stats;
     za_host_t *hosts;
-    uint32_t *addresses; // number to host; ADDRESS_NOBODY, ADDRESS_STRANGER
+    uint32_t *addresses;      // number to host; ADDRESS_NOBODY, ADDRESS_STRANGER
+    uint32_t *address_owners; // the host that has or had it
     uint32_t address_count, address_capacity;
     za_pairs_t by_uid;     // host, of all uids ever
     za_pairs_t by_pair;    // the connection that is the link of two hosts

@@ -26,6 +26,8 @@ typedef struct watch {
     za_ref_t target;
     bool wanted;
     bool fired;
+    bool
+        unknown; // it fired because its target's node was not known: that node may serve it all the same
 } watch_t;
 
 /** A watch of another node on an actor here. */
@@ -398,6 +400,7 @@ static void on_fire(za_work_t *work, uint32_t host, const za_effect_t *effect)
         za_realm_fail(work->realm, "W3", "n%u: watch %llu fires and was taken back", host, id);
     }
     watch->fired = true;
+    watch->unknown = effect->reason == za_Reason_REASON_NO_NODE;
     za_member_info_t info;
     switch (effect->reason) {
     case za_Reason_REASON_NODE_DOWN:
@@ -566,6 +569,67 @@ static void check_watches(za_work_t *work)
     }
 }
 
+/** Whether the target's node serves that watch, once and no more. */
+static bool is_served(const za_work_t *work, const actor_t *target, za_ref_t watcher, uint64_t id)
+{
+    uint32_t count = 0;
+    for (uint32_t at = target->served; at != 0;) {
+        const served_t *served = (const served_t *)work->served.items + at;
+        count += served->live && za_ref_equal(served->watcher, watcher) && served->id == id;
+        at = served->next;
+    }
+    return count == 1;
+}
+
+/** Each watch that waits is served by its target's node. */
+static void check_waiting(za_work_t *work)
+{
+    for (uint32_t i = 0; i < work->watches.count; i++) {
+        const watch_t *watch = (const watch_t *)work->watches.items + i;
+        const actor_t *watcher = actor_of(work, watch->watcher);
+        const actor_t *target = actor_of(work, watch->target.actor);
+        if (!watch->wanted || watch->fired || !runs(work, watcher) || !runs(work, target) ||
+            za_host_uid(work->realm, target->host) != watch->target.node) {
+            continue;
+        }
+        za_ref_t ref = { za_host_uid(work->realm, watcher->host), watch->watcher };
+        if (!is_served(work, target, ref, i + 1)) {
+            za_realm_fail(work->realm, "W7", "n%u does not serve watch %u of n%u, or twice",
+                          target->host, i + 1, watcher->host);
+        }
+    }
+}
+
+/** What is served waits. Whoever stopped did not take its watches back: this is the runtime's to do. */
+static void check_served(za_work_t *work, const actor_t *actor)
+{
+    for (uint32_t at = runs(work, actor) ? actor->served : 0; at != 0;) {
+        const served_t *served = (const served_t *)work->served.items + at;
+        const actor_t *watcher = actor_of(work, served->watcher.actor);
+        const watch_t *watch = (const watch_t *)work->watches.items + (served->id - 1);
+        at = served->next;
+        if (!served->live || !runs(work, watcher) || watch->unknown) {
+            continue;
+        }
+        if (!watch->wanted || watch->fired ||
+            served->watcher.node != za_host_uid(work->realm, watcher->host)) {
+            za_realm_fail(work->realm, "W7", "n%u serves watch %u of n%u, which %s", actor->host,
+                          (unsigned)served->id, watcher->host,
+                          !watch->wanted ? "was taken back"
+                          : watch->fired ? "has fired"
+                                         : "has another uid");
+        }
+    }
+}
+
+static void check_tables(za_work_t *work)
+{
+    check_waiting(work);
+    for (uint32_t i = 0; i < work->actors.count; i++) {
+        check_served(work, (const actor_t *)work->actors.items + i);
+    }
+}
+
 typedef struct lookup {
     za_work_t *work;
     uint32_t host;
@@ -671,6 +735,7 @@ static void settled(void *context, za_realm_t *realm)
     za_work_t *work = context;
     (void)realm;
     check_watches(work);
+    check_tables(work);
     check_names(work);
 }
 
