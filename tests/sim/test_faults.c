@@ -81,11 +81,14 @@ Test(faults, a_clock_that_jumps_ahead_makes_nobody_a_failure)
     for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
         za_plan_init(plan, seed, 6);
         plan->datagrams = seed % 2;
-        plan->loss_ppm = 50000;
-        for (uint32_t i = 0; i < 20; i++) {
-            za_fault_t *fault = za_plan_add(plan, ZA_FAULT_JUMP, 10000 + 2000 * i, 1);
-            fault->amount = 10u << (i % 14);
-            za_fault_add_host(fault->a, (uint32_t)(seed + i) % 6);
+        plan->loss_ppm = 10000;
+        plan->latency_us_min = 15000;
+        plan->latency_us_max = 20000;
+        for (uint32_t i = 0; i < 180; i++) { // three in a row: a probe, a suspicion, a verdict
+            uint32_t at_ms = 5000 + 283 * (i / 3) + 20 * (i % 3);
+            za_fault_t *fault = za_plan_add(plan, ZA_FAULT_JUMP, at_ms, 1);
+            fault->amount = 20000;
+            za_fault_add_host(fault->a, (uint32_t)(seed + i / 3) % 6);
         }
         cr_assert(za_plan_is_benign(plan), "M6 looks");
         run_plan(plan);
