@@ -3,11 +3,15 @@
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/zactor-example.XXXXXX")
 node=
+others=() # processes that end with the test
 
 # shellcheck disable=SC2317 # called by the trap
 clean_up()
 {
     [ -z "$node" ] || kill -KILL "$node" 2>/dev/null || true
+    for other in "${others[@]}"; do
+        kill -KILL "$other" 2>/dev/null || true
+    done
     wait 2>/dev/null || true
     rm -rf "$work"
 }
@@ -20,10 +24,9 @@ die()
     exit 1
 }
 
-# start COMMAND...: as a node of its own on a free port of loopback; its log is $work/log.
+# start COMMAND...: as a node of its own on $port, a free one of loopback; its log is $work/log.
 start()
 {
-    local port
     port=$(python3 -c 'import socket
 s = socket.socket()
 s.bind(("127.0.0.1", 0))
