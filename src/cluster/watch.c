@@ -576,6 +576,25 @@ static za_step_t pump_peer(za_watch_t *watch, uint32_t peer_id, uint64_t now_ms,
     return ZA_STEP_DONE;
 }
 
+/**
+ * The uid was not known for too long. A far end that was asked, as two that wait to join may do, serves the
+ * watch until it hears that it is over.
+ */
+static void fire_unknown(za_watch_t *watch, uint32_t at, za_effects_t *out)
+{
+    const record_t *record = record_at(watch, at);
+    if (record->news == NEWS_UNWATCH) {
+        return; // on its way already
+    }
+    if (record->news == NEWS_WATCH || record->links || record->ended) {
+        fire(watch, at, za_Reason_REASON_NO_NODE, out);
+        return;
+    }
+    emit_fire(watch, false, record->watcher, record->id, (za_ref_t){ record->uid, record->target },
+              za_Reason_REASON_NO_NODE, out);
+    set_news(watch, at, NEWS_UNWATCH);
+}
+
 static za_step_t check_doubts(za_watch_t *watch, uint64_t now_ms, za_effects_t *out)
 {
     while (watch->doubts.first != 0 && record_at(watch, watch->doubts.first)->until_ms <= now_ms) {
@@ -586,7 +605,7 @@ static za_step_t check_doubts(za_watch_t *watch, uint64_t now_ms, za_effects_t *
         za_known_t known = za_view_known(watch->view, record_at(watch, at)->uid);
         end_doubt(watch, at);
         if (known == ZA_KNOWN_NOT) {
-            fire(watch, at, za_Reason_REASON_NO_NODE, out);
+            fire_unknown(watch, at, out);
         } else if (known == ZA_KNOWN_DOWN || known == ZA_KNOWN_LEFT) {
             fire(watch, at, reason_of(known), out);
         }

@@ -26,8 +26,6 @@ typedef struct watch {
     za_ref_t target;
     bool wanted;
     bool fired;
-    bool
-        unknown; // it fired because its target's node was not known: that node may serve it all the same
 } watch_t;
 
 /** A watch of another node on an actor here. */
@@ -400,7 +398,6 @@ static void on_fire(za_work_t *work, uint32_t host, const za_effect_t *effect)
         za_realm_fail(work->realm, "W3", "n%u: watch %llu fires and was taken back", host, id);
     }
     watch->fired = true;
-    watch->unknown = effect->reason == za_Reason_REASON_NO_NODE;
     za_member_info_t info;
     switch (effect->reason) {
     case za_Reason_REASON_NODE_DOWN:
@@ -608,7 +605,7 @@ static void check_served(za_work_t *work, const actor_t *actor)
         const actor_t *watcher = actor_of(work, served->watcher.actor);
         const watch_t *watch = (const watch_t *)work->watches.items + (served->id - 1);
         at = served->next;
-        if (!served->live || !runs(work, watcher) || watch->unknown) {
+        if (!served->live || !runs(work, watcher)) {
             continue;
         }
         if (!watch->wanted || watch->fired ||

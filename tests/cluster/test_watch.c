@@ -95,6 +95,26 @@ Test(watch, gives_an_unknown_uid_ten_seconds)
     cr_expect(pump(30000) == 0);
 }
 
+// Two that wait to join may be linked and not know each other: a far end that was asked is told of the end.
+Test(watch, on_a_node_that_was_asked_and_stays_unknown_is_taken_back)
+{
+    add(5, 1, 777, 9, 1000);
+    add(5, 2, 777, 9, 1000);
+    za_syslane_link_up(lane, 777, 1000);
+    cr_assert(pump(1000) == 2, "two frames");
+    za_syslane_link_down(lane, 777);
+    za_watch_remove(watch, (za_ref_t){ 0, 5 }, 2, (za_ref_t){ 777, 9 });
+    cr_assert(pump(11000) == 1 && effects.items[0].reason == za_Reason_REASON_NO_NODE, "fires one");
+    za_syslane_link_up(lane, 777, 20000);
+    za_effects_reset(&effects);
+    cr_assert(za_syslane_pump(lane, 20000, &effects) == ZA_STEP_DONE,
+              "what is not acked goes again");
+    cr_assert(pump(20000) == 2, "%u frames say that both are over", effects.count);
+    za_effects_reset(&effects);
+    za_watch_gone(watch, 777, za_Reason_REASON_NODE_DOWN, &effects);
+    cr_expect(effects.count == 0, "nothing is left to fire");
+}
+
 Test(watch, waits_on_for_a_uid_that_became_known)
 {
     add(5, 1, 777, 9, 1000);
