@@ -14,6 +14,7 @@ enum {
 
 typedef struct verdict {
     uint64_t uid; // who decided
+    uint64_t at_us;
     uint64_t view, here;
     za_downing_verdict_t verdict;
     uint32_t downed_count;
@@ -28,6 +29,7 @@ typedef struct guest {
 
 typedef struct oracle {
     bool patient;       // S2 is looked at
+    uint64_t apart_us;  // decisions that lie further apart have nothing to do with each other
     uint64_t *since_ms; // of each host: its last verdict that was looked at
     uint32_t downed_count;
     uint64_t downed[DOWNED_MAX]; // within this step
@@ -49,9 +51,10 @@ static bool downs(const verdict_t *verdict, uint64_t uid)
     return false;
 }
 
-static void compare(za_realm_t *realm, const verdict_t *a, const verdict_t *b)
+static void compare(const oracle_t *oracle, za_realm_t *realm, const verdict_t *a,
+                    const verdict_t *b)
 {
-    if (a->view != b->view) {
+    if (a->view != b->view || b->at_us - a->at_us > oracle->apart_us) {
         return;
     }
     if (downs(a, b->uid) && downs(b, a->uid)) {
@@ -73,13 +76,14 @@ static void look_at_verdict(oracle_t *oracle, za_realm_t *realm, uint64_t uid,
     }
     verdict_t *verdict = &oracle->verdicts[oracle->verdict_count++];
     *verdict = (verdict_t){ .uid = uid,
+                            .at_us = za_realm_now_us(realm),
                             .view = info->decided_view,
                             .here = info->decided_here,
                             .verdict = info->verdict,
                             .downed_count = oracle->downed_count };
     memcpy(verdict->downed, oracle->downed, sizeof verdict->downed);
     for (uint32_t i = 0; i + 1 < oracle->verdict_count; i++) {
-        compare(realm, &oracle->verdicts[i], verdict);
+        compare(oracle, realm, &oracle->verdicts[i], verdict);
     }
 }
 
@@ -224,6 +228,10 @@ za_err_t za_oracle_downing_add(za_realm_t *realm, const za_plan_t *plan)
         return ZA_ENOMEM;
     }
     oracle->patient = is_patient(plan);
+    oracle->apart_us = UINT64_MAX;
+    if (plan->downing == ZA_DOWNING_LEASE) { // whose time is over for a side that slept
+        oracle->apart_us = ZA_DOWNING_LEASE_TTL_MS * ZA_US_PER_MS;
+    }
     za_realm_add_oracle(realm, &ops, oracle);
     return ZA_OK;
 }

@@ -444,6 +444,18 @@ static void arrive(za_realm_t *realm, za_stream_t *stream, int side, za_frame_t 
     free(frame);
 }
 
+static za_frame_t *take_first(za_direction_t *way)
+{
+    za_frame_t *frame = way->first;
+    way->first = frame->next;
+    if (way->first == NULL) {
+        way->last = &way->first;
+    }
+    way->bytes -= frame->size;
+    frame->next = NULL;
+    return frame;
+}
+
 static void pass_first(za_realm_t *realm, za_stream_t *stream, int side)
 {
     za_direction_t *way = &stream->ways[side];
@@ -456,6 +468,12 @@ static void pass_first(za_realm_t *realm, za_stream_t *stream, int side)
     }
     way->stuck_us = 0;
     za_path_t path = za_path_of(realm, from, there->host, true);
+    if (there->cut && stream->ways[1 - side].first != NULL) {
+        // It said goodbye, which is here before the reset that answers what it does not read.
+        free(take_first(way));
+        move(realm, stream, side);
+        return;
+    }
     if (path.refusing || !receiver_lives(realm, there)) {
         // A firewall, or a kernel without that process: a reset comes back.
         break_side(realm, stream, side, ZA_EREFUSED);
@@ -471,14 +489,7 @@ static void pass_first(za_realm_t *realm, za_stream_t *stream, int side)
         return;
     }
     watch_acks(realm, stream, side);
-    za_frame_t *frame = way->first;
-    way->first = frame->next;
-    if (way->first == NULL) {
-        way->last = &way->first;
-    }
-    way->bytes -= frame->size;
-    frame->next = NULL;
-    arrive(realm, stream, side, frame);
+    arrive(realm, stream, side, take_first(way));
     move(realm, stream, side);
 }
 
