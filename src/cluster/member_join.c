@@ -1,30 +1,20 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/fixed.h"
 #include "cluster/membership_internal.h"
 
 enum {
     JOIN_ADDRESSES = 4, // tried per attempt
     LAST_JOIN = 3,      // fields of the small frames
     LAST_CODE = 3,
-    LAST_CLAIM = 4,
     BODY_LAST = za_MembershipFrame_leave_ack_tag,
     NUMBER_1 = 1 << 3 | 0,
     NUMBER_2 = 2 << 3 | 0,
-    NUMBER_3 = 3 << 3 | 0,
     TEXT_2 = 2 << 3 | 2,
     TEXT_3 = 3 << 3 | 2,
-    WORD_1 = 1 << 3 | 1,
     WORD_3 = 3 << 3 | 1,
     WORD_4 = 4 << 3 | 1,
 };
-
-/** What a frame has in it. */
-typedef struct body {
-    uint32_t tag, size;
-    const uint8_t *bytes;
-} body_t;
 
 static uint64_t interval(const za_membership_t *m, uint32_t times)
 {
@@ -297,7 +287,8 @@ static void refused(za_membership_t *m, const join_ack_t *ack, za_effects_t *out
     }
 }
 
-static void on_join_ack(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
+static void on_join_ack(za_membership_t *m, uint64_t uid, const za_member_body_t *body,
+                        za_effects_t *out)
 {
     join_ack_t ack;
     if (!join_ack_get(body->bytes, body->bytes + body->size, &ack)) {
@@ -404,7 +395,7 @@ static bool get_join_field(const za_member_field_t *field, bool *found, za_membe
 }
 
 /** Reads a Join, or a Leave, which has its first field only; a record comes from its owner alone. */
-static bool joiner_get(const body_t *body, uint64_t uid, za_member_joiner_t *out)
+bool za_member_joiner_get(const za_member_body_t *body, uint64_t uid, za_member_joiner_t *out)
 {
     const uint8_t *next = body->bytes;
     const uint8_t *end = body->bytes + body->size;
@@ -478,11 +469,13 @@ static bool name_is_held(za_membership_t *m, uint64_t uid, const za_member_profi
     return false;
 }
 
-static void on_join(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
+static void on_join(za_membership_t *m, uint64_t uid, const za_member_body_t *body,
+                    za_effects_t *out)
 {
     za_member_joiner_t join;
     const za_member_link_t *link = za_member_link(m, uid);
-    if (link == NULL || !joiner_get(body, uid, &join) || !is_named(link, &join.me.profile) ||
+    if (link == NULL || !za_member_joiner_get(body, uid, &join) ||
+        !is_named(link, &join.me.profile) ||
         join.me.opinion.terminal != za_MemberTerminal_MEMBER_TERMINAL_NONE) {
         m->counters.frames_bad++;
         return;
@@ -541,360 +534,10 @@ static void tick_claimants(za_membership_t *m, za_effects_t *out)
     m->claimant_count = kept;
 }
 
-/* ---- leaving ------------------------------------------------------------------------------- */
-
-static void tell_leave(za_membership_t *m, za_effects_t *out)
-{
-    for (uint32_t i = 0; i < m->link_count; i++) {
-        za_member_t *member = za_member_find(m, m->links[i].uid);
-        if (member == NULL || !member->in_view) {
-            continue;
-        }
-        member->leave_acked = false;
-        za_member_send_record(m, member->uid, za_MembershipFrame_leave_tag, za_member_self(m), out);
-    }
-}
-
-static bool all_acked(za_membership_t *m)
-{
-    for (uint32_t i = 0; i < m->link_count; i++) {
-        const za_member_t *member = za_member_find(m, m->links[i].uid);
-        if (member != NULL && member->in_view && !member->leave_acked) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void finish_leave(za_membership_t *m, za_effects_t *out)
-{
-    if (!za_effects_have_room(out, 1, 0)) {
-        m->more = true;
-        return;
-    }
-    m->phase = ZA_PHASE_LEFT;
-    za_member_probe_stop(m);
-    za_effects_add(out, ZA_EFFECT_LEFT);
-}
-
-/**
- * With a full mesh whoever acknowledged is everybody. Above it the others hear it by gossip, and one that
- * probes us before would find a port that refuses, and say so: we answer until they have heard.
- */
-static uint64_t parting_wait_ms(const za_membership_t *m)
-{
-    uint32_t rounds = m->live_count > ZA_MEMBER_MESH_MAX ? za_ln_ceil(m->live_count) + 1 : 0;
-    return (uint64_t)m->timing.gossip_interval_ms * rounds;
-}
-
-static void say_left(za_membership_t *m, za_effects_t *out)
-{
-    za_member_t *self = za_member_self(m);
-    m->phase = ZA_PHASE_PARTING;
-    m->parting_ms = m->now_ms + parting_wait_ms(m);
-    za_member_probe_stop(m); // who knows that we left does not answer, and is none the worse for it
-    self->terminal = (unsigned)za_MemberTerminal_MEMBER_TERMINAL_LEFT;
-    tell_leave(m, out);
-    za_member_changed(m, self, out);
-}
-
-void za_member_leave(za_membership_t *m, za_effects_t *out)
-{
-    if (m->phase > ZA_PHASE_UP) {
-        return;
-    }
-    za_member_t *self = za_member_self(m);
-    // The last quarter is for LEFT, so that all of it ends within the limit.
-    m->leave_end_ms = m->now_ms + m->timing.leave_timeout_ms - m->timing.leave_timeout_ms / 4;
-    if (m->phase == ZA_PHASE_JOINING) {
-        m->phase = ZA_PHASE_LEAVING; // nobody knows us
-        say_left(m, out);
-        return;
-    }
-    m->phase = ZA_PHASE_LEAVING;
-    self->leaving = true;
-    self->inc++;
-    tell_leave(m, out);
-    za_member_changed(m, self, out);
-}
-
-void za_member_leave_check(za_membership_t *m, za_effects_t *out)
-{
-    bool late = m->now_ms >= m->leave_end_ms;
-    if (m->phase == ZA_PHASE_LEAVING && (late || all_acked(m))) {
-        say_left(m, out);
-        // A moment more, so that LEFT reaches those who did not answer in time.
-        m->leave_end_ms = m->now_ms + m->timing.leave_timeout_ms / 4;
-        late = false;
-    }
-    bool heard = m->now_ms >= m->parting_ms;
-    if (m->phase == ZA_PHASE_PARTING && (late || (heard && all_acked(m)))) {
-        finish_leave(m, out);
-    }
-}
-
-static void send_leave_ack(za_membership_t *m, uint64_t uid, uint32_t terminal, za_effects_t *out)
-{
-    za_member_frame_t frame;
-    if (za_member_frame_begin(m, uid, za_MembershipFrame_leave_ack_tag, &frame, out)) {
-        frame.at = za_member_number_put(frame.at, 1, terminal);
-        za_member_frame_end(&frame, out);
-    }
-}
-
-static void on_leave(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
-{
-    za_member_joiner_t leave;
-    if (!joiner_get(body, uid, &leave)) {
-        m->counters.frames_bad++; // only the owner says that it leaves
-        return;
-    }
-    // The ack first: LEFT closes the link.
-    send_leave_ack(m, uid, leave.me.opinion.terminal, out);
-    za_member_learn(m, &leave.me, out);
-}
-
-/** The number or word of a frame that has one field. */
-static bool single_get(const body_t *body, uint32_t key, uint64_t *out)
-{
-    const uint8_t *next = body->bytes;
-    const uint8_t *end = body->bytes + body->size;
-    za_member_field_t field;
-    *out = 0;
-    while (za_member_field_get(&next, end, &field)) {
-        if (field.key == key) {
-            *out = field.number;
-        } else if (!za_member_field_later(&field, 1)) {
-            return false;
-        }
-    }
-    return next == end;
-}
-
-static void on_leave_ack(za_membership_t *m, uint64_t uid, const body_t *body)
-{
-    uint64_t terminal;
-    if (!single_get(body, NUMBER_1, &terminal)) {
-        m->counters.frames_bad++;
-        return;
-    }
-    za_member_t *member = za_member_find(m, uid);
-    bool left = m->phase == ZA_PHASE_PARTING;
-    bool said = terminal == za_MemberTerminal_MEMBER_TERMINAL_LEFT;
-    if (member != NULL && left == said) {
-        member->leave_acked = true;
-    }
-}
-
-/* ---- rebirth ------------------------------------------------------------------------------- */
-
-static void send_down(za_membership_t *m, uint64_t uid, za_effects_t *out)
-{
-    za_member_frame_t frame;
-    if (za_member_frame_begin(m, uid, za_MembershipFrame_down_tag, &frame, out)) {
-        frame.at = za_member_fixed_put(frame.at, 1, uid);
-        za_member_frame_end(&frame, out);
-    }
-}
-
-void za_member_tell_down(za_membership_t *m, za_member_t *member, za_effects_t *out)
-{
-    uint64_t uid = member->uid;
-    if (za_member_link(m, uid) == NULL) {
-        return;
-    }
-    // heard_ms of a terminal one: when it was told.
-    if (member->heard_ms == ZA_MEMBER_NEVER || m->now_ms - member->heard_ms >= interval(m, 1)) {
-        member->heard_ms = m->now_ms;
-        send_down(m, uid, out);
-    }
-    za_member_close(m, uid, out);
-}
-
-typedef struct side {
-    uint32_t up;
-    uint64_t joined;
-    uint64_t lowest;
-} side_t;
-
-static side_t own_side(const za_membership_t *m)
-{
-    side_t side = { 0, UINT64_MAX, UINT64_MAX };
-    for (uint16_t at = 0; at < m->fresh; at++) {
-        const za_member_t *member = za_member_slot(m, at);
-        if (member != NULL && member->in_alive) {
-            side.up++;
-            side.joined = za_ms_min(side.joined, za_member_text(m, member)->joined);
-            side.lowest = za_ms_min(side.lowest, member->uid);
-        }
-    }
-    return side;
-}
-
-/** More members, then the older, then the lower uid. */
-static bool side_wins(side_t a, side_t b)
-{
-    if (a.up != b.up) {
-        return a.up > b.up;
-    }
-    if (a.joined != b.joined) {
-        return a.joined < b.joined;
-    }
-    return a.lowest <= b.lowest;
-}
-
-void za_member_claim(za_membership_t *m, za_member_t *member, za_effects_t *out)
-{
-    za_member_frame_t frame;
-    if (za_member_frame_begin(m, member->uid, za_MembershipFrame_claim_tag, &frame, out)) {
-        side_t side = own_side(m);
-        frame.at = za_member_fixed_put(frame.at, 1, member->uid);
-        frame.at = za_member_number_put(frame.at, 2, side.up);
-        frame.at = za_member_number_put(frame.at, 3, side.joined);
-        frame.at = za_member_fixed_put(frame.at, 4, side.lowest);
-        za_member_frame_end(&frame, out);
-    }
-}
-
-static void be_reborn(za_membership_t *m, uint64_t by)
-{
-    if (m->phase <= ZA_PHASE_UP) {
-        m->rebirth_due = true;
-        m->rebirth_by = by;
-        return;
-    }
-    za_member_t *member = za_member_find(m, by);
-    if (member != NULL) {
-        member->leave_acked = true; // it knows that we end
-    }
-}
-
-typedef struct claim {
-    uint64_t uid;
-    side_t side;
-} claim_t;
-
-static bool claim_get(const body_t *body, claim_t *claim)
-{
-    const uint8_t *next = body->bytes;
-    const uint8_t *end = body->bytes + body->size;
-    za_member_field_t field;
-    *claim = (claim_t){ 0 };
-    while (za_member_field_get(&next, end, &field)) {
-        if (field.key == WORD_1) {
-            claim->uid = field.number;
-        } else if (field.key == NUMBER_2) {
-            claim->side.up = field.number > UINT32_MAX ? UINT32_MAX : (uint32_t)field.number;
-        } else if (field.key == NUMBER_3) {
-            claim->side.joined = field.number;
-        } else if (field.key == WORD_4) {
-            claim->side.lowest = field.number;
-        } else if (!za_member_field_later(&field, LAST_CLAIM)) {
-            return false;
-        }
-    }
-    return next == end;
-}
-
-static void on_claim(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
-{
-    claim_t claim;
-    if (!claim_get(body, &claim)) {
-        m->counters.frames_bad++;
-        return;
-    }
-    if (claim.uid != za_membership_self_uid(m)) {
-        return; // for whom we were before
-    }
-    za_member_t *member = za_member_find(m, uid);
-    bool trusted = member != NULL && member->in_view;
-    if (trusted || m->phase != ZA_PHASE_UP) {
-        be_reborn(m, uid); // we were one side, and it says that we are down
-        return;
-    }
-    za_membership_mark(m, out, ZA_MARK_RECONNECT_DOWNED);
-    // We alone decide, so that never both yield.
-    if (side_wins(claim.side, own_side(m))) {
-        be_reborn(m, uid);
-        return;
-    }
-    send_down(m, uid, out);
-    za_member_close(m, uid, out);
-}
-
-static void on_down(za_membership_t *m, uint64_t uid, const body_t *body)
-{
-    uint64_t down;
-    if (!single_get(body, WORD_1, &down)) {
-        m->counters.frames_bad++;
-    } else if (down == za_membership_self_uid(m)) {
-        be_reborn(m, uid);
-    }
-}
-
-static uint64_t draw_uid(za_membership_t *m)
-{
-    uint64_t uid = za_rng_next(&m->rng);
-    while (uid == 0 || uid == ZA_NODE_NAMED || za_member_find(m, uid) != NULL) {
-        uid = za_rng_next(&m->rng);
-    }
-    return uid;
-}
-
-/** In consistency mode what may exist only once stops before our uid changes. */
-static void say_down_self(const za_membership_t *m, za_effects_t *out)
-{
-    if (za_member_downing_waits(m) && m->phase != ZA_PHASE_JOINING) {
-        const char *text = za_effects_copy(out, m->downing.text);
-        za_effects_add(out, ZA_EFFECT_DOWN_SELF)->name = text;
-    }
-}
-
-void za_member_rebirth(za_membership_t *m, za_effects_t *out)
-{
-    if (!za_effects_have_room(out, 5, 1024)) {
-        m->more = true;
-        return;
-    }
-    uint64_t was = za_membership_self_uid(m);
-    uint64_t uid = draw_uid(m);
-    const za_member_link_t *by = za_member_link(m, m->rebirth_by);
-    za_member_link_t told = { 0 };
-    if (by != NULL) {
-        told = *by;
-    }
-    m->rebirth_due = false;
-    say_down_self(m, out);
-    m->counters.rebirths++;
-    za_membership_mark(m, out, ZA_MARK_REBIRTH);
-    za_effect_t *effect = za_effects_add(out, ZA_EFFECT_REBORN);
-    effect->uid = uid;
-    effect->was = was;
-
-    m->phase = ZA_PHASE_JOINING;
-    m->link_count = 0; // the driver makes all links anew, under the new uid
-    m->connect_count = 0;
-    m->connects_ms = ZA_MEMBER_NEVER;
-    m->claimant_count = 0;
-    m->dump_count = 0;
-    za_member_probe_stop(m);
-    za_member_table_reborn(m, uid);
-    za_member_downing_reborn(m, was);
-    za_member_join_start(m);
-    za_member_announce(m, za_member_self(m), out);
-    if (told.address[0] != '\0') {
-        // The winning side first: what our old side thinks of it must not come with us.
-        m->join_prefer = told.uid;
-        m->join_prefer_ms = m->now_ms + interval(m, 4);
-        m->join_retry_ms = m->now_ms + interval(m, 1);
-        za_membership_connect(m, out, told.address);
-    }
-}
-
 /* ---- frames -------------------------------------------------------------------------------- */
 
 /** A frame has one body, the last of those in it that we know; fields of later versions are passed over. */
-static bool body_get(const za_cluster_event_t *event, body_t *body)
+static bool body_get(const za_cluster_event_t *event, za_member_body_t *body)
 {
     if (event->bytes == NULL || event->size < 2 || event->size > ZA_MEMBER_FRAME_BYTES_MAX ||
         event->bytes[0] != ZA_MEMBERSHIP_TAG || event->lane != ZA_LANE_CONTROL) {
@@ -903,10 +546,10 @@ static bool body_get(const za_cluster_event_t *event, body_t *body)
     const uint8_t *next = event->bytes + 1;
     const uint8_t *end = event->bytes + event->size;
     za_member_field_t field;
-    *body = (body_t){ 0 };
+    *body = (za_member_body_t){ 0 };
     while (za_member_field_get(&next, end, &field)) {
         if ((field.key & 7) == 2 && !za_member_field_later(&field, BODY_LAST)) {
-            *body = (body_t){ field.key >> 3, field.size, field.bytes };
+            *body = (za_member_body_t){ field.key >> 3, field.size, field.bytes };
         }
     }
     return next == end && body->tag != 0;
@@ -938,7 +581,8 @@ static bool admit(za_membership_t *m, uint64_t uid, uint32_t tag, za_effects_t *
     }
 }
 
-static void dispatch(za_membership_t *m, uint64_t uid, const body_t *body, za_effects_t *out)
+static void dispatch(za_membership_t *m, uint64_t uid, const za_member_body_t *body,
+                     za_effects_t *out)
 {
     switch (body->tag) {
     case za_MembershipFrame_join_tag:
@@ -954,16 +598,16 @@ static void dispatch(za_membership_t *m, uint64_t uid, const body_t *body, za_ef
         za_member_on_records(m, uid, body->bytes, body->size, out);
         break;
     case za_MembershipFrame_claim_tag:
-        on_claim(m, uid, body, out);
+        za_member_on_claim(m, uid, body, out);
         break;
     case za_MembershipFrame_down_tag:
-        on_down(m, uid, body);
+        za_member_on_down(m, uid, body);
         break;
     case za_MembershipFrame_leave_tag:
-        on_leave(m, uid, body, out);
+        za_member_on_leave(m, uid, body, out);
         break;
     case za_MembershipFrame_leave_ack_tag:
-        on_leave_ack(m, uid, body);
+        za_member_on_leave_ack(m, uid, body);
         break;
     default:
         m->counters.frames_bad++;
@@ -971,9 +615,26 @@ static void dispatch(za_membership_t *m, uint64_t uid, const body_t *body, za_ef
     }
 }
 
+/** The number or word of a frame that has one field. */
+bool za_member_single_get(const za_member_body_t *body, uint32_t key, uint64_t *out)
+{
+    const uint8_t *next = body->bytes;
+    const uint8_t *end = body->bytes + body->size;
+    za_member_field_t field;
+    *out = 0;
+    while (za_member_field_get(&next, end, &field)) {
+        if (field.key == key) {
+            *out = field.number;
+        } else if (!za_member_field_later(&field, 1)) {
+            return false;
+        }
+    }
+    return next == end;
+}
+
 void za_member_on_frame(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out)
 {
-    body_t body;
+    za_member_body_t body;
     if (event->uid == 0 || event->uid == za_membership_self_uid(m) || !body_get(event, &body)) {
         m->counters.frames_bad++;
         return;

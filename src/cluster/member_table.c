@@ -1,14 +1,11 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/fixed.h"
 #include "base/hash.h"
 #include "cluster/membership_internal.h"
 
 enum {
     NOT_SHOWN = 0xff,
-    MAX_OVER_MIN = 6,
-    CONFIRMATIONS_MAX = 3,
     EVIDENCE_JITTER_MS = 200,
     BUCKETS_MIN = 64,
     PURGE_MS = 600000,
@@ -69,11 +66,6 @@ void za_member_table_deinit(za_membership_t *m)
 }
 
 /* ---- by uid and by name -------------------------------------------------------------------- */
-
-static uint16_t index_of(const za_membership_t *m, const za_member_t *member)
-{
-    return (uint16_t)(member - m->members);
-}
 
 za_member_t *za_member_slot(const za_membership_t *m, uint32_t at)
 {
@@ -141,7 +133,8 @@ static void unlink_name(za_membership_t *m, uint16_t index)
 }
 
 /** The next member with that name from `slot` (+ 1) of a bucket on; NULL if there is none. */
-static za_member_t *named(const za_membership_t *m, uint16_t slot, const char *name, uint32_t bytes)
+za_member_t *za_member_named(const za_membership_t *m, uint16_t slot, const char *name,
+                             uint32_t bytes)
 {
     for (; slot != 0; slot = m->members[slot - 1].next) {
         const za_member_text_t *text = za_member_text(m, &m->members[slot - 1]);
@@ -152,9 +145,9 @@ static za_member_t *named(const za_membership_t *m, uint16_t slot, const char *n
     return NULL;
 }
 
-static za_member_t *first_named(const za_membership_t *m, const char *name, uint32_t bytes)
+za_member_t *za_member_first_named(const za_membership_t *m, const char *name, uint32_t bytes)
 {
-    return named(m, *name_bucket(m, za_member_text_hash(name, bytes)), name, bytes);
+    return za_member_named(m, *name_bucket(m, za_member_text_hash(name, bytes)), name, bytes);
 }
 
 /* ---- order of (name, uid) ------------------------------------------------------------------ */
@@ -212,7 +205,7 @@ const uint16_t *za_member_sorted(const za_membership_t *m)
 /** `live` is also the order of probes: those before pass_at were met in this pass. */
 static void live_add(za_membership_t *m, za_member_t *member)
 {
-    m->live[m->live_size++] = index_of(m, member);
+    m->live[m->live_size++] = za_member_index(m, member);
     member->live = true;
 }
 
@@ -220,7 +213,7 @@ static void live_remove(za_membership_t *m, za_member_t *member)
 {
     // Searched, because it is rare: a probe that moved places in the records, too, would touch two.
     uint16_t hole = 0;
-    while (m->live[hole] != index_of(m, member)) {
+    while (m->live[hole] != za_member_index(m, member)) {
         hole++;
     }
     member->live = false;
@@ -249,19 +242,14 @@ static uint64_t member_hash(const za_membership_t *m, const za_member_t *member)
     return za_mix64(hash ^ state);
 }
 
-static uint64_t settle_ms(const za_membership_t *m)
-{
-    return 6 * (uint64_t)m->timing.probe_interval_ms;
-}
-
 static void note_name(za_membership_t *m, const za_member_t *member)
 {
     const za_member_text_t *text = za_member_text(m, member);
     uint32_t bytes = text->address_at - 1u;
-    za_member_t *other = first_named(m, text->name, bytes);
-    for (; other != NULL; other = named(m, other->next, text->name, bytes)) {
+    za_member_t *other = za_member_first_named(m, text->name, bytes);
+    for (; other != NULL; other = za_member_named(m, other->next, text->name, bytes)) {
         if (other != member && other->in_view) {
-            m->names_ms = za_ms_min(m->names_ms, m->now_ms + settle_ms(m));
+            m->names_ms = za_ms_min(m->names_ms, m->now_ms + za_member_settle_ms(m));
         }
     }
 }
@@ -301,126 +289,6 @@ static void recount(za_membership_t *m, za_member_t *member)
     }
 }
 
-/* ---- doubts, and their timers: a heap by (time, place) ---------------------------------------- */
-
-static bool timer_before(const za_membership_t *m, uint16_t a, uint16_t b)
-{
-    uint64_t left = m->doubts[a].timer_ms;
-    uint64_t right = m->doubts[b].timer_ms;
-    return left < right || (left == right && a < b);
-}
-
-static void timer_put(za_membership_t *m, uint16_t doubt, uint32_t at)
-{
-    m->timers[at] = doubt;
-    m->doubts[doubt].heap_at = (uint16_t)at;
-}
-
-/** Restores the heap around `at`, where `doubt` has a new time. */
-static void timer_sift(za_membership_t *m, uint16_t doubt, uint32_t at)
-{
-    while (at > 0 && timer_before(m, doubt, m->timers[(at - 1) / 2])) {
-        timer_put(m, m->timers[(at - 1) / 2], at);
-        at = (at - 1) / 2;
-    }
-    for (uint32_t child = 2 * at + 1; child < m->doubt_count; child = 2 * at + 1) {
-        if (child + 1u < m->doubt_count &&
-            timer_before(m, m->timers[child + 1], m->timers[child])) {
-            child++;
-        }
-        if (!timer_before(m, m->timers[child], doubt)) {
-            break;
-        }
-        timer_put(m, m->timers[child], at);
-        at = child;
-    }
-    timer_put(m, doubt, at);
-}
-
-static za_member_doubt_t *doubt_of(const za_membership_t *m, const za_member_t *member)
-{
-    return member->doubt != ZA_MEMBER_NONE ? &m->doubts[member->doubt] : NULL;
-}
-
-static void doubt_add(za_membership_t *m, za_member_t *member)
-{
-    uint16_t at = m->doubt_free;
-    if (at != ZA_MEMBER_NONE) {
-        m->doubt_free = m->doubts[at].member;
-    } else {
-        at = m->doubt_fresh++;
-    }
-    za_member_doubt_t *doubt = &m->doubts[at];
-    doubt->member = index_of(m, member);
-    doubt->rank_ms = m->now_ms;
-    doubt->timer_ms = ZA_MEMBER_NEVER;
-    doubt->suspecters.count = 0;
-    doubt->refused.count = 0;
-    member->doubt = at;
-    timer_sift(m, at, m->doubt_count++);
-}
-
-static void doubt_remove(za_membership_t *m, za_member_t *member)
-{
-    uint16_t at = member->doubt;
-    uint16_t hole = m->doubts[at].heap_at;
-    uint16_t last = m->timers[--m->doubt_count];
-    if (last != at) {
-        timer_sift(m, last, hole);
-    }
-    m->doubts[at].member = m->doubt_free;
-    m->doubt_free = at;
-    member->doubt = ZA_MEMBER_NONE;
-}
-
-void za_member_opinion(const za_membership_t *m, const za_member_t *member,
-                       za_member_opinion_t *out)
-{
-    out->inc = member->inc;
-    out->terminal = (uint8_t)member->terminal;
-    out->rank = (uint8_t)member->rank;
-    out->reason = (uint8_t)member->reason;
-    out->leaving = member->leaving;
-    const za_member_doubt_t *doubt = doubt_of(m, member);
-    if (doubt != NULL) {
-        out->suspecters = doubt->suspecters;
-        out->refused = doubt->refused;
-    } else {
-        out->suspecters.count = 0;
-        out->refused.count = 0;
-    }
-}
-
-void za_member_set_opinion(za_membership_t *m, za_member_t *member,
-                           const za_member_opinion_t *opinion)
-{
-    bool doubted = opinion->terminal == za_MemberTerminal_MEMBER_TERMINAL_NONE &&
-                   opinion->rank != za_MemberRank_MEMBER_RANK_ALIVE;
-    // A doubt about a later incarnation is a new one, even of the same rank: its owner refuted the one
-    // before, which was only not heard of here. Of equal ones evidence is joined, and time goes on.
-    bool again = opinion->rank != member->rank || opinion->inc != member->inc;
-    member->inc = opinion->inc;
-    member->terminal = opinion->terminal & 3u;
-    member->rank = opinion->rank & 3u;
-    member->reason = opinion->reason & 7u;
-    member->leaving = opinion->leaving;
-    if (!doubted) {
-        if (member->doubt != ZA_MEMBER_NONE) {
-            doubt_remove(m, member);
-        }
-        return;
-    }
-    if (member->doubt == ZA_MEMBER_NONE) {
-        doubt_add(m, member);
-    }
-    za_member_doubt_t *doubt = doubt_of(m, member);
-    doubt->suspecters = opinion->suspecters;
-    doubt->refused = opinion->refused;
-    if (again) {
-        doubt->rank_ms = m->now_ms;
-    }
-}
-
 /* ---- coming and going ---------------------------------------------------------------------- */
 
 static void remove_member(za_membership_t *m, uint16_t index)
@@ -430,7 +298,7 @@ static void remove_member(za_membership_t *m, uint16_t index)
     za_member_downing_forget(m, member);
     za_member_plan_connect(m, member, ZA_MEMBER_NEVER);
     if (member->doubt != ZA_MEMBER_NONE) {
-        doubt_remove(m, member);
+        za_member_doubt_remove(m, member);
     }
     member->voided = true;
     recount(m, member);
@@ -536,53 +404,6 @@ bool za_member_set_texts(za_membership_t *m, za_member_t *member,
     return true;
 }
 
-/* ---- suspicion ----------------------------------------------------------------------------- */
-
-/** Whether enough members met a refusing address: a process that is gone, not a path. */
-static bool refused_enough(const za_membership_t *m, const za_member_doubt_t *doubt)
-{
-    uint32_t needed = m->alive_count < 2 ? 1 : 2; // the suspect itself is not in alive_count
-    return doubt->refused.count >= needed;
-}
-
-/** Lifeguard: long while one member alone suspects, shorter with each that agrees. */
-static uint64_t suspicion_ms(const za_membership_t *m, const za_member_doubt_t *doubt)
-{
-    uint32_t log = za_log10_q16(m->live_count);
-    uint64_t scale = log > ZA_FIXED_ONE ? log : ZA_FIXED_ONE;
-    uint64_t min_ms =
-        (m->timing.suspicion_mult * (uint64_t)m->timing.probe_interval_ms * scale) >> 16;
-    uint32_t others = m->live_count > 2 ? m->live_count - 2u : 0;
-    uint32_t k = others < CONFIRMATIONS_MAX ? others : CONFIRMATIONS_MAX;
-    uint32_t have = doubt->suspecters.count;
-    uint32_t confirmations = have > 0 ? have - 1 : 0;
-    if (confirmations >= k || m->plain) {
-        return min_ms;
-    }
-    uint64_t max_ms = min_ms * MAX_OVER_MIN;
-    return max_ms - (max_ms - min_ms) * za_log2_q16(confirmations + 1) / za_log2_q16(k + 1);
-}
-
-static void set_timer(za_membership_t *m, za_member_t *member)
-{
-    za_member_doubt_t *doubt = doubt_of(m, member);
-    if (doubt == NULL) {
-        return;
-    }
-    bool refused = refused_enough(m, doubt);
-    uint64_t timer_ms = ZA_MEMBER_NEVER;
-    if (member->rank == za_MemberRank_MEMBER_RANK_SUSPECT) {
-        timer_ms = doubt->rank_ms + suspicion_ms(m, doubt);
-        if (refused) { // evidence speeds a suspicion up, and is no verdict
-            timer_ms = za_ms_min(timer_ms, doubt->rank_ms + m->timing.probe_interval_ms);
-        }
-    } else if (!za_member_downing_waits(m)) {
-        timer_ms = doubt->rank_ms + (refused ? 0 : m->timing.auto_down_ms);
-    }
-    doubt->timer_ms = timer_ms;
-    timer_sift(m, member->doubt, doubt->heap_at);
-}
-
 /* ---- what the driver is told --------------------------------------------------------------- */
 
 static void count_state(za_membership_t *m, za_member_state_t state, za_effects_t *out)
@@ -655,97 +476,13 @@ void za_member_changed(za_membership_t *m, za_member_t *member, za_effects_t *ou
 {
     recount(m, member);
     za_member_downing_note(m, member);
-    set_timer(m, member);
+    za_member_set_timer(m, member);
     za_member_gossip_add(m, member);
     za_member_announce(m, member, out);
     if (za_member_terminal(member) && member != za_member_self(m)) {
         za_member_plan_connect(m, member, ZA_MEMBER_NEVER);
         if (member->linked) {
             za_member_tell_down(m, member, out);
-        }
-    }
-}
-
-/* ---- our own opinion ----------------------------------------------------------------------- */
-
-void za_member_suspect(za_membership_t *m, za_member_t *member, bool refused, za_effects_t *out)
-{
-    if (za_member_terminal(member) || member->voided || member == za_member_self(m)) {
-        return;
-    }
-    za_member_news_t news = { .uid = member->uid, .brief = true };
-    za_member_opinion(m, member, &news.opinion);
-    news.profile.attributes = za_member_text(m, member)->attributes;
-    if (news.opinion.rank == za_MemberRank_MEMBER_RANK_ALIVE) {
-        news.opinion.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
-        news.opinion.reason = za_MemberReason_MEMBER_REASON_TIMEOUT;
-    }
-    uint64_t self = za_membership_self_uid(m);
-    za_member_add_evidence(&news.opinion.suspecters, self);
-    if (refused) {
-        za_member_add_evidence(&news.opinion.refused, self);
-        news.opinion.reason = za_MemberReason_MEMBER_REASON_REFUSED;
-    }
-    za_member_learn(m, &news, out);
-}
-
-void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason reason,
-                    za_effects_t *out)
-{
-    if (za_member_terminal(member)) {
-        return;
-    }
-    za_member_opinion_t opinion = {
-        .inc = member->inc,
-        .terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN,
-        .reason = (uint8_t)reason,
-        .leaving = member->leaving,
-    };
-    za_member_set_opinion(m, member, &opinion);
-    member->heard_ms = ZA_MEMBER_NEVER; // from now on: when it was told
-    if (reason == za_MemberReason_MEMBER_REASON_REPLACED) {
-        za_membership_mark(m, out, ZA_MARK_REPLACED);
-    }
-    za_member_changed(m, member, out);
-}
-
-static void fire_timer(za_membership_t *m, za_member_t *member, za_effects_t *out)
-{
-    bool refused = refused_enough(m, doubt_of(m, member)) && !za_member_downing_waits(m);
-    if (member->rank == za_MemberRank_MEMBER_RANK_UNREACHABLE || refused) {
-        za_member_down(m, member,
-                       refused ? za_MemberReason_MEMBER_REASON_REFUSED
-                               : za_MemberReason_MEMBER_REASON_TIMEOUT,
-                       out);
-        return;
-    }
-    za_member_opinion_t opinion;
-    za_member_opinion(m, member, &opinion);
-    opinion.rank = za_MemberRank_MEMBER_RANK_UNREACHABLE;
-    za_member_set_opinion(m, member, &opinion);
-    za_member_changed(m, member, out);
-}
-
-uint64_t za_member_rank_ms(const za_membership_t *m, const za_member_t *member)
-{
-    ZA_ASSERT(member->doubt != ZA_MEMBER_NONE);
-    return m->doubts[member->doubt].rank_ms;
-}
-
-void za_member_timers(za_membership_t *m, za_effects_t *out)
-{
-    while (za_member_timers_deadline(m) <= m->now_ms && za_membership_room(m, out, 1024)) {
-        fire_timer(m, &m->members[m->doubts[m->timers[0]].member], out);
-    }
-}
-
-void za_member_table_lag(za_membership_t *m, uint64_t lag_ms)
-{
-    for (uint32_t i = 0; i < m->doubt_count; i++) { // all alike: the heap stays one
-        za_member_doubt_t *doubt = &m->doubts[m->timers[i]];
-        doubt->rank_ms += lag_ms;
-        if (doubt->timer_ms != ZA_MEMBER_NEVER) {
-            doubt->timer_ms += lag_ms;
         }
     }
 }
@@ -770,8 +507,8 @@ void za_member_table_up(za_membership_t *m)
     for (uint16_t at = 0; at < m->fresh; at++) {
         za_member_t *member = za_member_slot(m, at);
         if (member != NULL && member->doubt != ZA_MEMBER_NONE) {
-            doubt_of(m, member)->rank_ms = m->now_ms;
-            set_timer(m, member);
+            za_member_doubt(m, member)->rank_ms = m->now_ms;
+            za_member_set_timer(m, member);
         }
     }
 }
@@ -789,7 +526,7 @@ static void forget_side(za_membership_t *m)
         bool down = member->terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_DOWN;
         bool doubted = member->doubt != ZA_MEMBER_NONE && za_member_downing_waits(m);
         if (doubted) { // the winning side knows better who can be reached
-            doubt_remove(m, member);
+            za_member_doubt_remove(m, member);
         }
         member->voided = member->voided || doubted || (down && !member->was_self);
         recount(m, member);
@@ -820,104 +557,11 @@ void za_member_table_reborn(za_membership_t *m, uint64_t uid)
     za_member_t *self = za_member_insert(m, uid, &opinion, &profile);
     ZA_ASSERT(self != NULL); // two texts of a node's own are counted in
     za_member_texts_release(m->texts, texts);
-    m->self = index_of(m, self);
+    m->self = za_member_index(m, self);
     if (!full) {
         recount(m, old);
     }
     recount(m, self);
-}
-
-/* ---- names --------------------------------------------------------------------------------- */
-
-static bool joined_before(const za_membership_t *m, const za_member_t *a, const za_member_t *b)
-{
-    uint64_t left = za_member_text(m, a)->joined;
-    uint64_t right = za_member_text(m, b)->joined;
-    return left < right || (left == right && a->uid < b->uid);
-}
-
-/**
- * Of two under one name and address, the one that is gone; NULL if that is not known here. The one
- * with a new link is there, even if the other's link is not broken yet. The times of their joins say
- * nothing: a process that founded a cluster anew has a low one. Its own word ends the other soon.
- */
-static za_member_t *gone_of_two(const za_membership_t *m, za_member_t *news, za_member_t *other)
-{
-    if (other == &m->members[m->self]) {
-        return news;
-    }
-    return news->linked ? other : NULL;
-}
-
-/** Two processes cannot have one name and one address: one of them is gone. */
-void za_member_replace_by_address(za_membership_t *m, za_member_t *member, za_effects_t *out)
-{
-    const za_member_text_t *text = za_member_text(m, member);
-    uint32_t bytes = text->address_at - 1u;
-    za_member_t *other = first_named(m, text->name, bytes);
-    for (; other != NULL && !za_member_terminal(member);
-         other = named(m, other->next, text->name, bytes)) {
-        if (other == member || !other->in_view ||
-            strcmp(za_member_address(m, other), za_member_text_address(text)) != 0) {
-            continue;
-        }
-        za_member_t *gone = gone_of_two(m, member, other);
-        if (gone != NULL) {
-            za_member_down(m, gone, za_MemberReason_MEMBER_REASON_REPLACED, out);
-        }
-    }
-}
-
-za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32_t bytes,
-                              uint64_t not_uid)
-{
-    za_member_t *member = first_named(m, name, bytes);
-    for (; member != NULL; member = named(m, member->next, name, bytes)) {
-        bool self = member == &m->members[m->self]; // not in view while it joins
-        if (member->uid != not_uid && (member->in_view || self)) {
-            return member;
-        }
-    }
-    return NULL;
-}
-
-static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_effects_t *out)
-{
-    // Joins are checked against the acceptor's view alone; this is for names that met later.
-    if (!a->in_alive || !b->in_alive || m->now_ms - a->since_ms < settle_ms(m) ||
-        m->now_ms - b->since_ms < settle_ms(m)) {
-        m->names_ms = m->now_ms + m->timing.probe_interval_ms;
-        return;
-    }
-    za_member_t *later = joined_before(m, a, b) ? b : a;
-    if (later == za_member_self(m)) {
-        m->rebirth_due = true;
-        m->rebirth_by = 0;
-        return;
-    }
-    za_member_down(m, later, za_MemberReason_MEMBER_REASON_REPLACED, out);
-}
-
-void za_member_check_names(za_membership_t *m, za_effects_t *out)
-{
-    if (m->now_ms < m->names_ms) {
-        return;
-    }
-    m->names_ms = ZA_MEMBER_NEVER;
-    for (uint16_t at = 0; at < m->fresh; at++) {
-        za_member_t *member = za_member_slot(m, at);
-        if (member == NULL || !member->in_view) {
-            continue;
-        }
-        const za_member_text_t *text = za_member_text(m, member);
-        uint32_t bytes = text->address_at - 1u;
-        za_member_t *other = named(m, member->next, text->name, bytes);
-        for (; other != NULL; other = named(m, other->next, text->name, bytes)) {
-            if (other->in_view && member->in_view) {
-                resolve_name(m, member, other, out);
-            }
-        }
-    }
 }
 
 /* ---- news ---------------------------------------------------------------------------------- */
@@ -1046,7 +690,7 @@ static void learn_of_known(za_membership_t *m, za_member_t *member, const za_mem
     if (merge == ZA_MERGE_NEW) {
         learn_change(m, member, out);
     } else if (!terminal) {
-        set_timer(m, member);
+        za_member_set_timer(m, member);
         za_member_gossip_add(m, member);
     }
 }

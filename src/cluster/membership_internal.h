@@ -2,11 +2,15 @@
  * The parts of membership see one struct. Each part is one .c file and owns the fields that stand
  * under its name; the table is read by all.
  *
- *   member_table.c  records by uid and by (name, uid), merge into the table, timers of suspicion
+ *   member_table.c  records by uid and by (name, uid), merge into the table
+ *   member_doubts.c who is in doubt, and the timers of suspicion
+ *   member_names.c  one live member for each name
  *   member_probe.c  rounds of probes, helpers, local health
  *   member_gossip.c which news goes to whom; datagrams out
  *   member_sync.c   digests and differences; frames out
- *   member_join.c   joining, leaving, rebirth, names in use
+ *   member_join.c   joining, names in use; frames to where they belong
+ *   member_leave.c  leaving
+ *   member_rebirth.c who is told that it is down, claims, a new uid
  *   member_link.c   links and when to make them
  *   member_downing.c who goes on when members are unreachable (consistency mode)
  *   membership.c    create, step, queries
@@ -395,6 +399,42 @@ enum {
 /** An effect about `member`, with its texts; the caller has made sure of room. */
 za_effect_t *za_member_tell(const za_membership_t *m, const za_member_t *member,
                             za_effect_type_t type, za_effects_t *out);
+static inline uint16_t za_member_index(const za_membership_t *m, const za_member_t *member)
+{
+    return (uint16_t)(member - m->members);
+}
+
+/** How long a name that two had is watched. */
+static inline uint64_t za_member_settle_ms(const za_membership_t *m)
+{
+    return 6 * (uint64_t)m->timing.probe_interval_ms;
+}
+
+/** The next member with that name from `slot` (+ 1) of a bucket on; NULL if there is none. */
+za_member_t *za_member_named(const za_membership_t *m, uint16_t slot, const char *name,
+                             uint32_t bytes);
+za_member_t *za_member_first_named(const za_membership_t *m, const char *name, uint32_t bytes);
+/** Drops tombstones that are old enough. */
+void za_member_purge(za_membership_t *m);
+/** Ends a joiner's silence: all suspicions begin anew. */
+void za_member_table_up(za_membership_t *m);
+/** Our old uid becomes a tombstone, our old side's opinions void, `uid` ourselves. */
+void za_member_table_reborn(za_membership_t *m, uint64_t uid);
+/** Slots in order of (name, uid). */
+const uint16_t *za_member_sorted(const za_membership_t *m);
+
+/* ---- member_doubts.c ----------------------------------------------------------------------- */
+
+/** NULL: nobody doubts it. */
+static inline za_member_doubt_t *za_member_doubt(const za_membership_t *m,
+                                                 const za_member_t *member)
+{
+    return member->doubt != ZA_MEMBER_NONE ? &m->doubts[member->doubt] : NULL;
+}
+
+void za_member_doubt_remove(za_membership_t *m, za_member_t *member);
+/** When the doubt turns into more, after each change of it. */
+void za_member_set_timer(za_membership_t *m, za_member_t *member);
 /** We could not reach it (`refused`: its address refuses us). */
 void za_member_suspect(za_membership_t *m, za_member_t *member, bool refused, za_effects_t *out);
 void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason reason,
@@ -410,21 +450,16 @@ static inline uint64_t za_member_timers_deadline(const za_membership_t *m)
 void za_member_timers(za_membership_t *m, za_effects_t *out);
 /** Moves suspicions by a stall of ours. */
 void za_member_table_lag(za_membership_t *m, uint64_t lag_ms);
-/** Drops tombstones that are old enough. */
-void za_member_purge(za_membership_t *m);
+
+/* ---- member_names.c ------------------------------------------------------------------------ */
+
 /** The live member of that name other than `not_uid`; NULL if there is none. */
 za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32_t bytes,
                               uint64_t not_uid);
-/** Ends a joiner's silence: all suspicions begin anew. */
-void za_member_table_up(za_membership_t *m);
-/** Our old uid becomes a tombstone, our old side's opinions void, `uid` ourselves. */
-void za_member_table_reborn(za_membership_t *m, uint64_t uid);
 /** `member` is news: of two under its name and address one is gone. */
 void za_member_replace_by_address(za_membership_t *m, za_member_t *member, za_effects_t *out);
 /** Two live members under one name: the later one yields. */
 void za_member_check_names(za_membership_t *m, za_effects_t *out);
-/** Slots in order of (name, uid). */
-const uint16_t *za_member_sorted(const za_membership_t *m);
 
 /* ---- member_probe.c ------------------------------------------------------------------------ */
 
@@ -516,12 +551,6 @@ void za_member_join_lag(za_membership_t *m, uint64_t lag_ms);
 void za_member_on_frame(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out);
 void za_member_ask_to_join(za_membership_t *m, za_effects_t *out);
 void za_member_accept(za_membership_t *m, uint64_t uid, uint64_t joined, za_effects_t *out);
-void za_member_leave(za_membership_t *m, za_effects_t *out);
-void za_member_leave_check(za_membership_t *m, za_effects_t *out);
-/** A peer that is terminal here spoke to us: tell it, and close. */
-void za_member_tell_down(za_membership_t *m, za_member_t *member, za_effects_t *out);
-void za_member_claim(za_membership_t *m, za_member_t *member, za_effects_t *out);
-void za_member_rebirth(za_membership_t *m, za_effects_t *out);
 /** We are the first member of a new cluster. */
 void za_member_found(za_membership_t *m, za_effects_t *out);
 
@@ -533,8 +562,36 @@ typedef struct za_member_joiner {
     char downing[ZA_DOWNING_TEXT_BYTES_MAX + 1]; // what decides in a split
 } za_member_joiner_t;
 
+/** What a frame has in it. */
+typedef struct za_member_body {
+    uint32_t tag, size;
+    const uint8_t *bytes;
+} za_member_body_t;
+
+/** The sender's own record and what else it says of itself. False: it is none. */
+bool za_member_joiner_get(const za_member_body_t *body, uint64_t uid, za_member_joiner_t *out);
+/** The number or word of a frame that has one field. */
+bool za_member_single_get(const za_member_body_t *body, uint32_t key, uint64_t *out);
 /** How long a node that may be the first of all listens for others before it is. */
 uint64_t za_member_alone_wait_ms(const za_membership_t *m);
+
+/* ---- member_leave.c ------------------------------------------------------------------------ */
+
+void za_member_leave(za_membership_t *m, za_effects_t *out);
+void za_member_leave_check(za_membership_t *m, za_effects_t *out);
+void za_member_on_leave(za_membership_t *m, uint64_t uid, const za_member_body_t *body,
+                        za_effects_t *out);
+void za_member_on_leave_ack(za_membership_t *m, uint64_t uid, const za_member_body_t *body);
+
+/* ---- member_rebirth.c ---------------------------------------------------------------------- */
+
+/** A peer that is terminal here spoke to us: tell it, and close. */
+void za_member_tell_down(za_membership_t *m, za_member_t *member, za_effects_t *out);
+void za_member_claim(za_membership_t *m, za_member_t *member, za_effects_t *out);
+void za_member_rebirth(za_membership_t *m, za_effects_t *out);
+void za_member_on_claim(za_membership_t *m, uint64_t uid, const za_member_body_t *body,
+                        za_effects_t *out);
+void za_member_on_down(za_membership_t *m, uint64_t uid, const za_member_body_t *body);
 
 /* ---- member_seeds.c ------------------------------------------------------------------------ */
 

@@ -1,0 +1,94 @@
+#include <string.h>
+
+#include "cluster/membership_internal.h"
+
+static bool joined_before(const za_membership_t *m, const za_member_t *a, const za_member_t *b)
+{
+    uint64_t left = za_member_text(m, a)->joined;
+    uint64_t right = za_member_text(m, b)->joined;
+    return left < right || (left == right && a->uid < b->uid);
+}
+
+/**
+ * Of two under one name and address, the one that is gone; NULL if that is not known here. The one
+ * with a new link is there, even if the other's link is not broken yet. The times of their joins say
+ * nothing: a process that founded a cluster anew has a low one. Its own word ends the other soon.
+ */
+static za_member_t *gone_of_two(const za_membership_t *m, za_member_t *news, za_member_t *other)
+{
+    if (other == &m->members[m->self]) {
+        return news;
+    }
+    return news->linked ? other : NULL;
+}
+
+/** Two processes cannot have one name and one address: one of them is gone. */
+void za_member_replace_by_address(za_membership_t *m, za_member_t *member, za_effects_t *out)
+{
+    const za_member_text_t *text = za_member_text(m, member);
+    uint32_t bytes = text->address_at - 1u;
+    za_member_t *other = za_member_first_named(m, text->name, bytes);
+    for (; other != NULL && !za_member_terminal(member);
+         other = za_member_named(m, other->next, text->name, bytes)) {
+        if (other == member || !other->in_view ||
+            strcmp(za_member_address(m, other), za_member_text_address(text)) != 0) {
+            continue;
+        }
+        za_member_t *gone = gone_of_two(m, member, other);
+        if (gone != NULL) {
+            za_member_down(m, gone, za_MemberReason_MEMBER_REASON_REPLACED, out);
+        }
+    }
+}
+
+za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32_t bytes,
+                              uint64_t not_uid)
+{
+    za_member_t *member = za_member_first_named(m, name, bytes);
+    for (; member != NULL; member = za_member_named(m, member->next, name, bytes)) {
+        bool self = member == &m->members[m->self]; // not in view while it joins
+        if (member->uid != not_uid && (member->in_view || self)) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_effects_t *out)
+{
+    // Joins are checked against the acceptor's view alone; this is for names that met later.
+    if (!a->in_alive || !b->in_alive || m->now_ms - a->since_ms < za_member_settle_ms(m) ||
+        m->now_ms - b->since_ms < za_member_settle_ms(m)) {
+        m->names_ms = m->now_ms + m->timing.probe_interval_ms;
+        return;
+    }
+    za_member_t *later = joined_before(m, a, b) ? b : a;
+    if (later == za_member_self(m)) {
+        m->rebirth_due = true;
+        m->rebirth_by = 0;
+        return;
+    }
+    za_member_down(m, later, za_MemberReason_MEMBER_REASON_REPLACED, out);
+}
+
+void za_member_check_names(za_membership_t *m, za_effects_t *out)
+{
+    if (m->now_ms < m->names_ms) {
+        return;
+    }
+    m->names_ms = ZA_MEMBER_NEVER;
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        za_member_t *member = za_member_slot(m, at);
+        if (member == NULL || !member->in_view) {
+            continue;
+        }
+        const za_member_text_t *text = za_member_text(m, member);
+        uint32_t bytes = text->address_at - 1u;
+        za_member_t *other = za_member_named(m, member->next, text->name, bytes);
+        for (; other != NULL; other = za_member_named(m, other->next, text->name, bytes)) {
+            if (other->in_view && member->in_view) {
+                resolve_name(m, member, other, out);
+            }
+        }
+    }
+}
