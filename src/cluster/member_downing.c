@@ -117,6 +117,8 @@ static void set_cut(za_membership_t *m, za_member_t *member, bool cut)
         downing->cut_ms = m->now_ms;
     } else if (!cut && --downing->cut_count == 0) {
         downing->cut_ms = ZA_MEMBER_NEVER;
+        // What decided this split decides no other, also if another of our side was first to act on it.
+        downing->won = downing->holder != 0 ? downing->revision : downing->won;
         downing->lease = ZA_LEASE_FREE; // the next split is another question
         downing->holder = 0;
         downing->first = 0;
@@ -377,11 +379,12 @@ void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event
         return;
     }
     downing->holder = event->uid;
-    // One that our side has since before this split says nothing: who took it may take it again.
+    // One that our side has since before this split says nothing, not even to who has it: it is taken
+    // again, and the store gives it to one side alone.
     bool old = event->tag == downing->won ||
-               (event->tag == downing->first && event->uid != za_membership_self_uid(m) &&
-                lease_now(m) == ZA_LEASE_OURS);
+               (event->tag == downing->first && lease_now(m) == ZA_LEASE_OURS);
     if (old) {
+        downing->won = event->tag;
         downing->holder = 0;
         return;
     }
@@ -392,7 +395,6 @@ void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event
 static void down_others(za_membership_t *m, za_effects_t *out)
 {
     za_member_downing_t *downing = &m->downing;
-    downing->won = downing->holder != 0 ? downing->revision : downing->won;
     m->counters.downing_kept++;
     za_membership_mark(m, out, ZA_MARK_DOWNING_KEPT);
     for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {

@@ -44,3 +44,37 @@ Test(downing, splits_of_simulated_clusters_have_one_winner_by_a_lease, .timeout 
 {
     run_splits(6, true);
 }
+
+static void add_split(za_plan_t *plan, uint32_t start_ms, uint32_t length_ms, uint32_t alone)
+{
+    za_fault_t *fault = za_plan_add(plan, ZA_FAULT_PARTITION, start_ms, length_ms);
+    za_fault_add_host(fault->a, alone);
+    for (uint32_t host = 0; host < plan->nodes; host++) {
+        if (host != alone) {
+            za_fault_add_host(fault->b, host);
+        }
+    }
+}
+
+// Two of three win a split with the lease, and are split themselves while the store still has it. Not all
+// that won have heard who took it, and who did may have lost the answer: neither may go on with it.
+Test(downing, a_lease_decides_one_split, .timeout = 120)
+{
+    za_seeds_t seeds = za_seeds(30);
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_trial_result_t *result = malloc(sizeof *result);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
+        za_plan_init(plan, seed, 3);
+        plan->services = 1; // whose oracles compare verdicts
+        plan->timing = ZA_PLAN_LOCAL;
+        plan->downing = ZA_DOWNING_LEASE;
+        plan->duration_ms = 60000;
+        add_split(plan, 20000, 10800, 2);
+        add_split(plan, 29900, 3100, 1);
+        cr_assert(za_trial_run(plan, NULL, result) == ZA_OK, "memory");
+        cr_assert(!result->failure.failed, "seed %" PRIu64 ": %s: %s", seed, result->failure.oracle,
+                  result->failure.text);
+    }
+    free(result);
+    free(plan);
+}
