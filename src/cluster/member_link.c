@@ -144,7 +144,7 @@ void za_membership_want_link(za_membership_t *m, uint64_t uid)
     za_member_link_t *link = za_member_link(m, uid);
     if (link != NULL) {
         link->wanted_ms = m->now_ms;
-    } else if (sparse(m)) { // a mesh has it, or is at it
+    } else if (sparse(m) || planned(m, member) == NULL) { // a mesh has it, or is most often at it
         const za_member_connect_t plan = { .at_ms = m->now_ms,
                                            .since_ms = m->now_ms,
                                            .wanted_ms = m->now_ms };
@@ -516,6 +516,25 @@ static bool to_reconnect(const za_membership_t *m, const za_member_t *member)
            member->rank == (unsigned)za_MemberRank_MEMBER_RANK_UNREACHABLE;
 }
 
+/**
+ * Above the full mesh one more, if links were lost. In a mesh all that are missing: those who came while
+ * there were too many for one have links to few.
+ */
+static void want_lost_links(za_membership_t *m)
+{
+    if (sparse(m)) {
+        uint64_t at = za_rng_below(&m->rng, m->live_size);
+        za_member_want_link(m, &m->members[m->live[at]]);
+        return;
+    }
+    for (uint16_t at = 0; at < m->live_size; at++) {
+        za_member_t *member = &m->members[m->live[at]];
+        if (!member->linked && planned(m, member) == NULL) {
+            za_member_want_link(m, member);
+        }
+    }
+}
+
 static void tick_reconnects(za_membership_t *m, za_effects_t *out)
 {
     if (m->now_ms < m->reconnect_ms) {
@@ -524,10 +543,7 @@ static void tick_reconnects(za_membership_t *m, za_effects_t *out)
     uint64_t jitter = za_rng_below(&m->rng, m->timing.reconnect_interval_ms / 4 + 1);
     m->reconnect_ms = m->now_ms + m->timing.reconnect_interval_ms - jitter;
     za_member_purge(m);
-    if (m->live_size > 0) { // above the full mesh: one more if links were lost
-        uint64_t at = za_rng_below(&m->rng, m->live_size);
-        za_member_want_link(m, &m->members[m->live[at]]);
-    }
+    want_lost_links(m);
     if (m->dead_count + m->doubt_count == 0) {
         return;
     }

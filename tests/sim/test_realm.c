@@ -63,6 +63,36 @@ Test(realm, one_that_is_formed_is_a_cluster)
     za_realm_destroy(realm);
 }
 
+static uint32_t missing_links(const za_realm_t *realm)
+{
+    uint32_t missing = 0;
+    for (uint32_t from = 0; from < za_realm_host_count(realm); from++) {
+        for (uint32_t to = 0; za_host_running(realm, from) && to < from; to++) {
+            za_member_info_t info;
+            missing += za_host_find(realm, from, za_host_uid(realm, to), &info) && !info.linked;
+        }
+    }
+    return missing;
+}
+
+// Members that came while there were too many for a mesh have links to few others.
+Test(realm, that_shrinks_becomes_a_mesh)
+{
+    enum { HOSTS = 70, GONE = 8 };
+    za_realm_config_t config = lan(8, HOSTS);
+    za_realm_t *realm = NULL;
+    cr_assert(za_realm_create(&config, &realm) == ZA_OK, "created");
+    za_realm_form(realm);
+    cr_assert(za_realm_run(realm, 5 * SECOND_US), "no oracle fails");
+    cr_assert(missing_links(realm) > HOSTS, "it is none");
+    for (uint32_t host = HOSTS - GONE; host < HOSTS; host++) {
+        za_host_crash(realm, host);
+    }
+    za_realm_run(realm, 40 * SECOND_US);
+    cr_assert(missing_links(realm) == 0, "%u links are missing", missing_links(realm));
+    za_realm_destroy(realm);
+}
+
 Test(realm, does_the_same_from_the_same_seed)
 {
     za_plan_t *plan = malloc(sizeof *plan);
