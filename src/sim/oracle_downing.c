@@ -29,6 +29,7 @@ typedef struct guest {
 
 typedef struct oracle {
     bool patient;       // S2 is looked at
+    bool sided;         // S1 is looked at
     uint64_t apart_us;  // decisions that lie further apart have nothing to do with each other
     uint64_t *since_ms; // of each host: its last verdict that was looked at
     uint32_t downed_count;
@@ -57,7 +58,7 @@ static void compare(const oracle_t *oracle, za_realm_t *realm, const verdict_t *
     if (a->view != b->view || b->at_us - a->at_us > oracle->apart_us) {
         return;
     }
-    if (downs(a, b->uid) && downs(b, a->uid)) {
+    if (oracle->sided && downs(a, b->uid) && downs(b, a->uid)) {
         za_realm_fail(realm, "S1", "%016llx and %016llx both go on, and call each other down",
                       (unsigned long long)a->uid, (unsigned long long)b->uid);
     }
@@ -216,6 +217,17 @@ static bool is_patient(const za_plan_t *plan)
     return plan->downing != ZA_DOWNING_NONE && plan->loss_ppm <= 50000;
 }
 
+/** Whether what is cut has sides: who hears others and is not heard is on two. */
+static bool is_sided(const za_plan_t *plan)
+{
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        if (plan->faults[i].kind == ZA_FAULT_ONEWAY) {
+            return false;
+        }
+    }
+    return true;
+}
+
 za_err_t za_oracle_downing_add(za_realm_t *realm, const za_plan_t *plan)
 {
     oracle_t *oracle = calloc(1, sizeof *oracle);
@@ -228,6 +240,7 @@ za_err_t za_oracle_downing_add(za_realm_t *realm, const za_plan_t *plan)
         return ZA_ENOMEM;
     }
     oracle->patient = is_patient(plan);
+    oracle->sided = is_sided(plan);
     oracle->apart_us = UINT64_MAX;
     if (plan->downing == ZA_DOWNING_LEASE) { // whose time is over for a side that slept
         oracle->apart_us = ZA_DOWNING_LEASE_TTL_MS * ZA_US_PER_MS;
