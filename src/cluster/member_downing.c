@@ -394,7 +394,6 @@ void za_member_downing_lease(za_membership_t *m, const za_cluster_event_t *event
 
 static void down_others(za_membership_t *m, za_effects_t *out)
 {
-    za_member_downing_t *downing = &m->downing;
     m->counters.downing_kept++;
     za_membership_mark(m, out, ZA_MARK_DOWNING_KEPT);
     for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
