@@ -428,6 +428,19 @@ static bool count_record(const za_member_info_t *info, void *context)
     return true;
 }
 
+/** Probes that two hosts lose because the path between them is cut. */
+static uint64_t cut_probes(const za_plan_t *plan)
+{
+    uint64_t probes = 0;
+    uint64_t interval_ms = za_plan_timing_of(plan)->probe_interval_ms;
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        if (za_fault_is_pair(&plan->faults[i])) {
+            probes += 2 * plan->faults[i].length_ms / interval_ms / (plan->nodes - 1) + 1;
+        }
+    }
+    return probes;
+}
+
 static void settled(void *context, za_realm_t *realm)
 {
     oracle_t *oracle = context;
@@ -448,7 +461,8 @@ static void settled(void *context, za_realm_t *realm)
     uint64_t interval_us = za_plan_timing_of(oracle->plan)->probe_interval_ms * ZA_US_PER_MS;
     uint64_t probes = stats.host_us / interval_us * PROBE_BYTES;
     uint64_t lost = probes * PROBE_LOSS_TIMES / 1000 * oracle->plan->loss_ppm / 1000;
-    uint64_t budget = probes + lost + news;
+    uint64_t cut = cut_probes(oracle->plan) * PROBE_LOSS_TIMES * PROBE_BYTES;
+    uint64_t budget = probes + lost + cut + news;
     if (oracle->benign && !oracle->upgrades && stats.datagram_bytes > budget) {
         za_realm_fail(realm, "M10", "%llu bytes of datagrams, and no more than %llu are explained",
                       (unsigned long long)stats.datagram_bytes, (unsigned long long)budget);

@@ -123,8 +123,7 @@ static uint32_t set_count(const uint64_t *set)
     return count;
 }
 
-/** The path between two hosts, one way or both: others reach both of them. */
-static bool fault_is_pair(const za_fault_t *fault)
+bool za_fault_is_pair(const za_fault_t *fault)
 {
     bool cuts = fault->kind == ZA_FAULT_PARTITION || fault->kind == ZA_FAULT_ONEWAY ||
                 fault->kind == ZA_FAULT_REFUSE;
@@ -172,7 +171,7 @@ bool za_plan_is_benign(const za_plan_t *plan)
     uint32_t ends = 0;
     for (uint32_t i = 0; i < plan->fault_count; i++) {
         const za_fault_t *fault = &plan->faults[i];
-        bool pair = fault_is_pair(fault);
+        bool pair = za_fault_is_pair(fault);
         pairs += pair;
         ends += fault->kind < ZA_FAULT_PARTITION;
         benign = benign && (pair || fault_is_benign(fault));
