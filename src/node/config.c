@@ -277,8 +277,8 @@ static bool cores_are_valid(const char *value)
            za_cores_parse(value, &cores) == ZA_OK;
 }
 
-/** What a file can say, too: no control characters, no spaces around it, nothing that begins a comment. */
-static bool line_is_valid(const za_config_info_t *info, const char *value)
+/** No control characters, no spaces around it, nothing that begins a comment. */
+static bool file_can_say(const char *value)
 {
     size_t size = strlen(value);
     for (size_t i = 0; i < size; i++) {
@@ -287,7 +287,7 @@ static bool line_is_valid(const za_config_info_t *info, const char *value)
             return false;
         }
     }
-    return size <= info->high && value[0] != ' ' && (size == 0 || value[size - 1] != ' ');
+    return size == 0 || (value[0] != ' ' && value[size - 1] != ' ');
 }
 
 /** An empty value is valid where the default is empty: it takes an earlier one back. */
@@ -296,12 +296,15 @@ static bool value_is_valid(const za_config_info_t *info, const char *value)
     if (value[0] == '\0') {
         return info->default_[0] == '\0';
     }
+    if (!file_can_say(value)) {
+        return false; // wherever it comes from, its dump is a file
+    }
     switch (info->kind) {
     case ZA_CONFIG_TEXT:
         return text_is_valid(info, value);
     case ZA_CONFIG_PATH:
     case ZA_CONFIG_LINE:
-        return line_is_valid(info, value);
+        return strlen(value) <= info->high;
     case ZA_CONFIG_ADDRESS:
         return address_is_valid(value);
     case ZA_CONFIG_LIST:

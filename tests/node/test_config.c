@@ -95,13 +95,16 @@ Test(config, a_refused_value_is_told_in_one_line)
 }
 
 // What a dump cannot say so that a file says the same is refused, wherever it comes from.
-Test(config, a_path_or_line_is_one_that_a_file_can_say)
+Test(config, a_value_is_one_that_a_file_can_say)
 {
     static const char *const bad[] = { "a\nb", " a", "a ", ";a", "a ;b", "\x7f" };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_expect(set("tls.ca", bad[i]) == ZA_ECONFIG, "path %zu", i);
         cr_expect(set("node.meta", bad[i]) == ZA_ECONFIG, "line %zu", i);
     }
+    cr_expect(set("cluster.seeds", " a:1") == ZA_ECONFIG && set("cluster.seeds", "a:1,\nb:2"),
+              "lists");
+    cr_expect(set("cluster.seeds", "a:1, b:2") == ZA_OK, "%s", problem);
     cr_expect(set("node.meta", "a;b and more") == ZA_OK, "%s", problem);
     cr_expect(set("tls.ca", "/a path/with;everything") == ZA_OK, "%s", problem);
 }
