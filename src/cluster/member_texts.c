@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/role.h"
 
 /** Most members have a name, an address and a role or two; a meta of some length is rarer. */
 static const uint32_t slab_bytes[] = { 128, 256, 1024 };
@@ -275,34 +276,18 @@ static bool plain(const char *text, uint32_t bytes)
     return true;
 }
 
-static bool role_byte(char byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == '-';
-}
-
 bool za_member_roles_valid(const char *roles, uint32_t bytes)
 {
-    if (bytes == 0) {
-        return true;
-    }
-    uint32_t count = 1;
-    uint32_t length = 0;
-    for (uint32_t i = 0; i < bytes; i++) {
-        if (roles[i] != ',') {
-            length++;
-            if (!role_byte(roles[i]) || length > ZA_ROLE_BYTES_MAX) {
-                return false;
-            }
-            continue;
-        }
-        if (length == 0) {
+    uint32_t count = 0;
+    for (uint32_t at = 0; bytes > 0 && at <= bytes; count++) {
+        const char *comma = at < bytes ? memchr(roles + at, ',', bytes - at) : NULL;
+        uint32_t size = (comma != NULL ? (uint32_t)(comma - roles) : bytes) - at;
+        if (!za_role_is_valid(roles + at, size)) {
             return false;
         }
-        count++;
-        length = 0;
+        at += size + 1;
     }
-    return length > 0 && count <= ZA_MEMBER_ROLES_MAX;
+    return count <= ZA_MEMBER_ROLES_MAX;
 }
 
 bool za_member_profile_valid(const za_member_profile_t *profile)

@@ -147,12 +147,7 @@ za_err_t za_runtime_watch(za_worker_t *worker, za_ref_t watcher, uint64_t watch_
     watch->sender = watcher;
     watch->ask = watch_id;
     watch->deadline_ms = 0;
-    za_cell_t *cell = za_cell_living(worker->runtime, target);
-    if (cell == NULL) {
-        za_watch_answer(worker, watch, za_Reason_REASON_NO_ACTOR);
-    } else {
-        za_cell_push(worker, cell, watch);
-    }
+    za_watch_hand(worker, watch);
     return ZA_OK;
 }
 

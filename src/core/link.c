@@ -185,18 +185,24 @@ static za_message_t *make_link(za_ctx_t *ctx, za_kind_t kind, uint64_t target, u
     return message;
 }
 
+/** As za_watch_hand. */
+static void hand_link(za_worker_t *worker, za_message_t *link)
+{
+    za_cell_t *cell = za_cell_living(worker->runtime, link->actor);
+    if (cell == NULL) {
+        za_link_answer(worker, link, za_Reason_REASON_NO_ACTOR);
+    } else {
+        za_cell_push(worker, cell, link);
+    }
+}
+
 static za_err_t link_local(za_ctx_t *ctx, uint64_t target, uint64_t id)
 {
     za_message_t *link = make_link(ctx, ZA_KIND_LINK, target, id);
     if (link == NULL) {
         return ZA_ENOBUFS;
     }
-    za_cell_t *cell = za_cell_living(ctx->worker->runtime, target);
-    if (cell == NULL) {
-        za_link_answer(ctx->worker, link, za_Reason_REASON_NO_ACTOR);
-    } else {
-        za_cell_push(ctx->worker, cell, link);
-    }
+    hand_link(ctx->worker, link);
     return ZA_OK;
 }
 
@@ -311,12 +317,7 @@ za_err_t za_runtime_link(za_worker_t *worker, za_ref_t maker, uint64_t id, uint6
     link->sender = maker;
     link->ask = id;
     link->deadline_ms = 0;
-    za_cell_t *cell = za_cell_living(worker->runtime, target);
-    if (cell == NULL) {
-        za_link_answer(worker, link, za_Reason_REASON_NO_ACTOR);
-    } else {
-        za_cell_push(worker, cell, link);
-    }
+    hand_link(worker, link);
     return ZA_OK;
 }
 

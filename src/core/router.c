@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/role.h"
 #include "base/sort.h"
 #include "core/group.h"
 #include "core/worker.h"
@@ -415,18 +416,10 @@ static za_err_t send_in_role(route_t *route, za_ref_t *members, uint32_t count, 
     }
 }
 
-static bool is_role(const char *role)
-{
-    static const char letters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    size_t size = strspn(role, letters);
-    return size > 0 && size <= ZA_ROLE_BYTES_MAX && role[size] == '\0';
-}
-
 static za_err_t route_in_role(route_t *route)
 {
     const za_remote_t *remote = &route->worker->runtime->remote;
-    if (!is_role(route->routed->role)) {
+    if (!za_role_is_valid(route->routed->role, strlen(route->routed->role))) {
         return ZA_EINVAL;
     }
     if (remote->role != NULL) {

@@ -38,6 +38,17 @@ void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason)
     za_cell_push(worker, cell, watch);
 }
 
+void za_watch_hand(za_worker_t *worker, za_message_t *watch)
+{
+    za_cell_t *target = za_cell_living(worker->runtime, watch->actor);
+    if (target == NULL) {
+        // Not into the mailbox: whoever has the cell now may wait for a long time.
+        za_watch_answer(worker, watch, za_Reason_REASON_NO_ACTOR);
+    } else {
+        za_cell_push(worker, target, watch);
+    }
+}
+
 /* ---- the watcher -------------------------------------------------------------------------- */
 
 void za_watch_fired(za_worker_t *worker, za_cell_t *cell, const za_message_t *down)
@@ -75,13 +86,7 @@ static za_err_t watch_local(za_ctx_t *ctx, za_ref_t actor, uint64_t watch_id)
     if (watch == NULL) {
         return ZA_ENOBUFS;
     }
-    za_cell_t *target = za_cell_living(ctx->worker->runtime, actor.actor);
-    if (target == NULL) {
-        // Not into the mailbox: whoever has the cell now may wait for a long time.
-        za_watch_answer(ctx->worker, watch, za_Reason_REASON_NO_ACTOR);
-    } else {
-        za_cell_push(ctx->worker, target, watch);
-    }
+    za_watch_hand(ctx->worker, watch);
     return ZA_OK;
 }
 

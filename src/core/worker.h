@@ -638,6 +638,8 @@ void za_timers_fire_for(za_worker_t *worker, za_worker_t *other);
  * such things.
  */
 ZA_MUST_USE za_err_t za_watch_target(za_ctx_t *ctx, za_ref_t *actor, za_extra_t **extra);
+/** Hands a watch to its local target, or answers it, if that is gone. Takes it. */
+void za_watch_hand(za_worker_t *worker, za_message_t *watch);
 /** Answers a watch: its block becomes the za_Down. Takes it. */
 void za_watch_answer(za_worker_t *worker, za_message_t *watch, za_Reason reason);
 /** A za_Down came to the watcher. */

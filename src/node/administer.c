@@ -35,13 +35,11 @@ typedef struct visit {
     void *visitor;
 } visit_t;
 
-/** The cluster sees which pings are lost, the node also which datagrams it gets from whom. */
 static bool visit_member(const za_member_info_t *info, void *context)
 {
     const visit_t *visit = context;
-    const za_peer_t *peer = za_peer_find(visit->node, info->uid);
     za_member_info_t whole = *info;
-    whole.udp_degraded |= peer != NULL && peer->udp_degraded;
+    whole.udp_degraded = za_node_datagrams_degraded(visit->node, info);
     return visit->visit(&whole, visit->visitor);
 }
 

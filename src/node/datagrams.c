@@ -268,3 +268,9 @@ void za_node_datagrams_sweep(za_node_t *node)
     atomic_store_explicit(&node->counters.udp_degraded, degraded,
                           memory_order_relaxed); // a statistic
 }
+
+bool za_node_datagrams_degraded(za_node_t *node, const za_member_info_t *info)
+{
+    const za_peer_t *peer = za_peer_find(node, info->uid);
+    return info->udp_degraded || (peer != NULL && peer->udp_degraded);
+}

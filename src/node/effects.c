@@ -151,7 +151,6 @@ void za_node_tell_member(za_node_t *node, uint64_t actor, uint64_t uid)
     za_MemberInfo news = { .node = uid != 0 ? uid : za_node_uid(node) };
     za_member_info_t info;
     if (za_cluster_find_member(node->cluster, news.node, &info)) {
-        const za_peer_t *peer = za_peer_find(node, news.node);
         news.state = state_of(info.state);
         news.since_ms = node->now_ms > info.since_ms ? node->now_ms - info.since_ms : 0;
         snprintf(news.name, sizeof news.name, "%s", info.name);
@@ -164,7 +163,7 @@ void za_node_tell_member(za_node_t *node, uint64_t actor, uint64_t uid)
         news.rtt_us = info.rtt_us;
         news.linked = info.linked;
         news.apart = info.apart;
-        news.udp_degraded = info.udp_degraded || (peer != NULL && peer->udp_degraded);
+        news.udp_degraded = za_node_datagrams_degraded(node, &info);
     }
     za_node_inform(node, actor, &za_MemberInfo_type, &news);
 }

@@ -366,6 +366,8 @@ void za_node_datagrams_sweep(za_node_t *node);
 void za_node_datagrams_on_keys(za_node_t *node, const za_effect_t *effect);
 void za_node_datagrams_on_member(za_node_t *node, uint64_t uid, za_member_state_t state);
 void za_node_datagrams_on_reborn(za_node_t *node, uint64_t uid);
+/** Whether UDP fails it: the cluster sees which pings are lost, the node which datagrams come from whom. */
+bool za_node_datagrams_degraded(za_node_t *node, const za_member_info_t *info);
 /** By UDP, over the link, or both while it is not known what works. */
 void za_node_datagrams_send(za_node_t *node, const za_effect_t *effect);
 void za_node_datagrams_on_arrived(void *context, const uint8_t *bytes, size_t size,

@@ -425,8 +425,7 @@ static void hold(za_realm_t *realm, za_host_t *host, za_parcel_t *parcel)
 {
     if (parcel->kind == ZA_PARCEL_DATAGRAM) {
         uint32_t cost = parcel->size + ZA_SOCKET_COST;
-        uint32_t room = host->tight != 0 ? host->tight : (uint32_t)ZA_SOCKET_BYTES;
-        if (host->suspended || host->held_bytes + cost > room) {
+        if (host->suspended || host->held_bytes + cost > za_host_room(host, ZA_SOCKET_BYTES)) {
             realm->stats.overflown++;
             za_parcel_free(realm, parcel);
             return;
@@ -734,6 +733,16 @@ void za_host_expire(za_realm_t *realm, uint32_t index, bool expired)
     }
 }
 
+/** Its clock is another now. */
+static void shift_tick(za_realm_t *realm, uint32_t index)
+{
+    za_host_t *host = &realm->hosts[index];
+    if (host->state == ZA_HOST_ON && !host->tick_waits) { // it may have left meanwhile
+        cancel_tick(realm, host);
+        plan_tick(realm, index);
+    }
+}
+
 void za_host_suspend(za_realm_t *realm, uint32_t index, bool suspended)
 {
     za_host_t *host = &realm->hosts[index];
@@ -749,20 +758,14 @@ void za_host_suspend(za_realm_t *realm, uint32_t index, bool suspended)
     if (!stands_still(host)) {
         catch_up(realm, index);
     }
-    if (host->state == ZA_HOST_ON && !host->tick_waits) { // it may have left meanwhile
-        cancel_tick(realm, host);
-        plan_tick(realm, index);
-    }
+    shift_tick(realm, index);
 }
 
 void za_host_jump(za_realm_t *realm, uint32_t index, uint32_t ahead_ms)
 {
     za_host_t *host = &realm->hosts[index];
     host->offset_us += (int64_t)ahead_ms * (int64_t)ZA_US_PER_MS;
-    if (host->state == ZA_HOST_ON && !host->tick_waits) {
-        cancel_tick(realm, host);
-        plan_tick(realm, index);
-    }
+    shift_tick(realm, index);
 }
 
 void za_host_set_back(za_realm_t *realm, uint32_t index, uint32_t behind_ms)

@@ -217,17 +217,6 @@ static bool is_patient(const za_plan_t *plan)
     return plan->downing != ZA_DOWNING_NONE && plan->loss_ppm <= 50000;
 }
 
-/** Whether what is cut has sides: who hears others and is not heard is on two. */
-static bool is_sided(const za_plan_t *plan)
-{
-    for (uint32_t i = 0; i < plan->fault_count; i++) {
-        if (plan->faults[i].kind == ZA_FAULT_ONEWAY) {
-            return false;
-        }
-    }
-    return true;
-}
-
 za_err_t za_oracle_downing_add(za_realm_t *realm, const za_plan_t *plan)
 {
     oracle_t *oracle = calloc(1, sizeof *oracle);
@@ -240,7 +229,7 @@ za_err_t za_oracle_downing_add(za_realm_t *realm, const za_plan_t *plan)
         return ZA_ENOMEM;
     }
     oracle->patient = is_patient(plan);
-    oracle->sided = is_sided(plan);
+    oracle->sided = !za_plan_has(plan, ZA_FAULT_ONEWAY); // who hears and is not heard is on two
     oracle->apart_us = UINT64_MAX;
     if (plan->downing == ZA_DOWNING_LEASE) { // whose time is over for a side that slept
         oracle->apart_us = ZA_DOWNING_LEASE_TTL_MS * ZA_US_PER_MS;

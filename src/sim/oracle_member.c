@@ -525,9 +525,7 @@ za_err_t za_oracle_member_add(za_realm_t *realm, const za_plan_t *plan)
     uint32_t log = za_log10_q16(hosts);
     uint64_t scaled_ms = log > ZA_FIXED_ONE ? suspicion_ms * log >> 16 : suspicion_ms;
     oracle->benign = za_plan_is_benign(plan);
-    for (uint32_t i = 0; i < plan->fault_count; i++) {
-        oracle->upgrades |= plan->faults[i].kind == ZA_FAULT_UPGRADE;
-    }
+    oracle->upgrades = za_plan_has(plan, ZA_FAULT_UPGRADE);
     oracle->jump_max_us = interval_ms * 5 / 4 * ZA_US_PER_MS;
     oracle->min_suspicion_us = least_us(suspicion_ms);
     oracle->min_refused_us = least_us(interval_ms < 500 ? interval_ms : 500);

@@ -123,6 +123,16 @@ static uint32_t set_count(const uint64_t *set)
     return count;
 }
 
+bool za_plan_has(const za_plan_t *plan, za_fault_kind_t kind)
+{
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        if (plan->faults[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool za_fault_is_pair(const za_fault_t *fault)
 {
     bool cuts = fault->kind == ZA_FAULT_PARTITION || fault->kind == ZA_FAULT_ONEWAY ||
@@ -439,19 +449,24 @@ static bool try_draw_pair(za_rng_t *rng, za_plan_t *plan)
     return on;
 }
 
-/** A strategy for a third of all plans. */
-static void draw_downing(za_plan_t *plan)
+static void draw_strategy(za_rng_t *rng, za_plan_t *plan)
 {
     static const za_downing_strategy_t strategies[] = {
         ZA_DOWNING_KEEP_MAJORITY, ZA_DOWNING_STATIC_QUORUM, ZA_DOWNING_KEEP_OLDEST,
         ZA_DOWNING_LEASE,         ZA_DOWNING_DOWN_ALL,
     };
+    plan->downing = strategies[za_rng_below(rng, sizeof strategies / sizeof strategies[0])];
+    plan->quorum = plan->downing == ZA_DOWNING_STATIC_QUORUM ? plan->nodes / 2 + 1 : 0;
+}
+
+/** A strategy for a third of all plans. */
+static void try_draw_strategy(za_plan_t *plan)
+{
     za_rng_t rng;
     init_by_name(&rng, plan, "downing");
-    bool on = za_rng_below(&rng, 3) == 0 && plan->nodes >= 3;
-    uint64_t which = za_rng_below(&rng, sizeof strategies / sizeof strategies[0]);
-    plan->downing = on ? strategies[which] : ZA_DOWNING_NONE;
-    plan->quorum = plan->downing == ZA_DOWNING_STATIC_QUORUM ? plan->nodes / 2 + 1 : 0;
+    if (za_rng_below(&rng, 3) == 0 && plan->nodes >= 3) {
+        draw_strategy(&rng, plan);
+    }
 }
 
 void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
@@ -474,7 +489,7 @@ void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
     plan->work = services ? draw_log(&rng, 5, 500) : 0;
     plan->names = draw_coin(&rng) ? 0 : draw_log(&rng, 1, 16);
     if (za_rng_below(&rng, 5) > 0) {
-        draw_downing(plan);
+        try_draw_strategy(plan);
         draw_faults(plan);
     } else if (!try_draw_pair(&rng, plan)) {
         draw_benign(&rng, plan);
@@ -502,10 +517,6 @@ void za_plan_stretch(za_plan_t *plan)
 void za_plan_draw_splits(za_plan_t *plan, uint64_t seed)
 {
     enum { FAULTS = 4, CALM_MS = 45000, LENGTH_MIN_MS = 15000, LENGTH_MAX_MS = 40000 };
-    static const za_downing_strategy_t strategies[] = { ZA_DOWNING_KEEP_MAJORITY,
-                                                        ZA_DOWNING_STATIC_QUORUM,
-                                                        ZA_DOWNING_KEEP_OLDEST, ZA_DOWNING_LEASE,
-                                                        ZA_DOWNING_DOWN_ALL };
     za_rng_t rng;
     za_rng_init(&rng, seed);
     za_plan_init(plan, seed, 3 + (uint32_t)za_rng_below(&rng, 6));
@@ -513,8 +524,7 @@ void za_plan_draw_splits(za_plan_t *plan, uint64_t seed)
     plan->datagrams = draw_coin(&rng);
     plan->work = draw_log(&rng, 5, 200);
     plan->loss_ppm = draw_coin(&rng) ? 0 : draw_log(&rng, 100, BENIGN_LOSS_PPM);
-    plan->downing = strategies[za_rng_below(&rng, sizeof strategies / sizeof strategies[0])];
-    plan->quorum = plan->downing == ZA_DOWNING_STATIC_QUORUM ? plan->nodes / 2 + 1 : 0;
+    draw_strategy(&rng, plan);
     uint32_t at_ms = CALM_MS;
     for (int i = 0; i < FAULTS; i++) {
         uint32_t length_ms = draw_log(&rng, LENGTH_MIN_MS, LENGTH_MAX_MS);

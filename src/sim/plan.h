@@ -119,6 +119,7 @@ void za_fault_add_host(uint64_t *set, uint32_t host);
 bool za_fault_has_host(const uint64_t *set, uint32_t host);
 /** The path between two hosts, one way or both: others reach both of them. */
 bool za_fault_is_pair(const za_fault_t *fault);
+bool za_plan_has(const za_plan_t *plan, za_fault_kind_t kind);
 uint32_t za_plan_settle_ms(const za_plan_t *plan);
 const za_cluster_timing_t *za_plan_timing_of(const za_plan_t *plan);
 /**

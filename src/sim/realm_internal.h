@@ -54,7 +54,7 @@ typedef struct za_local_event {
 typedef struct za_parcel {
     za_entry_t entry; // the first field: the calendar gives this back
     uint8_t kind;     // za_parcel_kind_t
-    uint8_t side;     // of the stream
+    uint8_t side;     // of the stream; of a DATAGRAM 1, if its sender's version is foreign
     uint16_t size;    // of the datagram
     uint32_t host;    // where it happens
     uint32_t from;    // host
@@ -222,6 +222,12 @@ struct za_realm {
     uint8_t *dialect; // ZA_DIALECT_BYTES_MAX; NULL until somebody is a later version
     za_effects_t effects;
 };
+
+/** Bytes that a socket or a queue of the host holds, if it is `usual` elsewhere. */
+static inline uint32_t za_host_room(const za_host_t *host, uint32_t usual)
+{
+    return host->tight != 0 ? host->tight : usual;
+}
 
 #define ZA_ADDRESS_NOBODY UINT32_MAX
 #define ZA_ADDRESS_STRANGER (UINT32_MAX - 1)

@@ -275,9 +275,8 @@ void za_stream_send(za_realm_t *realm, uint32_t host, const za_effect_t *effect)
     }
     realm->stats.frames++;
     realm->stats.frame_bytes += effect->size;
-    uint32_t tight = realm->hosts[host].tight;
     if (stream->ways[side].bytes + effect->size >
-        (tight != 0 ? tight : (uint32_t)ZA_STREAM_BYTES)) {
+        za_host_room(&realm->hosts[host], ZA_STREAM_BYTES)) {
         break_side(realm, stream, side, ZA_EFULL); // as the driver does
         push(realm, stream, side, FRAME_FIN, 0, NULL, 0);
         return;
@@ -479,9 +478,8 @@ static void pass_first(za_realm_t *realm, za_stream_t *stream, int side)
         break_side(realm, stream, side, ZA_EREFUSED);
         return;
     }
-    uint32_t window = host->tight != 0 ? host->tight : (uint32_t)ZA_STREAM_WINDOW;
-    bool full =
-        (host->paused || host->starved || host->held != NULL) && host->held_frame_bytes > window;
+    bool full = (host->paused || host->starved || host->held != NULL) &&
+                host->held_frame_bytes > za_host_room(host, ZA_STREAM_WINDOW);
     if (full) {
         way->moving = true; // the window is closed; probes find out when it opens
         post_stream(realm, stream, ZA_PARCEL_STREAM, (uint8_t)side,
@@ -651,10 +649,11 @@ static void reach(za_realm_t *realm, za_stream_t *stream)
     }
     const za_host_t *server = &realm->hosts[to];
     bool refusing = za_path_of(realm, from, to, true).refusing;
+    za_err_t verdict = greet(realm, from, to);
     if (refusing || server->state != ZA_HOST_ON) {
         fail_connect(realm, stream, ZA_EREFUSED, latency_us(realm, to, from));
-    } else if (greet(realm, from, to) != ZA_OK) {
-        fail_connect(realm, stream, greet(realm, from, to), HANDSHAKE_US);
+    } else if (verdict != ZA_OK) {
+        fail_connect(realm, stream, verdict, HANDSHAKE_US);
     } else if (greets_enough(realm, server)) {
         fail_connect(realm, stream, ZA_ECLOSED, latency_us(realm, to, from));
     } else if (!server->paused && !server->starved) {

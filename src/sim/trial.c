@@ -104,62 +104,48 @@ static void exchange(za_realm_t *realm, uint32_t host, za_host_version_t version
     }
 }
 
-/** Of the program itself, its machine and what it asks. */
-static void begin_elsewhere(za_realm_t *realm, const za_fault_t *fault, uint32_t host)
+/** What holds for as long as the fault lasts: it begins, or is over. */
+static void set_state(za_realm_t *realm, const za_fault_t *fault, uint32_t host, bool on)
 {
+    uint32_t amount = on ? fault->amount : 0;
     switch (fault->kind) {
+    case ZA_FAULT_PAUSE:
+        za_host_pause(realm, host, on);
+        break;
+    case ZA_FAULT_STARVE:
+        za_host_starve(realm, host, on);
+        break;
+    case ZA_FAULT_SLOW:
+        za_host_slow(realm, host, amount);
+        break;
+    case ZA_FAULT_DISTRUST:
+        za_host_distrust(realm, host, on);
+        break;
     case ZA_FAULT_EXPIRE:
-        za_host_expire(realm, host, true);
+        za_host_expire(realm, host, on);
         break;
     case ZA_FAULT_SUSPEND:
-        za_host_suspend(realm, host, true);
+        za_host_suspend(realm, host, on);
         break;
     case ZA_FAULT_JUMP:
-        za_host_jump(realm, host, fault->amount);
+        if (on) { // no clock goes back
+            za_host_jump(realm, host, amount);
+        }
         break;
     case ZA_FAULT_WALL:
-        za_host_set_back(realm, host, fault->amount);
+        za_host_set_back(realm, host, amount);
         break;
     case ZA_FAULT_TIGHT:
-        za_host_tighten(realm, host, fault->amount);
+        za_host_tighten(realm, host, amount);
         break;
     case ZA_FAULT_UPGRADE:
-        exchange(realm, host, ZA_VERSION_LATER);
+        exchange(realm, host, on ? ZA_VERSION_LATER : ZA_VERSION_PRESENT);
         break;
     case ZA_FAULT_VERSION:
-        exchange(realm, host, ZA_VERSION_FOREIGN);
+        exchange(realm, host, on ? ZA_VERSION_FOREIGN : ZA_VERSION_PRESENT);
         break;
     case ZA_FAULT_LEASE:
-        za_host_cut_lease(realm, host, true);
-        break;
-    default:
-        ZA_ASSERT(!"no fault of hosts");
-    }
-}
-
-static void end_elsewhere(za_realm_t *realm, const za_fault_t *fault, uint32_t host)
-{
-    switch (fault->kind) {
-    case ZA_FAULT_EXPIRE:
-        za_host_expire(realm, host, false);
-        break;
-    case ZA_FAULT_SUSPEND:
-        za_host_suspend(realm, host, false);
-        break;
-    case ZA_FAULT_JUMP:
-        break; // no clock goes back
-    case ZA_FAULT_WALL:
-        za_host_set_back(realm, host, 0);
-        break;
-    case ZA_FAULT_TIGHT:
-        za_host_tighten(realm, host, 0);
-        break;
-    case ZA_FAULT_UPGRADE:
-    case ZA_FAULT_VERSION:
-        exchange(realm, host, ZA_VERSION_PRESENT);
-        break;
-    case ZA_FAULT_LEASE:
-        za_host_cut_lease(realm, host, false);
+        za_host_cut_lease(realm, host, on);
         break;
     default:
         ZA_ASSERT(!"no fault of hosts");
@@ -180,20 +166,8 @@ static void begin_host(za_realm_t *realm, const za_fault_t *fault, uint32_t host
     case ZA_FAULT_LEAVE:
         za_host_leave(realm, host);
         break;
-    case ZA_FAULT_PAUSE:
-        za_host_pause(realm, host, true);
-        break;
-    case ZA_FAULT_STARVE:
-        za_host_starve(realm, host, true);
-        break;
-    case ZA_FAULT_SLOW:
-        za_host_slow(realm, host, fault->amount);
-        break;
-    case ZA_FAULT_DISTRUST:
-        za_host_distrust(realm, host, true);
-        break;
     default:
-        begin_elsewhere(realm, fault, host);
+        set_state(realm, fault, host, true);
         break;
     }
 }
@@ -211,20 +185,8 @@ static void end_host(za_realm_t *realm, const za_fault_t *fault, uint32_t host)
     case ZA_FAULT_LEAVE:
         za_host_start(realm, host);
         break;
-    case ZA_FAULT_PAUSE:
-        za_host_pause(realm, host, false);
-        break;
-    case ZA_FAULT_STARVE:
-        za_host_starve(realm, host, false);
-        break;
-    case ZA_FAULT_SLOW:
-        za_host_slow(realm, host, 0);
-        break;
-    case ZA_FAULT_DISTRUST:
-        za_host_distrust(realm, host, false);
-        break;
     default:
-        end_elsewhere(realm, fault, host);
+        set_state(realm, fault, host, false);
         break;
     }
 }
