@@ -428,9 +428,12 @@ static bool count_record(const za_member_info_t *info, void *context)
     return true;
 }
 
-/** Probes that two hosts lose because the path between them is cut. */
+/** Probes that two hosts lose because the path between them is cut; one alone has no path to cut. */
 static uint64_t cut_probes(const za_plan_t *plan)
 {
+    if (plan->nodes < 2) {
+        return 0;
+    }
     uint64_t probes = 0;
     uint64_t interval_ms = za_plan_timing_of(plan)->probe_interval_ms;
     for (uint32_t i = 0; i < plan->fault_count; i++) {

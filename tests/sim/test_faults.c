@@ -285,3 +285,18 @@ Test(faults, plans_draw_each_kind_and_each_strategy)
     }
     free(plan);
 }
+
+Test(faults, of_every_kind_leave_a_cluster_of_one_alone)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    uint32_t pairs = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        za_plan_draw(plan, seed, 1, true);
+        for (uint32_t i = 0; i < plan->fault_count; i++) {
+            pairs += za_fault_is_pair(&plan->faults[i]);
+        }
+        run_plan(plan);
+    }
+    cr_assert(pairs > 0, "paths are cut in some");
+    free(plan);
+}
