@@ -1,6 +1,7 @@
 #include "net/datagram_uv.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,8 +181,22 @@ Test(udp, ipv6_port_of_all_addresses_reaches_ipv4)
     end(&b);
 }
 
+/** Whether this machine knows its own name: one without /etc/hosts does not. */
+static bool localhost_is_known(void)
+{
+    struct addrinfo *found = NULL;
+    bool known = getaddrinfo("localhost", NULL, NULL, &found) == 0;
+    if (known) {
+        freeaddrinfo(found);
+    }
+    return known;
+}
+
 Test(udp, looks_host_names_up_beside)
 {
+    if (!localhost_is_known()) {
+        cr_skip_test("no localhost in /etc/hosts");
+    }
     port_t a;
     port_t b;
     char address[64];

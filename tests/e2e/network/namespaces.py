@@ -13,6 +13,7 @@ from fleet import Failed, Node, PORT
 INSIDE = "NETWORK_TEST_INSIDE"
 SKIPPED = 77
 NEEDED = ("unshare", "nsenter", "ip", "nft")
+UNSHARE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 def skip(why):
@@ -29,13 +30,12 @@ def enter():
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing:
         skip(f"not installed: {' '.join(missing)}")
-    trial = subprocess.run(["unshare", "--net", "nft", "add", "table", "bridge", "trial"],
+    # In a chroot whose root is no mount point it is the /proc of its own that is refused.
+    trial = subprocess.run(UNSHARE + ["nft", "add", "table", "bridge", "trial"],
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if trial.returncode != 0:
         skip(f"this system allows no namespaces or no nftables: {trial.stdout.strip()}")
-    command = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-               sys.executable] + sys.argv
-    os.execvpe(command[0], command, dict(os.environ, **{INSIDE: "1"}))
+    os.execvpe(UNSHARE[0], UNSHARE + [sys.executable] + sys.argv, dict(os.environ, **{INSIDE: "1"}))
 
 
 def call(*command, text=None):
