@@ -7,16 +7,58 @@
 
 #include "zactorctl.h"
 
-enum { CELL_BYTES = 512, COLUMNS_MAX = 16, SCHEMA_VERSION = 1 };
+enum { CELL_BYTES = 512, LINE_BYTES = 1024, COLUMNS_MAX = 16, SCHEMA_VERSION = 1 };
+
+/* ---- what a node said ---------------------------------------------------------------------- */
+
+// Names and texts come from peers: nothing in them may move a terminal's cursor.
+static bool is_control(const char *text)
+{
+    unsigned char letter = (unsigned char)text[0];
+    bool c1 = letter == 0xc2 &&
+              ((unsigned char)text[1] & 0xe0) == 0x80; // as UTF-8 writes U+0080 to U+009F
+    return letter < 0x20 || letter == 0x7f || c1;
+}
+
+static void make_printable(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (is_control(text)) {
+            *text = '?';
+        }
+    }
+}
+
+void print_lines(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        putchar(*text != '\n' && is_control(text) ? '?' : *text);
+    }
+}
+
+json_t *json_of(const char *text)
+{
+    json_t *json = json_string(text);
+    if (json != NULL) {
+        return json;
+    }
+    char ascii[CELL_BYTES];
+    snprintf(ascii, sizeof(ascii), "%s", text);
+    for (char *letter = ascii; *letter != '\0'; letter++) {
+        *letter = (unsigned char)*letter < 0x80 ? *letter : '?';
+    }
+    return json_string(ascii);
+}
 
 status_t say(status_t status, const char *format, ...)
 {
+    char line[LINE_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    fputs("zactorctl: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
+    make_printable(line);
+    fprintf(stderr, "zactorctl: %s\n", line);
     return status;
 }
 
@@ -71,17 +113,6 @@ void format_duration_ms(const json_t *value, char *out, size_t out_bytes)
 void format_yes(const json_t *value, char *out, size_t out_bytes)
 {
     snprintf(out, out_bytes, "%s", json_is_true(value) ? "yes" : "no");
-}
-
-/** Names come from peers: nothing in them may move a terminal's cursor. */
-static void make_printable(char *text)
-{
-    for (; *text != '\0'; text++) {
-        unsigned char letter = (unsigned char)*text;
-        if (letter < 0x20 || letter == 0x7f) {
-            *text = '?';
-        }
-    }
 }
 
 static void cell_text(const column_t *column, const json_t *row, char out[CELL_BYTES])
@@ -155,7 +186,7 @@ static void print_table(const options_t *options, const column_t *columns, const
 
 static void dump(const json_t *json)
 {
-    json_dumpf(json, stdout, JSON_COMPACT);
+    json_dumpf(json, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
     putchar('\n');
 }
 
@@ -223,7 +254,8 @@ void print_object(const options_t *options, const char *name, const column_t *co
         dump_line(object);
         break;
     case FORM_NAME:
-        puts(name);
+        print_lines(name);
+        putchar('\n');
         break;
     }
     json_decref(object);

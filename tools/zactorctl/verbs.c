@@ -11,7 +11,7 @@
 #include "zactor/admin.pb.h"
 #include "zactorctl.h"
 
-enum { PROBLEM_BYTES = 512, UID_TEXT_BYTES = 17 };
+enum { PROBLEM_BYTES = 512, UID_TEXT_BYTES = 17, NAME_WIDTH = 24 };
 
 #define SOCKET_DEFAULT "/run/zactor/zactor.sock"
 
@@ -133,8 +133,13 @@ static status_t ask_list(const options_t *options, const za_AdminRequest *reques
     call_t *call = NULL;
     status_t status = ask(options, request, &call);
     while (status == STATUS_OK) {
+        za_AdminRequest before = call->request;
         take(call, rows);
         if (!call->reply.more) {
+            break;
+        }
+        if (memcmp(&before, &call->request, sizeof(before)) == 0) {
+            status = say(STATUS_UNREACHABLE, "the node's list has no end");
             break;
         }
         status = call_once(options, call);
@@ -181,7 +186,10 @@ static const char *link_text(const za_AdminMember *member)
 /** Text as it is, other bytes in hexadecimal behind 0x. */
 static json_t *meta_text(const za_AdminMember *member)
 {
-    json_t *text = json_stringn((const char *)member->meta.bytes, member->meta.size);
+    bool has_nul =
+        memchr(member->meta.bytes, '\0', member->meta.size) != NULL; // some refuse \u0000
+    json_t *text =
+        has_nul ? NULL : json_stringn((const char *)member->meta.bytes, member->meta.size);
     if (text != NULL) {
         return text;
     }
@@ -200,13 +208,13 @@ static void take_members(call_t *call, json_t *rows)
         char uid[UID_TEXT_BYTES];
         json_array_append_new(
             rows,
-            json_pack("{s:s,s:s,s:s,s:I,s:I,s:b,s:s,s:s,s:s,s:o,s:s,s:I}", "node", member->node,
-                      "address", member->address, "state", member->state, "since_ms",
-                      (json_int_t)member->since_ms, "rtt_us", (json_int_t)member->rtt_us, "self",
-                      (int)member->self, "link", link_text(member), "udp",
-                      member->udp_degraded ? "degraded" : "", "roles", member->roles, "meta",
-                      meta_text(member), "uid", uid_text(member->uid, uid), "incarnation",
-                      (json_int_t)member->incarnation));
+            json_pack("{s:o,s:o,s:o,s:I,s:I,s:b,s:s,s:s,s:o,s:o,s:s,s:I}", "node",
+                      json_of(member->node), "address", json_of(member->address), "state",
+                      json_of(member->state), "since_ms", (json_int_t)member->since_ms, "rtt_us",
+                      (json_int_t)member->rtt_us, "self", (int)member->self, "link",
+                      link_text(member), "udp", member->udp_degraded ? "degraded" : "", "roles",
+                      json_of(member->roles), "meta", meta_text(member), "uid",
+                      uid_text(member->uid, uid), "incarnation", (json_int_t)member->incarnation));
     }
     if (reply->members_count > 0) {
         const za_AdminMember *last = &reply->members[reply->members_count - 1];
@@ -321,16 +329,18 @@ static json_t *status_object(const za_AdminStatus *now, const char *health)
                             json_integer((json_int_t)now->counters[i].value));
     }
     json_t *split =
-        json_pack("{s:s,s:s,s:I,s:i,s:i,s:b}", "downing", now->downing, "verdict", now->verdict,
-                  "verdict_ms", (json_int_t)now->verdict_ms, "counted", (int)now->counted,
-                  "unreachable", (int)now->unreachable, "gave_up", (int)now->gave_up);
-    json_t *status = json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:I,s:i,s:i,s:b,s:s,s:o}", "node", now->node, "uid",
-        uid_text(now->uid, uid), "cluster", now->cluster, "health", health, "version", now->version,
-        "uptime_ms", (json_int_t)now->uptime_ms, "members", (int)now->members, "members_up",
-        (int)now->members_up, "actors", (json_int_t)now->actors, "names", (int)now->names,
-        "workers", (int)now->workers, "secure", (int)now->secure, "view",
-        uid_text(now->view_hash, view), "counters", counters);
+        json_pack("{s:o,s:o,s:I,s:I,s:I,s:b}", "downing", json_of(now->downing), "verdict",
+                  json_of(now->verdict), "verdict_ms", (json_int_t)now->verdict_ms, "counted",
+                  (json_int_t)now->counted, "unreachable", (json_int_t)now->unreachable, "gave_up",
+                  (int)now->gave_up);
+    json_t *status =
+        json_pack("{s:o,s:s,s:o,s:s,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:s,s:o}", "node",
+                  json_of(now->node), "uid", uid_text(now->uid, uid), "cluster",
+                  json_of(now->cluster), "health", health, "version", json_of(now->version),
+                  "uptime_ms", (json_int_t)now->uptime_ms, "members", (json_int_t)now->members,
+                  "members_up", (json_int_t)now->members_up, "actors", (json_int_t)now->actors,
+                  "names", (json_int_t)now->names, "workers", (json_int_t)now->workers, "secure",
+                  (int)now->secure, "view", uid_text(now->view_hash, view), "counters", counters);
     json_object_update(status, split);
     json_decref(split);
     return status;
@@ -339,7 +349,12 @@ static json_t *status_object(const za_AdminStatus *now, const char *health)
 static void print_counters(const za_AdminStatus *now)
 {
     for (pb_size_t i = 0; i < now->counters_count; i++) {
-        printf("  %-24s %" PRIu64 "\n", now->counters[i].name, now->counters[i].value);
+        const char *name = now->counters[i].name;
+        size_t width = strlen(name);
+        printf("  ");
+        print_lines(name);
+        printf("%*s %" PRIu64 "\n", width < NAME_WIDTH ? (int)(NAME_WIDTH - width) : 0, "",
+               now->counters[i].value);
     }
 }
 
@@ -386,9 +401,10 @@ static void add_names(const call_t *call, const char *what, json_t *rows)
     for (pb_size_t i = 0; i < reply->names_count; i++) {
         const za_AdminName *name = &reply->names[i];
         char ref[ZA_REF_TEXT_BYTES];
-        json_array_append_new(
-            rows, json_pack("{s:s,s:s,s:s}", what, name->name, "node", name->node_name, "ref",
-                            za_ref_format((za_ref_t){ name->node, name->actor }, ref)));
+        json_array_append_new(rows,
+                              json_pack("{s:o,s:o,s:s}", what, json_of(name->name), "node",
+                                        json_of(name->node_name), "ref",
+                                        za_ref_format((za_ref_t){ name->node, name->actor }, ref)));
     }
 }
 
@@ -477,11 +493,11 @@ static void take_actors(call_t *call, json_t *rows)
             za_ref_format((za_ref_t){ 0, actor->parent }, parent);
         }
         json_array_append_new(
-            rows, json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:I}", "ref",
+            rows, json_pack("{s:s,s:s,s:o,s:I,s:I,s:I,s:I}", "ref",
                             za_ref_format((za_ref_t){ 0, actor->actor }, ref), "parent", parent,
-                            "class", actor->class, "queued", (int)actor->queued, "mailbox_max",
-                            (int)actor->mailbox_max, "restarts", (int)actor->restarts, "handled",
-                            (json_int_t)actor->handled));
+                            "class", json_of(actor->class), "queued", (json_int_t)actor->queued,
+                            "mailbox_max", (json_int_t)actor->mailbox_max, "restarts",
+                            (json_int_t)actor->restarts, "handled", (json_int_t)actor->handled));
     }
     call->request.verb.actors.cursor = reply->next_cursor;
 }
@@ -519,11 +535,14 @@ static void take_samples(char *page, json_t *rows)
             continue;
         }
         *value++ = '\0';
-        size_t name = strcspn(line, "{");
-        size_t labels = strlen(line + name);
-        json_array_append_new(rows, json_pack("{s:s%,s:s%,s:s}", "metric", line, name, "labels",
-                                              labels > 0 ? line + name + 1 : "",
-                                              labels > 0 ? labels - 2 : 0, "value", value));
+        char *labels = line + strcspn(line, "{");
+        if (*labels == '{') {
+            *labels++ = '\0';
+            char *end = strrchr(labels, '}'); // not the first: a label's value may have one
+            *(end != NULL ? end : labels) = '\0';
+        }
+        json_array_append_new(rows, json_pack("{s:o,s:o,s:o}", "metric", json_of(line), "labels",
+                                              json_of(labels), "value", json_of(value)));
     }
 }
 
@@ -536,7 +555,7 @@ static void take_metrics(call_t *call, json_t *rows)
 static void print_metrics(call_t *call, json_t *rows)
 {
     (void)rows;
-    fputs(call->reply.metrics, stdout);
+    print_lines(call->reply.metrics);
     call->request.verb.metrics.cursor = call->reply.next_cursor;
 }
 

@@ -56,6 +56,12 @@ void print_rows(const options_t *options, const char *list, const column_t *colu
 void print_object(const options_t *options, const char *name, const column_t *columns,
                   json_t *object);
 
+/** Prints a text of a node; what would move a terminal's cursor is printed as '?'. */
+void print_lines(const char *text);
+
+/** A text of a node as a value; bytes that are no UTF-8 make all that is not ASCII '?'. */
+json_t *json_of(const char *text);
+
 void format_duration_us(const json_t *value, char *out, size_t out_bytes);
 void format_duration_ms(const json_t *value, char *out, size_t out_bytes);
 void format_yes(const json_t *value, char *out, size_t out_bytes);
