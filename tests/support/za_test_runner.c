@@ -50,7 +50,7 @@ _Noreturn void za_test_skip(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "[SKIP] ");
+    fprintf(stderr, "skipped: ");
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
