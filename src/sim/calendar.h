@@ -3,7 +3,8 @@
  * skips empty slots by bitmaps, so a quiet hour costs as little as a quiet microsecond.
  *
  * Order    By time, then in the order of adding: a run is a function of what was added.
- * Unit     The user's: microseconds or nanoseconds, up to 2^50.
+ * Unit     The user's, up to 2^52; a slot of the lowest level is 16 of them wide, and sorted. So a
+ *          microsecond's calendar touches few cache lines: its two lower levels are 4 KiB and a second.
  * Memory   Intrusive: an entry lies in its owner's struct and is the calendar's until it is taken.
  * Threads  One owner.
  */
@@ -14,12 +15,14 @@
 #include <stdint.h>
 
 enum {
-    ZA_CALENDAR_LEVELS = 5,
-    ZA_CALENDAR_BITS = 10, // slots of a level: two levels hold a second of microseconds
+    ZA_CALENDAR_LEVELS = 6,
+    ZA_CALENDAR_GRAIN_BITS = 4, // width of the lowest slots: few entries share one
+    ZA_CALENDAR_BITS = 8,       // slots of a level
     ZA_CALENDAR_SLOTS = 1 << ZA_CALENDAR_BITS,
     ZA_CALENDAR_WORDS = ZA_CALENDAR_SLOTS / 64,
 };
-#define ZA_CALENDAR_END (UINT64_C(1) << (ZA_CALENDAR_LEVELS * ZA_CALENDAR_BITS))
+#define ZA_CALENDAR_END                                                                            \
+    (UINT64_C(1) << (ZA_CALENDAR_GRAIN_BITS + ZA_CALENDAR_LEVELS * ZA_CALENDAR_BITS))
 
 typedef struct za_entry {
     uint64_t at;
@@ -34,7 +37,8 @@ typedef struct za_calendar_level {
 
 /** Zero is empty, at time 0. */
 typedef struct za_calendar {
-    uint64_t floor; // nothing is due before it
+    uint64_t floor;       // nothing is due before it
+    uint32_t levels_used; // bit i: something is in levels[i]
     za_calendar_level_t levels[ZA_CALENDAR_LEVELS];
 } za_calendar_t;
 
