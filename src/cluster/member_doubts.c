@@ -75,7 +75,7 @@ void za_member_doubt_remove(za_membership_t *m, za_member_t *member)
 void za_member_opinion(const za_membership_t *m, const za_member_t *member,
                        za_member_opinion_t *out)
 {
-    out->inc = member->inc;
+    out->inc = za_member_rest(m, member)->inc;
     out->terminal = (uint8_t)member->terminal;
     out->rank = (uint8_t)member->rank;
     out->reason = (uint8_t)member->reason;
@@ -97,8 +97,9 @@ void za_member_set_opinion(za_membership_t *m, za_member_t *member,
                    opinion->rank != za_MemberRank_MEMBER_RANK_ALIVE;
     // A doubt about a later incarnation is a new one, even of the same rank: its owner refuted the one
     // before, which was only not heard of here. Of equal ones evidence is joined, and time goes on.
-    bool again = opinion->rank != member->rank || opinion->inc != member->inc;
-    member->inc = opinion->inc;
+    za_member_rest_t *rest = za_member_rest(m, member);
+    bool again = opinion->rank != member->rank || opinion->inc != rest->inc;
+    rest->inc = opinion->inc;
     member->terminal = opinion->terminal & 3u;
     member->rank = opinion->rank & 3u;
     member->reason = opinion->reason & 7u;
@@ -197,7 +198,7 @@ void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason rea
         return;
     }
     za_member_opinion_t opinion = {
-        .inc = member->inc,
+        .inc = za_member_rest(m, member)->inc,
         .terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN,
         .reason = (uint8_t)reason,
         .leaving = member->leaving,

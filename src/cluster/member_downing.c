@@ -177,8 +177,8 @@ static void settle(za_membership_t *m)
             continue;
         }
         // Longer than a suspicion takes: what one side learned just before a split does not count.
-        uint64_t since_ms =
-            member->since_ms > downing->calm_ms ? member->since_ms : downing->calm_ms;
+        uint64_t since_ms = za_member_rest(m, member)->since_ms;
+        since_ms = since_ms > downing->calm_ms ? since_ms : downing->calm_ms;
         if (since_ms + wait_ms <= m->now_ms) {
             set_stable(m, member, true);
         } else {

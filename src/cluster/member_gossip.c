@@ -22,29 +22,31 @@ void za_member_gossip_remove(za_membership_t *m, za_member_t *member)
     if (member->gossip_left == 0) {
         return;
     }
+    const za_member_rest_t *rest = za_member_rest(m, member);
     member->gossip_left = 0;
     m->gossip_count--;
-    if (member->gossip_previous == ZA_MEMBER_NONE) {
-        m->gossip_first = member->gossip_next;
+    if (rest->gossip_previous == ZA_MEMBER_NONE) {
+        m->gossip_first = rest->gossip_next;
     } else {
-        m->members[member->gossip_previous].gossip_next = member->gossip_next;
+        m->rests[rest->gossip_previous].gossip_next = rest->gossip_next;
     }
-    if (member->gossip_next == ZA_MEMBER_NONE) {
-        m->gossip_last = member->gossip_previous;
+    if (rest->gossip_next == ZA_MEMBER_NONE) {
+        m->gossip_last = rest->gossip_previous;
     } else {
-        m->members[member->gossip_next].gossip_previous = member->gossip_previous;
+        m->rests[rest->gossip_next].gossip_previous = rest->gossip_previous;
     }
 }
 
 static void append(za_membership_t *m, za_member_t *member, uint8_t left)
 {
+    za_member_rest_t *rest = za_member_rest(m, member);
     member->gossip_left = left;
-    member->gossip_next = ZA_MEMBER_NONE;
-    member->gossip_previous = m->gossip_last;
+    rest->gossip_next = ZA_MEMBER_NONE;
+    rest->gossip_previous = m->gossip_last;
     if (m->gossip_last == ZA_MEMBER_NONE) {
         m->gossip_first = index_of(m, member);
     } else {
-        m->members[m->gossip_last].gossip_next = index_of(m, member);
+        m->rests[m->gossip_last].gossip_next = index_of(m, member);
     }
     m->gossip_last = index_of(m, member);
     m->gossip_count++;
@@ -52,13 +54,14 @@ static void append(za_membership_t *m, za_member_t *member, uint8_t left)
 
 static void prepend(za_membership_t *m, za_member_t *member, uint8_t left)
 {
+    za_member_rest_t *rest = za_member_rest(m, member);
     member->gossip_left = left;
-    member->gossip_previous = ZA_MEMBER_NONE;
-    member->gossip_next = m->gossip_first;
+    rest->gossip_previous = ZA_MEMBER_NONE;
+    rest->gossip_next = m->gossip_first;
     if (m->gossip_first == ZA_MEMBER_NONE) {
         m->gossip_last = index_of(m, member);
     } else {
-        m->members[m->gossip_first].gossip_previous = index_of(m, member);
+        m->rests[m->gossip_first].gossip_previous = index_of(m, member);
     }
     m->gossip_first = index_of(m, member);
     m->gossip_count++;

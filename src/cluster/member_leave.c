@@ -75,7 +75,7 @@ void za_member_leave(za_membership_t *m, za_effects_t *out)
     }
     m->phase = ZA_PHASE_LEAVING;
     self->leaving = true;
-    self->inc++;
+    za_member_rest(m, self)->inc++;
     tell_leave(m, out);
     za_member_changed(m, self, out);
 }

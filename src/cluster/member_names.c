@@ -29,7 +29,7 @@ void za_member_replace_by_address(za_membership_t *m, za_member_t *member, za_ef
     uint32_t bytes = text->address_at - 1u;
     za_member_t *other = za_member_first_named(m, text->name, bytes);
     for (; other != NULL && !za_member_terminal(member);
-         other = za_member_named(m, other->next, text->name, bytes)) {
+         other = za_member_named(m, za_member_rest(m, other)->next, text->name, bytes)) {
         if (other == member || !other->in_view ||
             strcmp(za_member_address(m, other), za_member_text_address(text)) != 0) {
             continue;
@@ -45,7 +45,8 @@ za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32
                               uint64_t not_uid)
 {
     za_member_t *member = za_member_first_named(m, name, bytes);
-    for (; member != NULL; member = za_member_named(m, member->next, name, bytes)) {
+    for (; member != NULL;
+         member = za_member_named(m, za_member_rest(m, member)->next, name, bytes)) {
         bool self = member == &m->members[m->self]; // not in view while it joins
         if (member->uid != not_uid && (member->in_view || self)) {
             return member;
@@ -57,8 +58,9 @@ za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32
 static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_effects_t *out)
 {
     // Joins are checked against the acceptor's view alone; this is for names that met later.
-    if (!a->in_alive || !b->in_alive || m->now_ms - a->since_ms < za_member_settle_ms(m) ||
-        m->now_ms - b->since_ms < za_member_settle_ms(m)) {
+    uint64_t since_ms[2] = { za_member_rest(m, a)->since_ms, za_member_rest(m, b)->since_ms };
+    if (!a->in_alive || !b->in_alive || m->now_ms - since_ms[0] < za_member_settle_ms(m) ||
+        m->now_ms - since_ms[1] < za_member_settle_ms(m)) {
         m->names_ms = m->now_ms + m->timing.probe_interval_ms;
         return;
     }
@@ -84,8 +86,9 @@ void za_member_check_names(za_membership_t *m, za_effects_t *out)
         }
         const za_member_text_t *text = za_member_text(m, member);
         uint32_t bytes = text->address_at - 1u;
-        za_member_t *other = za_member_named(m, member->next, text->name, bytes);
-        for (; other != NULL; other = za_member_named(m, other->next, text->name, bytes)) {
+        za_member_t *other = za_member_named(m, za_member_rest(m, member)->next, text->name, bytes);
+        for (; other != NULL;
+             other = za_member_named(m, za_member_rest(m, other)->next, text->name, bytes)) {
             if (other->in_view && member->in_view) {
                 resolve_name(m, member, other, out);
             }

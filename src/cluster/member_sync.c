@@ -28,7 +28,8 @@ static bool travels(const za_membership_t *m, const za_member_t *member)
     if (member->voided || (member == &m->members[m->self] && m->phase == ZA_PHASE_JOINING)) {
         return false;
     }
-    return !za_member_terminal(member) || m->now_ms - member->since_ms < ZA_MEMBER_TOMBSTONE_MS / 2;
+    return !za_member_terminal(member) ||
+           m->now_ms - za_member_rest(m, member)->since_ms < ZA_MEMBER_TOMBSTONE_MS / 2;
 }
 
 /* ---- frames -------------------------------------------------------------------------------- */
@@ -252,8 +253,8 @@ void za_member_send_digest(za_membership_t *m, uint64_t uid, za_effects_t *out)
         frame.at = za_member_fixed_put(frame.at, 2, next - 1);
         for (; at < end; at++) {
             const za_member_t *member = &m->members[order[at]];
-            za_member_brief_t brief = { member->uid, member->inc, (uint8_t)member->terminal,
-                                        (uint8_t)member->rank };
+            za_member_brief_t brief = { member->uid, m->rests[order[at]].inc,
+                                        (uint8_t)member->terminal, (uint8_t)member->rank };
             frame.at = za_member_brief_put(frame.at, &brief);
         }
         za_member_frame_end(&frame, out);

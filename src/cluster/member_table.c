@@ -27,12 +27,14 @@ size_t za_member_table_init(za_membership_t *m, uint32_t capacity, uint8_t *memo
         buckets *= 2;
     }
     size_t used = 0;
+    // What probes touch lies together.
     m->members = (za_member_t *)(void *)divide(memory, &used, capacity, sizeof *m->members);
-    m->doubts = (za_member_doubt_t *)(void *)divide(memory, &used, capacity, sizeof *m->doubts);
+    m->live = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->live);
     m->by_uid = (uint16_t *)(void *)divide(memory, &used, buckets, sizeof *m->by_uid);
+    m->rests = (za_member_rest_t *)(void *)divide(memory, &used, capacity, sizeof *m->rests);
+    m->doubts = (za_member_doubt_t *)(void *)divide(memory, &used, capacity, sizeof *m->doubts);
     m->by_name = (uint16_t *)(void *)divide(memory, &used, buckets, sizeof *m->by_name);
     m->sorted = (uint16_t *)(void *)divide(memory, &used, capacity + 1u, sizeof *m->sorted);
-    m->live = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->live);
     m->scratch = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->scratch);
     m->timers = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->timers);
     m->links = (za_member_link_t *)(void *)divide(memory, &used, ZA_PEERS_MAX, sizeof *m->links);
@@ -86,7 +88,7 @@ static void index_add(za_membership_t *m, uint16_t index)
     }
     m->by_uid[at] = (uint16_t)(index + 1);
     uint16_t *bucket = name_bucket(m, za_member_text(m, member)->name_hash);
-    member->next = *bucket;
+    m->rests[index].next = *bucket;
     *bucket = (uint16_t)(index + 1);
 }
 
@@ -127,16 +129,16 @@ static void unlink_name(za_membership_t *m, uint16_t index)
 {
     uint16_t *place = name_bucket(m, za_member_text(m, &m->members[index])->name_hash);
     while (*place != index + 1) {
-        place = &m->members[*place - 1].next;
+        place = &m->rests[*place - 1].next;
     }
-    *place = m->members[index].next;
+    *place = m->rests[index].next;
 }
 
 /** The next member with that name from `slot` (+ 1) of a bucket on; NULL if there is none. */
 za_member_t *za_member_named(const za_membership_t *m, uint16_t slot, const char *name,
                              uint32_t bytes)
 {
-    for (; slot != 0; slot = m->members[slot - 1].next) {
+    for (; slot != 0; slot = m->rests[slot - 1].next) {
         const za_member_text_t *text = za_member_text(m, &m->members[slot - 1]);
         if (text->address_at == bytes + 1 && memcmp(text->name, name, bytes) == 0) {
             return &m->members[slot - 1];
@@ -236,7 +238,7 @@ za_member_state_t za_member_state_of(const za_member_t *member)
 static uint64_t member_hash(const za_membership_t *m, const za_member_t *member)
 {
     uint64_t hash = za_mix64(za_member_text(m, member)->hash ^ member->uid);
-    hash = za_mix64(hash ^ member->inc);
+    hash = za_mix64(hash ^ za_member_rest(m, member)->inc);
     uint64_t state =
         (uint64_t)member->terminal << 8 | (uint64_t)member->rank << 4 | member->leaving;
     return za_mix64(hash ^ state);
@@ -247,7 +249,8 @@ static void note_name(za_membership_t *m, const za_member_t *member)
     const za_member_text_t *text = za_member_text(m, member);
     uint32_t bytes = text->address_at - 1u;
     za_member_t *other = za_member_first_named(m, text->name, bytes);
-    for (; other != NULL; other = za_member_named(m, other->next, text->name, bytes)) {
+    for (; other != NULL;
+         other = za_member_named(m, za_member_rest(m, other)->next, text->name, bytes)) {
         if (other != member && other->in_view) {
             m->names_ms = za_ms_min(m->names_ms, m->now_ms + za_member_settle_ms(m));
         }
@@ -263,11 +266,12 @@ static void recount(za_membership_t *m, za_member_t *member)
     bool in_dead =
         !member->voided && member->terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_DOWN;
     uint64_t hash = in_view ? member_hash(m, member) : 0;
-    if (hash != member->hash) {
+    za_member_rest_t *rest = za_member_rest(m, member);
+    if (hash != rest->hash) {
         m->changed_ms = m->now_ms;
     }
     // A sum does not depend on the order in which members were met.
-    m->view_hash = m->view_hash - member->hash + hash;
+    m->view_hash = m->view_hash - rest->hash + hash;
     m->live_count = (uint16_t)(m->live_count - member->in_view + in_view);
     m->alive_count = (uint16_t)(m->alive_count - member->in_alive + in_alive);
     m->dead_count = (uint16_t)(m->dead_count - member->in_dead + in_dead);
@@ -277,7 +281,7 @@ static void recount(za_membership_t *m, za_member_t *member)
     if (in_view != member->in_view) {
         za_member_ring_changed(m, member);
     }
-    member->hash = hash;
+    rest->hash = hash;
     member->in_view = in_view;
     member->in_alive = in_alive;
     member->in_dead = in_dead;
@@ -306,7 +310,7 @@ static void remove_member(za_membership_t *m, uint16_t index)
     unlink_uid(m, index);
     za_member_texts_release(m->texts, member->texts);
     memset(member, 0, sizeof *member);
-    member->next = m->free;
+    m->rests[index] = (za_member_rest_t){ .next = m->free };
     m->free = index;
     m->count--;
     *m->sorted_count = ZA_MEMBER_NONE;
@@ -319,7 +323,7 @@ static uint16_t oldest_tombstone(const za_membership_t *m, za_MemberTerminal ter
     for (uint16_t at = 0; at < m->fresh; at++) {
         const za_member_t *member = za_member_slot(m, at);
         if (member != NULL && member->terminal == (unsigned)terminal && at != m->self &&
-            (oldest == ZA_MEMBER_NONE || member->since_ms < m->members[oldest].since_ms)) {
+            (oldest == ZA_MEMBER_NONE || m->rests[at].since_ms < m->rests[oldest].since_ms)) {
             oldest = at;
         }
     }
@@ -359,7 +363,7 @@ static uint16_t take_slot(za_membership_t *m)
     if (index == ZA_MEMBER_NONE) {
         return m->fresh++;
     }
-    m->free = m->members[index].next;
+    m->free = m->rests[index].next;
     return index;
 }
 
@@ -376,13 +380,13 @@ za_member_t *za_member_insert(za_membership_t *m, uint64_t uid, const za_member_
     *member = (za_member_t){
         .uid = uid,
         .texts = texts,
-        .since_ms = m->now_ms,
         .heard_ms = ZA_MEMBER_NEVER,
         .doubt = ZA_MEMBER_NONE,
         .shown = NOT_SHOWN,
         .linked = za_member_link(m, uid) != NULL,
         .gossip_full = true,
     };
+    m->rests[index] = (za_member_rest_t){ .since_ms = m->now_ms };
     za_member_set_opinion(m, member, opinion);
     index_add(m, index);
     m->count++;
@@ -458,7 +462,7 @@ void za_member_announce(za_membership_t *m, za_member_t *member, za_effects_t *o
         return;
     }
     member->shown = (uint8_t)state;
-    member->since_ms = m->now_ms;
+    za_member_rest(m, member)->since_ms = m->now_ms;
     za_member_tell(m, member, ZA_EFFECT_MEMBER, out)->state = state;
     count_state(m, state, out);
 }
@@ -496,7 +500,7 @@ void za_member_purge(za_membership_t *m)
     for (uint16_t at = 0; at < m->fresh; at++) {
         const za_member_t *member = za_member_slot(m, at);
         if (member != NULL && (za_member_terminal(member) || member->voided) && at != m->self &&
-            m->now_ms - member->since_ms >= ZA_MEMBER_TOMBSTONE_MS) {
+            m->now_ms - m->rests[at].since_ms >= ZA_MEMBER_TOMBSTONE_MS) {
             remove_member(m, at);
         }
     }
@@ -543,7 +547,7 @@ void za_member_table_reborn(za_membership_t *m, uint64_t uid)
     old->rank = (unsigned)za_MemberRank_MEMBER_RANK_ALIVE;
     old->was_self = true;
     old->shown = ZA_MEMBER_DOWN; // ZA_EFFECT_REBORN says so
-    old->since_ms = m->now_ms;
+    za_member_rest(m, old)->since_ms = m->now_ms;
     old->heard_ms = ZA_MEMBER_NEVER;
     forget_side(m);
     uint32_t texts = za_member_texts_intern(m->texts, &profile);
@@ -577,8 +581,9 @@ static void learn_of_self(za_membership_t *m, const za_member_opinion_t *news, z
         return;
     }
     bool doubted = news->rank != za_MemberRank_MEMBER_RANK_ALIVE;
-    if (m->phase == ZA_PHASE_JOINING || m->phase > ZA_PHASE_LEAVING || news->inc < self->inc ||
-        (news->inc == self->inc && !doubted)) {
+    za_member_rest_t *rest = za_member_rest(m, self);
+    if (m->phase == ZA_PHASE_JOINING || m->phase > ZA_PHASE_LEAVING || news->inc < rest->inc ||
+        (news->inc == rest->inc && !doubted)) {
         return;
     }
     if (news->inc == ZA_MEMBER_LOGICAL_MAX) {
@@ -586,7 +591,7 @@ static void learn_of_self(za_membership_t *m, const za_member_opinion_t *news, z
         m->rebirth_by = 0;
         return;
     }
-    self->inc = news->inc + 1;
+    rest->inc = news->inc + 1;
     m->counters.refutes++;
     za_membership_mark(m, out, ZA_MARK_REFUTE);
     za_member_health(m, 1);

@@ -410,6 +410,7 @@ uint64_t za_membership_uid(const za_membership_t *membership)
 static za_member_info_t info_of(const za_membership_t *m, uint16_t index)
 {
     const za_member_t *member = &m->members[index];
+    const za_member_rest_t *rest = &m->rests[index];
     const za_member_text_t *text = za_member_text(m, member);
     bool joining = index == m->self && m->phase == ZA_PHASE_JOINING;
     return (za_member_info_t){
@@ -420,8 +421,8 @@ static za_member_info_t info_of(const za_membership_t *m, uint16_t index)
         .meta = za_member_text_meta(text),
         .meta_bytes = text->meta_bytes,
         .state = joining ? ZA_MEMBER_JOINING : za_member_state_of(member),
-        .incarnation = member->inc,
-        .since_ms = member->since_ms,
+        .incarnation = rest->inc,
+        .since_ms = rest->since_ms,
         .rtt_us = member->rtt_us,
         .self = index == m->self,
         .linked = member->linked,

@@ -57,19 +57,17 @@ typedef enum za_fenced {
     ZA_FENCED_ALIKE,   // and its last stable view was ours
 } za_fenced_t;
 
-/** What is kept of each member: 64 bytes, one cache line. What only few need is beside it. */
+/**
+ * What probes and their answers look at of each member: half a cache line, because these are most of
+ * what an idle node touches. What is looked at when something changes is beside it: za_member_rest_t,
+ * and what only few need: za_member_doubt_t.
+ */
 typedef struct za_member {
     uint64_t uid;
-    uint64_t inc;
-    uint64_t hash;     // its part of the view hash; 0 if none
-    uint64_t since_ms; // of the state shown
     // The last word from itself; NEVER: none. Of a terminal one: when it was told so.
     uint64_t heard_ms;
-    uint32_t texts;  // in the table of texts
-    uint32_t rtt_us; // 0: unknown
-    uint16_t next;   // with the same bucket of names, or free
-    uint16_t gossip_next, gossip_previous;
-    uint16_t live_at;      // place in `live`
+    uint32_t texts;        // in the table of texts
+    uint32_t rtt_us;       // 0: unknown
     uint16_t doubt;        // place in `doubts`
     uint8_t gossip_left;   // transmissions still to make; 0: not queued
     uint8_t shown;         // za_member_state_t told to the driver
@@ -97,7 +95,17 @@ typedef struct za_member {
     unsigned fenced : 2; // za_fenced_t
 } za_member_t;
 
-static_assert(sizeof(za_member_t) == 64, "one cache line");
+static_assert(sizeof(za_member_t) == 32, "two in a cache line");
+
+typedef struct za_member_rest {
+    uint64_t inc;
+    uint64_t hash;     // its part of the view hash; 0 if none
+    uint64_t since_ms; // of the state shown
+    uint16_t next;     // with the same bucket of names, or free
+    uint16_t gossip_next, gossip_previous;
+} za_member_rest_t;
+
+static_assert(sizeof(za_member_rest_t) == 32, "two in a cache line");
 
 /** What else is kept of a member that is suspect or unreachable. */
 typedef struct za_member_doubt {
@@ -211,7 +219,8 @@ struct za_membership {
     uint32_t mask; // of the two tables of buckets in use; both double as members come
 
     za_member_t *members;
-    uint16_t *by_uid; // open addressing: slot + 1, 0 if empty
+    za_member_rest_t *rests; // of the same places
+    uint16_t *by_uid;        // open addressing: slot + 1, 0 if empty
     za_member_texts_t *texts;
     uint64_t view_hash;
     uint64_t changed_ms; // of the view
@@ -311,6 +320,10 @@ static inline za_member_t *za_member_self(za_membership_t *m)
 static inline uint64_t za_membership_self_uid(const za_membership_t *m)
 {
     return m->members[m->self].uid;
+}
+static inline za_member_rest_t *za_member_rest(const za_membership_t *m, const za_member_t *member)
+{
+    return &m->rests[member - m->members];
 }
 static inline bool za_member_terminal(const za_member_t *member)
 {
