@@ -25,7 +25,7 @@ extern "C" {
 
 typedef struct za_sim za_sim_t;
 
-enum { ZA_SIM_NODES_MAX = 128 };
+enum { ZA_SIM_NODES_MAX = 320 };
 
 /** Zero is the default of every field. */
 typedef struct za_sim_opts {

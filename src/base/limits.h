@@ -19,7 +19,7 @@ enum {
 
     // Tables.
     ZA_ROLE_BYTES_MAX = 32,   // a word: several of them fit a record of a member
-    ZA_MEMBERS_MAX = 4096,    // incl. tombstones, unless configured: 64 bytes each, and their texts
+    ZA_MEMBERS_MAX = 16384,   // incl. tombstones, unless configured: 64 bytes each, and their texts
     ZA_MEMBERS_LIMIT = 65000, // ... and what may be configured: an index has 16 bits
     ZA_NAMES_PER_NODE_MAX = 64 * 1024,
     ZA_REGISTRY_ENTRIES_MAX = 1024 * 1024, // of all nodes: live, removed and under way

@@ -10,9 +10,11 @@ enum {
     MESH_PACE = 4,            // links of the mesh that a member makes in a probe interval, at least
     EVIDENCE_JITTER_MS = 200, // spreads the reconnects of all who saw the same end
     IN_USE_MS = 30000,        // a link that carries messages is kept for so long after the last one
-    RING_MS = IN_USE_MS / 3,  // so often the links of the ring are said to be in use
-    APART_INTERVALS = 10,     // without a link to a member that others reach, until it is said ...
-    APART_MEMBERS = 16,       // ... and as many again for each so many members
+    RESTING_MS = 2500, // nothing since two looks of the driver: goes, where others need the room
+    LINKS_SPARE = 8,   // room that is kept for links that come
+    RING_MS = IN_USE_MS / 3, // so often the links of the ring are said to be in use
+    APART_INTERVALS = 10,    // without a link to a member that others reach, until it is said ...
+    APART_MEMBERS = 16,      // ... and as many again for each so many members
 };
 
 /* ---- the table of links -------------------------------------------------------------------- */
@@ -84,6 +86,32 @@ void za_member_close(za_membership_t *m, uint64_t uid, za_effects_t *out)
     if (uid == m->join_target) {
         m->join_target = 0;
         m->join_end_ms = ZA_MEMBER_NEVER;
+    }
+}
+
+static uint64_t used_ms(const za_member_link_t *link)
+{
+    return link->wanted_ms > link->up_ms ? link->wanted_ms : link->up_ms;
+}
+
+/**
+ * Who talks to more members than it may have links gives back the one that has rested longest, in use or
+ * not: else the next one would wait for IN_USE_MS, and what is sent to it would be given up before. Where
+ * none rests, the table fills up, and whoever comes then is refused.
+ */
+static void make_room(za_membership_t *m, uint64_t comes, za_effects_t *out)
+{
+    const za_member_link_t *oldest = NULL;
+    for (uint32_t i = 0; i < m->link_count; i++) {
+        const za_member_link_t *link = &m->links[i];
+        bool kept = link->uid == comes || link->uid == m->join_target ||
+                    link->uid == m->probe.target || m->now_ms - used_ms(link) < RESTING_MS;
+        if (!kept && (oldest == NULL || used_ms(link) < used_ms(oldest))) {
+            oldest = link;
+        }
+    }
+    if (oldest != NULL) {
+        za_member_close(m, oldest->uid, out);
     }
 }
 
@@ -324,6 +352,9 @@ void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_e
 {
     uint64_t uid = event->uid;
     bool refuse = uid == 0 || uid == za_membership_self_uid(m) || m->phase == ZA_PHASE_LEFT;
+    if (!refuse && m->link_count >= ZA_PEERS_MAX - LINKS_SPARE) {
+        make_room(m, uid, out);
+    }
     za_member_link_t *link = refuse ? NULL : add_link(m, uid);
     if (link == NULL) {
         za_member_close(m, uid, out);
@@ -332,6 +363,7 @@ void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_e
     snprintf(link->name, sizeof link->name, "%s", event->name != NULL ? event->name : "");
     snprintf(link->address, sizeof link->address, "%s",
              event->address != NULL ? event->address : "");
+    link->up_ms = m->now_ms;
     za_member_t *member = za_member_find(m, uid);
     if (member != NULL) {
         member->linked = true;

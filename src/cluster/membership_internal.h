@@ -126,6 +126,7 @@ typedef struct za_member_connect {
 typedef struct za_member_link {
     uint64_t uid;
     uint64_t wanted_ms; // za_membership_want_link; 0: never
+    uint64_t up_ms;     // since when there is the link
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
     char address[ZA_ADDRESS_BYTES_MAX + 1];
 } za_member_link_t;

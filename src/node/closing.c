@@ -195,7 +195,4 @@ void za_links_deinit(za_node_t *node)
         }
         free(link->admin_in);
     }
-    for (int i = 0; i < ZA_PEERS_MAX; i++) {
-        za_lanes_discard(node, &node->peers[i]);
-    }
 }

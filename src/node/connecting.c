@@ -123,12 +123,7 @@ static bool may_wait(const za_node_t *node, uint64_t uid)
     if (peer == NULL) {
         return true;
     }
-    uint64_t queued = 0;
-    for (int lane = 0; lane < ZA_LANE_COUNT; lane++) {
-        // relaxed: a message that comes later is seen by the next look
-        queued += atomic_load_explicit(&peer->queued_bytes[lane], memory_order_relaxed);
-    }
-    return !peer->met && queued == 0;
+    return !peer->met && za_peer_queued_bytes(peer) == 0;
 }
 
 uint64_t za_links_deadline_ms(const za_node_t *node)

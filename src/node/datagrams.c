@@ -245,11 +245,8 @@ void za_node_datagram_counters(const za_node_t *node, za_datagram_counters_t *ou
 void za_node_datagrams_sweep(za_node_t *node)
 {
     uint64_t degraded = 0;
-    for (int i = 0; i < ZA_PEERS_MAX && node->datagrams != NULL; i++) {
-        za_peer_t *peer = &node->peers[i];
-        if (atomic_load_explicit(&peer->uid, memory_order_relaxed) == 0) { // ours
-            continue; // to write to it would bring its page in
-        }
+    for (uint32_t i = 0; i < node->peers_top && node->datagrams != NULL; i++) {
+        za_peer_t *peer = za_peer_at(node, i);
         // relaxed: ours to change
         bool linked = atomic_load_explicit(&peer->link, memory_order_relaxed) != NULL;
         bool silent = linked && peer->udp_unanswered > 0 && is_doubtful(node, peer) &&

@@ -251,8 +251,9 @@ static void on_apart(za_node_t *node, const za_effect_t *effect)
 
 static void forget_apart(za_node_t *node)
 {
-    for (int i = 0; i < ZA_PEERS_MAX; i++) {
-        atomic_store_explicit(&node->peers[i].apart, false, memory_order_relaxed); // ours
+    for (uint32_t i = 0; i < node->peers_top; i++) {
+        za_peer_t *peer = za_peer_at(node, i);
+        atomic_store_explicit(&peer->apart, false, memory_order_relaxed); // ours
     }
 }
 

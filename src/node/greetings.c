@@ -108,7 +108,7 @@ void za_link_on_established(za_node_t *node, za_link_t *link, const za_session_p
         return;
     }
     za_peer_t *peer = za_peer_claim(node, info->uid, info->name);
-    if (peer == NULL) {
+    if (peer == NULL || za_peer_lanes(node, peer) == NULL) {
         refuse(node, link, ZA_LINKS_FULL);
         return;
     }

@@ -23,19 +23,21 @@ void za_node_log(const za_node_t *node, int level, const char *format, ...)
 
 static za_err_t create_tables(za_node_t *node)
 {
-    node->peers = za_pages_alloc(ZA_PEERS_MAX * sizeof *node->peers);
     node->links = za_pages_alloc(ZA_LINKS_MAX * sizeof *node->links);
     node->in = za_pages_alloc(ZA_LINK_IN_BYTES);
     node->reply = za_pages_alloc(ZA_ADMIN_REPLY_BYTES_MAX);
     node->subscribers = za_pages_alloc(ZA_SUBSCRIBERS_MAX * sizeof *node->subscribers);
     node->listeners = za_pages_alloc(ZA_LISTENERS_MAX * sizeof *node->listeners);
     node->effects = za_pages_alloc(sizeof *node->effects);
-    if (node->peers == NULL || node->links == NULL || node->in == NULL || node->reply == NULL ||
+    if (node->links == NULL || node->in == NULL || node->reply == NULL ||
         node->subscribers == NULL || node->listeners == NULL || node->effects == NULL) {
         return ZA_ENOMEM;
     }
     za_queue_init(&node->inbox);
-    za_err_t err = za_names_create(ZA_REGISTRY_ENTRIES_MAX, &node->names);
+    za_err_t err = za_peers_create(node);
+    if (err == ZA_OK) {
+        err = za_names_create(ZA_REGISTRY_ENTRIES_MAX, &node->names);
+    }
     if (err == ZA_OK) {
         const char *own = node->params.roles != NULL ? node->params.roles : "";
         err = za_roles_create(ZA_MEMBERS_MAX, own, &node->roles);
@@ -114,7 +116,8 @@ za_err_t za_node_init(const za_node_params_t *params, za_node_t **out)
         err = create_cluster(node, params, node->now_ms);
     }
     if (err == ZA_OK) {
-        err = za_links_create(ZA_PEERS_MAX, za_node_uid(node), &node->link_rules);
+        err =
+            za_links_create(ZA_PEERS_MAX + ZA_GREETINGS_MAX, za_node_uid(node), &node->link_rules);
     }
     if (err == ZA_OK) {
         err = za_node_datagrams_start(node);
@@ -146,6 +149,7 @@ void za_node_deinit(za_node_t *node)
     za_admin_destroy(node->admin);
     za_links_destroy(node->link_rules);
     za_cluster_destroy(node->cluster);
+    za_peers_destroy(node);
     if (node->runtime != NULL) {
         for (za_queue_node_t *item = za_queue_pop(&node->inbox); item != NULL;
              item = za_queue_pop(&node->inbox)) {
@@ -162,7 +166,6 @@ void za_node_deinit(za_node_t *node)
     za_pages_free(node->reply, ZA_ADMIN_REPLY_BYTES_MAX);
     za_pages_free(node->in, ZA_LINK_IN_BYTES);
     za_pages_free(node->links, ZA_LINKS_MAX * sizeof *node->links);
-    za_pages_free(node->peers, ZA_PEERS_MAX * sizeof *node->peers);
     free(node);
 }
 

@@ -46,14 +46,6 @@ static za_err_t remote_link(void *context, za_worker_t *worker, za_ref_t maker, 
     return za_request_event(context, worker, &event, false);
 }
 
-/** User frames that this worker's actor handed to the link to `uid` so far. */
-static uint64_t user_pushed(za_node_t *node, uint64_t uid)
-{
-    za_peer_t *peer = za_peer_find(node, uid);
-    // relaxed: this actor's own sends are before it in program order.
-    return peer == NULL ? 0 : atomic_load_explicit(&peer->user_pushed, memory_order_relaxed);
-}
-
 static void remote_unlink(void *context, za_worker_t *worker, za_ref_t maker, uint64_t link_id,
                           za_ref_t target, za_Reason reason)
 {
@@ -63,7 +55,7 @@ static void remote_unlink(void *context, za_worker_t *worker, za_ref_t maker, ui
         .id = link_id,
         .ref = target,
         .reason = reason,
-        .after_user = user_pushed(context, target.node),
+        .after_user = za_peer_user_pushed(context, target.node),
     };
     ZA_IGNORE(za_request_event(context, worker, &event, true));
 }
@@ -77,7 +69,7 @@ static void remote_down(void *context, za_worker_t *worker, za_ref_t watcher, ui
         .id = watch_id,
         .ref = target,
         .reason = reason,
-        .after_user = user_pushed(context, watcher.node),
+        .after_user = za_peer_user_pushed(context, watcher.node),
     };
     ZA_IGNORE(za_request_event(context, worker, &event, true));
 }

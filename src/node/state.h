@@ -1,6 +1,7 @@
 /** The structs of a node, shared by the files of this folder and private to them. */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,14 +14,19 @@
 #include "node/admin.h"
 #include "node/names.h"
 #include "node/node.h"
+#include "node/peer_index.h"
 #include "node/refusals.h"
 #include "node/roles.h"
 #include "wire/envelope.h"
 
 enum {
     ZA_LINKS_MAX = 2 * ZA_PEERS_MAX, // each peer may have an old and a new connection
-    ZA_PEER_INDEX_SLOTS = 4096,      // power of two, sparse: lookups stop at the first empty slot
-    ZA_PEER_INDEX_PROBES = 64,
+    // All that members_max lets be known, and as many that have a link and are not known yet.
+    ZA_PEER_SLOTS_MAX = ZA_MEMBERS_MAX + ZA_PEERS_MAX,
+    ZA_PEER_CHUNK = 64,  // slots that are taken from memory at a time
+    ZA_LANES_CHUNK = 16, // lanes that are
+    ZA_LANES_CHUNKS_MAX = ZA_PEER_SLOTS_MAX / ZA_LANES_CHUNK, // each has a slot, or serves the next
+    ZA_DIRTY_GROUPS = (ZA_PEER_SLOTS_MAX + 4095) / 4096,      // a bit for a word of 64 bits
     ZA_LANE_BYTES_MAX =
         4 * 1024 * 1024,           // queued for one lane of one peer: the sender's backpressure
     ZA_LINK_OUT_BYTES = 64 * 1024, // one write: larger was no faster, and it delays control frames
@@ -35,15 +41,16 @@ enum {
     ZA_SUBSCRIBERS_MAX = 4096,  // actors that hear of membership
     ZA_LISTENERS_MAX = 1024,    // subscriptions to names and groups: each change looks at all
     ZA_UNLINKED_MS_MAX = 10000, // frames for a peer without a link are kept this long
-    ZA_PEER_QUARANTINE_MS = 60000, // before the slot of a dead uid serves another
-    ZA_USER_RUN_MAX = 256,         // small messages between two chunks of a large one
-    ZA_ENCODE_AT_ONCE_MAX = 1024,  // types of a smaller bound are encoded without being measured
-    ZA_OUT_COST = 256,             // bytes charged for a queued frame beside its body
+    ZA_PEER_QUARANTINE_MS =
+        60000,             // before the slot of a dead uid serves another, while there are more
+    ZA_PEERS_SWEPT = 256,  // slots that one sweep looks at
+    ZA_USER_RUN_MAX = 256, // small messages between two chunks of a large one
+    ZA_ENCODE_AT_ONCE_MAX = 1024, // types of a smaller bound are encoded without being measured
+    ZA_OUT_COST = 256,            // bytes charged for a queued frame beside its body
     ZA_MESSAGE_FRAME_BODY_MAX = ZA_CHUNK_BYTES_MAX - 256, // larger bodies go in chunks
     // A published message above it goes to each member by itself: in chunks, if need be.
     ZA_PUBLICATION_BODY_MAX = 15 * 1024,
     ZA_PUBLICATION_TARGET = 1, // slot 1, generation 0: no actor
-    ZA_DIRTY_WORDS = ZA_PEERS_MAX / 64,
     ZA_INBOX_BATCH_MAX = 4096, // requests per service, so that input gets its turn
 };
 
@@ -66,34 +73,56 @@ typedef struct za_out {
 
 typedef struct za_link za_link_t;
 
-/** One process start of another node. Type-stable: slots are reused, never freed. */
-typedef struct za_peer {
-    _Atomic uint64_t uid; // 0: free
-    _Atomic(za_link_t *) link;
-    za_queue_t lanes[ZA_LANE_COUNT];
+typedef struct za_peer za_peer_t;
+
+/**
+ * What is queued for one peer. Made when the first frame for it is sent, or a link to it: most members
+ * of a large cluster never get there. Type-stable: when its peer is gone it serves another, and a
+ * frame that is pushed late says whom it is for.
+ */
+typedef struct za_lanes {
+    za_queue_t queues[ZA_LANE_COUNT];
     _Atomic uint64_t queued_bytes[ZA_LANE_COUNT];
     _Atomic uint64_t user_pushed, bulk_pushed;
-    _Atomic uint32_t bulk_pairs[ZA_BULK_PAIRS];
+    _Atomic uint16_t bulk_pairs[ZA_BULK_PAIRS];
     // The holder of the link's flag; the owner while there is no link.
     uint64_t user_taken, bulk_taken;
     za_out_t *heads[ZA_LANE_COUNT]; // taken from the queue, not yet in the stream
-    _Atomic bool terminal;          // written by the owner, as the next three
-    _Atomic bool unreachable;       // so it is said to be
-    _Atomic bool apart;             // it lives, and no link to it can be made
-    _Atomic uint64_t heard_ms;      // when something of its cluster layer came
-    _Atomic bool wanted;            // a frame waited for a link, and the cluster was told
-    _Atomic bool used;              // messages went to or fro since the last sweep
+    // Under lanes_lock.
+    za_peer_t *peer; // NULL: free
+    struct za_lanes *next_free;
     // The owner.
-    bool ready;              // its queues are initialised
-    bool met;                // there was a link
+    uint64_t waiting_ms; // since when frames wait for a link; 0: none do
+} za_lanes_t;
+
+/** One process start of another node. Type-stable: slots are reused, never freed. */
+struct za_peer {
+    _Atomic uint64_t uid; // 0: free
+    _Atomic(za_link_t *) link;
+    _Atomic(za_lanes_t *) lanes; // NULL: nothing was ever for it
+    uint32_t index;              // of the slot; constant
+    _Atomic bool terminal;       // written by the owner, as the next three
+    _Atomic bool unreachable;    // so it is said to be
+    _Atomic bool apart;          // it lives, and no link to it can be made
+    _Atomic uint64_t heard_ms;   // when something of its cluster layer came
+    _Atomic bool wanted;         // a frame waited for a link, and the cluster was told
+    _Atomic bool used;           // messages went to or fro since the last sweep
+    // The owner.
+    bool met; // there was a link
+    bool udp_degraded;
+    uint32_t udp_unanswered; // datagrams by UDP since the last that came by it, up to a limit ...
+    uint64_t udp_since_ms;   // ... the first of them
+    uint64_t udp_heard_ms;   // a datagram of it by UDP; 0: none yet
     uint64_t announced;      // the uid that was announced as up
     uint64_t since_ms;       // terminal, or without a link
-    uint64_t udp_heard_ms;   // a datagram of it by UDP; 0: none yet
-    uint64_t udp_since_ms;   // the first that was sent by UDP since then ...
-    uint32_t udp_unanswered; // ... and how many, up to a limit
-    bool udp_degraded;
     char name[ZA_NODE_NAME_BYTES_MAX + 1];
-} za_peer_t;
+};
+
+/** Peers that a worker queued frames for in this turn: bits of slots, and of their words. */
+typedef struct za_dirty {
+    uint64_t groups[ZA_DIRTY_GROUPS];
+    uint64_t words[ZA_DIRTY_GROUPS * 64];
+} za_dirty_t;
 
 static inline void za_peer_use(za_peer_t *peer)
 {
@@ -204,22 +233,30 @@ struct za_node {
     _Atomic uint64_t spawn_requests; // ids of za_spawn_on
     _Atomic bool leaving, left;
 
-    // Written by the owner, read by everyone.
-    _Atomic uint64_t index_uid[ZA_PEER_INDEX_SLOTS];
-    _Atomic(za_peer_t *) index_peer[ZA_PEER_INDEX_SLOTS];
+    za_peer_index_t index; // written by the owner, read by everyone
+
+    // Whoever has something for a peer for the first time.
+    pthread_mutex_t lanes_lock;
+    za_lanes_t *lanes_chunks[ZA_LANES_CHUNKS_MAX];
+    bool lanes_ready;     // the lock is there
+    uint32_t lanes_count; // ever made
+    za_lanes_t *lanes_free;
 
     za_queue_t inbox;
     _Atomic bool inbox_kicked;
 
-    // One word set per worker: peers it queued frames for in this turn. That worker only.
-    uint64_t dirty[ZA_POOLS_MAX][ZA_DIRTY_WORDS];
+    za_dirty_t *dirty; // ZA_POOLS_MAX; each its worker's only
 
     // The owner.
     za_cluster_t *cluster;
     za_effects_t *effects;
     za_worker_t *worker; // of the owner, during service and callbacks
     uint64_t now_ms, now_us;
-    za_peer_t *peers;
+    za_peer_t *peer_chunks[ZA_PEER_SLOTS_MAX / ZA_PEER_CHUNK];
+    uint32_t peers_top;   // of those that were ever in use: nobody looks behind it
+    uint32_t peers_free;  // of those below it
+    uint32_t peers_swept; // where the next sweep begins ...
+    uint32_t peers_taken; // ... and the next look for a free one
     za_link_t *links;
     uint32_t links_top; // of those that were ever in use: nobody looks behind it
     za_links_t *link_rules;
@@ -285,11 +322,15 @@ za_err_t za_request_event(za_node_t *node, za_worker_t *worker, const za_cluster
                           bool must);
 void za_inbox_drain(za_node_t *node);
 
-/* peers.c: lanes and the index by uid */
+/* peers.c: who is there */
+za_err_t za_peers_create(za_node_t *node);
+void za_peers_destroy(za_node_t *node);                                    // at the end
 za_peer_t *za_peer_find(za_node_t *node, uint64_t uid);                    // any thread
 za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name); // owner
-void za_peer_heard(za_node_t *node, uint64_t uid);                         // owner
-void za_peer_unreachable(za_node_t *node, uint64_t uid, bool is);          // owner
+/** The peer in a slot below peers_top; its uid is 0 if the slot is free. */
+za_peer_t *za_peer_at(const za_node_t *node, uint32_t index);
+void za_peer_heard(za_node_t *node, uint64_t uid);                // owner
+void za_peer_unreachable(za_node_t *node, uint64_t uid, bool is); // owner
 /** From now on workers flush over `link`; what they queued before, its holder does. Owner. */
 void za_peer_link(za_peer_t *peer, za_link_t *link);
 void za_peer_down(za_node_t *node, uint64_t uid); // owner: give up what is queued
@@ -298,6 +339,10 @@ void za_peer_apart(za_node_t *node, uint64_t uid, bool is);
 /** A link to it begins: what waits for it goes over that one, unless it was apart. Owner. */
 void za_peer_begin_link(za_node_t *node, za_peer_t *peer);
 void za_peers_sweep(za_node_t *node); // owner
+
+/* lanes.c: what senders do. Any thread, with its worker */
+/** Of a peer, made if it had none; NULL: no memory. */
+za_lanes_t *za_peer_lanes(za_node_t *node, za_peer_t *peer);
 za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
                       const za_outgoing_t *message);
 /** True if one frame to all of these keeps the order of each pair. */
@@ -310,6 +355,10 @@ void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_
                       uint64_t ask, za_Reason reason);
 void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, const uint8_t *bytes,
                    uint32_t size); // owner
+/** User frames that were queued for the uid so far. */
+uint64_t za_peer_user_pushed(za_node_t *node, uint64_t uid);
+/** Bytes that wait for the peer. */
+uint64_t za_peer_queued_bytes(const za_peer_t *peer);
 void za_peers_flush(za_node_t *node, za_worker_t *worker);
 
 /* connecting.c; the owner */
@@ -342,16 +391,22 @@ void za_links_sweep(za_node_t *node);
 void za_link_greeted(za_link_t *link);
 void za_link_arm_write(za_link_t *link);
 
-/* peers.c: lanes */
+/* lanes.c: what takes out */
 /** Gives up all that is queued for a peer without a link. Owner. */
 void za_lanes_discard(za_node_t *node, za_peer_t *peer);
+/** The peer is gone and has no link: gives up what is queued, and its lanes serve another. Owner. */
+void za_lanes_release(za_node_t *node, za_peer_t *peer);
 /**
  * Gives up what the cluster has queued for a link that ended: it sends again what must arrive, and
  * after a rebirth its numbers begin anew, so that an old frame would pass for a new one. Holder.
  */
 void za_lanes_discard_service(za_node_t *node, za_peer_t *peer);
+/** Wants links for what waits for one, and gives up what did for too long. Owner. */
+void za_lanes_sweep(za_node_t *node);
 /** Moves queued frames of the link's peer into its session; false if nothing moved. Holder. */
 bool za_lanes_fill(za_link_t *link, za_worker_t *worker);
+za_err_t za_lanes_create(za_node_t *node);
+void za_lanes_destroy(za_node_t *node); // at the end
 
 /** A control frame with secrets: what copies it zeroes the copy. */
 static inline bool za_is_key_frame(const uint8_t *bytes, uint32_t size)

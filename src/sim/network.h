@@ -12,7 +12,7 @@
 
 typedef struct za_network za_network_t;
 
-enum { ZA_NETWORK_HOSTS_MAX = 128 };
+enum { ZA_NETWORK_HOSTS_MAX = 320 };
 
 typedef struct za_network_events {
     /** Something arrived for the host, or the time it asked for has come: run it. */

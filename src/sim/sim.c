@@ -244,8 +244,8 @@ za_err_t za_sim_create(const za_sim_opts_t *opts, za_sim_t **out)
     }
     uint32_t low = opts->latency_us_min != 0 ? opts->latency_us_min : 100;
     uint32_t high = opts->latency_us_max != 0 ? opts->latency_us_max : 500;
-    for (uint32_t from = 0; from < ZA_SIM_NODES_MAX; from++) {
-        for (uint32_t to = 0; to < ZA_SIM_NODES_MAX; to++) {
+    for (uint32_t from = 0; from < opts->nodes; from++) {
+        for (uint32_t to = 0; to < opts->nodes; to++) {
             za_network_set_path(sim->network, from, to, low, high, opts->loss_permille);
         }
     }

@@ -1242,6 +1242,31 @@ Test(membership_parts, links_that_carry_messages_are_not_given_back)
     stop();
 }
 
+// Whoever talks to more members than it may have links talks to one after the other.
+Test(membership_parts, links_that_rest_make_room_for_those_that_come)
+{
+    enum { FULL = ZA_PEERS_MAX, NEWER = 20 };
+    start();
+    for (uint64_t uid = 1; uid <= FULL; uid++) {
+        step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_UP, .uid = uid });
+    }
+    run(3000);
+    // The second half of them carries messages still.
+    for (uint64_t uid = FULL / 2; uid <= FULL; uid++) {
+        tell(uid, numbered(uid));
+        step((za_cluster_event_t){ .type = ZA_CLUSTER_WANT_LINK, .uid = uid });
+    }
+    forget();
+    for (uint64_t uid = FULL + 1; uid <= FULL + NEWER; uid++) {
+        step((za_cluster_event_t){ .type = ZA_CLUSTER_LINK_UP, .uid = uid });
+    }
+    cr_assert(closed_count == NEWER, "%u links made room", closed_count);
+    for (uint32_t i = 0; i < closed_count; i++) {
+        cr_assert(closed[i] < FULL / 2, "the link to %" PRIu64 " was closed", closed[i]);
+    }
+    stop();
+}
+
 Test(membership_parts, whoever_is_down_is_told_so_but_not_each_time)
 {
     start();

@@ -34,3 +34,4 @@ extern const zc_scenario_t zc_names_clear;
 extern const zc_scenario_t zc_names_split;
 extern const zc_scenario_t zc_names_long;
 extern const zc_scenario_t zc_roles;
+extern const zc_scenario_t zc_peers;

@@ -7,12 +7,12 @@
 
 #include "probe.za.h"
 
-enum { NODES = 80, FORM_MS = 20000, TARGET = NODES - 1 };
+enum { NODES = 80, FORM_MS = 20000, TARGET = NODES - 1, WIDER = 300, LOOK_MS = 100 };
 
 enum { OP_WATCH, OP_COUNT, OP_STOP };
 
 static za_sim_t *sim;
-static za_ref_t refs[NODES];
+static za_ref_t refs[WIDER];
 static za_ref_t target;  // as seen from elsewhere
 static uint32_t counted; // messages that reached the target
 static uint32_t fired;   // watches of it
@@ -47,33 +47,35 @@ static za_verdict_t on_down(za_ctx_t *ctx, peer_t *self, const za_Down *down)
 
 ZA_ACTOR(peer, peer_t, (probe_Do, on_do), (za_Down, on_down));
 
-static bool converged(za_sim_t *all, void *context)
-{
-    (void)context;
-    return za_sim_converged(all);
-}
-
 static void tell(uint32_t from, za_ref_t to, const probe_Do *order)
 {
     za_err_t err = za_sim_tell(sim, from, to, &probe_Do_type, order);
     cr_assert(err == ZA_OK, "n%u: %s", from, za_err_text(err));
 }
 
-static void open_wide(void)
+static void open_nodes(uint32_t nodes)
 {
     if (ZA_SANITIZED) {
         cr_skip_test("the shadow memory of so many nodes takes minutes");
     }
     za_sim_opts_t opts = { .size = sizeof opts,
                            .seed = 50,
-                           .nodes = NODES,
+                           .nodes = nodes,
                            .actors_max = 100,
                            .pool_bytes_max = 1 << 22 };
     cr_assert(za_sim_create(&opts, &sim) == ZA_OK);
-    cr_assert(za_sim_run_until(sim, converged, NULL, FORM_MS), "they find each other");
-    for (uint32_t i = 0; i < NODES; i++) {
+    for (uint32_t ms = 0; ms < FORM_MS && !za_sim_converged(sim); ms += LOOK_MS) {
+        za_sim_run_for(sim, LOOK_MS); // to compare all views after each event takes minutes
+    }
+    cr_assert(za_sim_converged(sim), "they find each other");
+    for (uint32_t i = 0; i < nodes; i++) {
         cr_assert(za_sim_spawn(sim, i, peer, &refs[i]) == ZA_OK);
     }
+}
+
+static void open_wide(void)
+{
+    open_nodes(NODES);
     target = refs[TARGET];
     target.node = za_node_uid(za_sim_node(sim, TARGET));
 }
@@ -99,5 +101,23 @@ Test(wide, watches_reach_members_without_a_link, .timeout = 120)
     tell(TARGET, refs[TARGET], &(probe_Do){ .op = OP_STOP });
     za_sim_run_for(sim, 5000);
     cr_expect(fired == TARGET, "%u of %u watches fired", fired, TARGET);
+    za_sim_destroy(sim);
+}
+
+// More than it may have links with: those that rest make room for the next.
+Test(wide, a_node_reaches_more_members_than_it_has_links, .timeout = 300)
+{
+    enum { AT_ONCE = 100, REST_MS = 4000 };
+    open_nodes(WIDER);
+    for (uint32_t i = 1; i < WIDER; i++) {
+        za_ref_t to = refs[i];
+        to.node = za_node_uid(za_sim_node(sim, i));
+        tell(0, to, &(probe_Do){ .op = OP_COUNT });
+        if (i % AT_ONCE == 0) {
+            za_sim_run_for(sim, REST_MS);
+        }
+    }
+    za_sim_run_for(sim, REST_MS);
+    cr_expect(counted == WIDER - 1, "%u of %u messages came", counted, WIDER - 1);
     za_sim_destroy(sim);
 }
