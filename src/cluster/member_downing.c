@@ -2,9 +2,9 @@
 // who goes on, and what to do then. Nothing here happens in availability mode.
 //
 // The rank of a member is an opinion that spreads at the pace of a suspicion, and a side of one or
-// two members suspects slowly: nobody confirms. So whoever doubts a member asks all that count for a
-// sign of life (the census). Who does not answer is suspected by each that asked, and a node that
-// hears from too few to win gives up in time, whatever its ranks say.
+// two members suspects slowly: nobody confirms. So whoever doubts a member asks all that count (the
+// census, member_census.c). Who does not answer is suspected by each that asked, and a node that too
+// few answer for it to win gives up in time, whatever its ranks say.
 
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +14,7 @@
 #include "cluster/membership_internal.h"
 
 enum {
-    CENSUS_PINGS = 64,     // per interval, or a quarter of the members
-    SILENT_INTERVALS = 4,  // without any word, although asked each time
+    LEASE_INTERVALS = 4,   // for which a side that is lost asks for the lease
     FENCED_INTERVALS = 60, // for which a fenced node's word holds: it asks everyone in less
 };
 
@@ -129,6 +128,7 @@ void za_member_downing_forget(za_membership_t *m, za_member_t *member)
 {
     set_stable(m, member, false);
     set_cut(m, member, false);
+    za_member_census_forget(m, member);
 }
 
 void za_member_downing_note(za_membership_t *m, za_member_t *member)
@@ -189,21 +189,6 @@ static void settle(za_membership_t *m)
 
 /* ---- counting ------------------------------------------------------------------------------ */
 
-/** Whether `member` gave a sign of life since it was asked for one. */
-static bool answers(za_membership_t *m, const za_member_t *member)
-{
-    if (member == za_member_self(m)) {
-        return true;
-    }
-    bool askable = member->linked || m->datagrams || m->live_count <= ZA_MEMBER_MESH_MAX;
-    if (!askable && member->in_alive) {
-        return true; // neither a datagram nor a link gets there: nothing can be said of it
-    }
-    uint64_t heard_ms = member->heard_ms == ZA_MEMBER_NEVER ? 0 : member->heard_ms;
-    uint64_t since_ms = heard_ms > m->downing.census_ms ? heard_ms : m->downing.census_ms;
-    return m->now_ms - since_ms < SILENT_INTERVALS * interval(m);
-}
-
 typedef bool (*reached_t)(za_membership_t *m, const za_member_t *member);
 
 static bool ranked_reachable(za_membership_t *m, const za_member_t *member)
@@ -251,73 +236,25 @@ static uint64_t stable_hash(za_membership_t *m)
     return hash;
 }
 
-/** Whether a member is silent since it is suspect: it may yet turn out to be on another side. */
+/** Whether a suspect has not answered yet: it may turn out to be on another side. */
 static bool has_open(za_membership_t *m)
 {
     for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         if (!member->in_view || member->in_alive || member->cut) {
             continue;
         }
-        if (member->heard_ms == ZA_MEMBER_NEVER ||
-            member->heard_ms <= za_member_rank_ms(m, member)) {
+        if (!za_member_census_since(m, member, za_member_rank_ms(m, member))) {
             return true;
         }
     }
     return false;
 }
 
-/* ---- the census ---------------------------------------------------------------------------- */
-
-static bool in_census(za_membership_t *m, const za_member_t *member)
-{
-    return member->in_view && member->stable && member != za_member_self(m);
-}
-
-/** Asks those that were silent for an interval, in turns if they are very many. */
-static void ask_silent(za_membership_t *m, za_effects_t *out)
-{
-    za_member_downing_t *downing = &m->downing;
-    uint32_t most = m->live_count / 4 > CENSUS_PINGS ? m->live_count / 4 : CENSUS_PINGS;
-    uint32_t asked = 0;
-    for (uint32_t i = 0; i < m->fresh && asked < most; i++) {
-        za_member_t *member = za_member_slot(m, downing->census_cursor++ % m->fresh);
-        if (member == NULL) {
-            continue;
-        }
-        bool heard =
-            member->heard_ms != ZA_MEMBER_NEVER && m->now_ms - member->heard_ms < interval(m) / 2;
-        if (in_census(m, member) && !heard) {
-            za_member_send_t ping = {
-                .uid = member->uid,
-                .kind = za_DatagramKind_DATAGRAM_KIND_PING,
-                .over_link = member->udp_degraded && member->linked,
-                .seq = ++m->next_seq,
-                .target = member->uid,
-            };
-            za_member_send(m, &ping, out);
-            asked++;
-        }
-        // The usual pace of reconnection is too slow for those who must be seen before a verdict.
-        if (in_census(m, member) && !member->linked && m->live_count <= ZA_MEMBER_MESH_MAX) {
-            za_member_plan_connect(m, member, m->now_ms);
-        }
-    }
-}
-
-static void suspect_silent(za_membership_t *m, za_effects_t *out)
-{
-    for (za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
-        if (in_census(m, member) && !member->cut && !answers(m, member)) {
-            za_member_suspect(m, member, false, out);
-        }
-    }
-}
-
 /** Since when too few answer for this node to win; NEVER if enough do. */
 static uint64_t lost_since_ms(za_membership_t *m)
 {
     za_member_downing_t *downing = &m->downing;
-    za_downing_tally_t heard = tally(m, answers);
+    za_downing_tally_t heard = tally(m, za_member_census_answers);
     za_downing_config_t config = downing->config;
     if (config.strategy == ZA_DOWNING_LEASE || config.strategy == ZA_DOWNING_DOWN_ALL) {
         config.strategy = ZA_DOWNING_KEEP_MAJORITY; // a minority is where nobody confirms
@@ -325,7 +262,7 @@ static uint64_t lost_since_ms(za_membership_t *m)
     if (za_downing_side_wins(&config, &heard)) {
         downing->lost_ms = ZA_MEMBER_NEVER;
     } else if (downing->lost_ms == ZA_MEMBER_NEVER) {
-        downing->lost_ms = m->now_ms - SILENT_INTERVALS * interval(m); // it began before it showed
+        downing->lost_ms = m->now_ms - za_member_census_silent_ms(m); // it began before it showed
     }
     return downing->lost_ms;
 }
@@ -340,7 +277,8 @@ static za_lease_state_t lease_now(za_membership_t *m)
         return downing->lease;
     }
     const za_member_t *holder = za_member_find(m, downing->holder);
-    bool ours = holder != NULL && holder->in_view && !holder->cut && answers(m, holder);
+    bool ours =
+        holder != NULL && holder->in_view && !holder->cut && za_member_census_answers(m, holder);
     return ours ? ZA_LEASE_OURS : ZA_LEASE_THEIRS;
 }
 
@@ -435,7 +373,7 @@ static bool look_at_lease(za_membership_t *m, uint64_t since_ms, za_effects_t *o
     }
     uint64_t limit_ms = stable_after_ms(m) + za_downing_margin_ms(stable_after_ms(m));
     uint64_t lost_ms = m->now_ms - since_ms;
-    if (lost_ms >= limit_ms + SILENT_INTERVALS * interval(m)) {
+    if (lost_ms >= limit_ms + LEASE_INTERVALS * interval(m)) {
         down_self(m, ZA_MARK_DOWNING_FENCED, out);
         return true;
     }
@@ -521,10 +459,11 @@ void za_member_downing_follow(za_membership_t *m)
     }
     if (doubted(m) && downing->tick_ms == ZA_MEMBER_NEVER) {
         downing->calm_ms = ZA_MEMBER_NEVER;
-        downing->census_ms = m->now_ms;
+        za_member_census_begin(m);
         downing->lost_ms = ZA_MEMBER_NEVER;
         downing->tick_ms = m->now_ms;
     } else if (!doubted(m) && downing->calm_ms == ZA_MEMBER_NEVER) {
+        za_member_census_end(m);
         downing->calm_ms = m->now_ms;
         downing->lost_ms = ZA_MEMBER_NEVER;
         downing->tick_ms = ZA_MEMBER_NEVER;
@@ -552,8 +491,7 @@ void za_member_downing_tick(za_membership_t *m, za_effects_t *out)
         return;
     }
     downing->tick_ms = m->now_ms + interval(m);
-    suspect_silent(m, out);
-    ask_silent(m, out);
+    za_member_census_look(m, out);
     if (!give_up(m, out)) {
         decide(m, out);
     }
@@ -719,6 +657,7 @@ void za_member_downing_reborn(za_membership_t *m, uint64_t was)
         downing->was = was;
         downing->fence_hash = stable_hash(m);
     }
+    za_member_census_end(m);
     downing->fenced = true;
     downing->cut_count = 0;
     downing->cut_ms = ZA_MEMBER_NEVER;

@@ -388,6 +388,18 @@ static void answer_ping(za_membership_t *m, const za_cluster_event_t *event,
     za_member_send(m, &ack, out);
 }
 
+/** Whoever answers shows that our words reach it, and a helper's ack that they reach its target. */
+static void note_answer(za_membership_t *m, uint64_t uid, const za_member_datagram_t *datagram)
+{
+    if (!m->census.on) {
+        return;
+    }
+    za_member_census_answered(m, uid, datagram->seq);
+    if (datagram->kind == za_DatagramKind_DATAGRAM_KIND_ACK && datagram->target != 0) {
+        za_member_census_answered(m, datagram->target, datagram->seq);
+    }
+}
+
 static void dispatch(za_membership_t *m, const za_cluster_event_t *event, const za_member_t *sender,
                      const za_member_datagram_t *datagram, za_effects_t *out)
 {
@@ -398,12 +410,14 @@ static void dispatch(za_membership_t *m, const za_cluster_event_t *event, const 
         answer_ping(m, event, sender, datagram, out);
         break;
     case za_DatagramKind_DATAGRAM_KIND_ACK:
+        note_answer(m, event->uid, datagram);
         za_member_probe_ack(m, event->uid, datagram->seq, event->over_link, out);
         break;
     case za_DatagramKind_DATAGRAM_KIND_PING_REQ:
         za_member_probe_relay(m, event->uid, datagram->seq, datagram->target, out);
         break;
     case za_DatagramKind_DATAGRAM_KIND_NACK:
+        note_answer(m, event->uid, datagram);
         za_member_probe_nack(m, datagram->seq);
         break;
     }

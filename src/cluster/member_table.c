@@ -37,6 +37,8 @@ size_t za_member_table_init(za_membership_t *m, uint32_t capacity, uint8_t *memo
     m->sorted = (uint16_t *)(void *)divide(memory, &used, capacity + 1u, sizeof *m->sorted);
     m->scratch = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->scratch);
     m->timers = (uint16_t *)(void *)divide(memory, &used, capacity, sizeof *m->timers);
+    m->census.answered_ms =
+        (uint64_t *)(void *)divide(memory, &used, capacity, sizeof *m->census.answered_ms);
     m->links = (za_member_link_t *)(void *)divide(memory, &used, ZA_PEERS_MAX, sizeof *m->links);
     m->connects = (za_member_connect_t *)(void *)divide(memory, &used, ZA_MEMBER_CONNECTS_MAX,
                                                         sizeof *m->connects);

@@ -13,6 +13,7 @@
  *   member_rebirth.c who is told that it is down, claims, a new uid
  *   member_link.c   links and when to make them
  *   member_downing.c who goes on when members are unreachable (consistency mode)
+ *   member_census.c who answers us while somebody is in doubt (consistency mode)
  *   membership.c    create, step, queries
  */
 #pragma once
@@ -172,8 +173,6 @@ typedef struct za_member_downing {
     uint64_t cut_ms;     // since when somebody is unreachable
     uint64_t changed_ms; // of what a verdict depends on
     uint64_t tick_ms;    // next look while somebody is doubted
-    uint64_t census_ms;  // start of the census
-    uint32_t census_cursor;
     uint64_t lost_ms; // since when too few answer
     za_lease_state_t lease;
     uint64_t holder;              // of the lease; 0: not known
@@ -187,6 +186,16 @@ typedef struct za_member_downing {
     uint64_t was;        // our uid then
     uint64_t fence_hash; // of the last stable view then
 } za_member_downing_t;
+
+typedef struct za_member_census {
+    bool on;
+    uint64_t began_ms;
+    uint64_t asked[2];     // next_seq four to eight questions ago, and since: answers to older ones are late
+    uint32_t looks;        // since the later of them
+    uint32_t cursor;       // whom to ask next
+    uint32_t helper_cursor;
+    uint64_t *answered_ms; // by slot: when it answered a question of ours; touched in a census alone
+} za_member_census_t;
 
 typedef enum za_member_phase {
     ZA_PHASE_JOINING,
@@ -303,6 +312,7 @@ struct za_membership {
     za_member_claimant_t claimants[ZA_MEMBER_CLAIMANTS_MAX];
 
     za_member_downing_t downing; // member_downing.c
+    za_member_census_t census;   // member_census.c
 
     // member_link.c
     // Above the full mesh: the next ones of the ring of uids, and how far the last one is.
@@ -633,6 +643,22 @@ za_JoinCode za_member_downing_admit(za_membership_t *m, const za_member_joiner_t
 /** Whether no member is down but by a verdict, an operator or a successor at its address. */
 bool za_member_downing_waits(const za_membership_t *m);
 bool za_member_downing_may_found(const za_membership_t *m);
+
+/* ---- member_census.c ------------------------------------------------------------------------- */
+
+void za_member_census_begin(za_membership_t *m);
+void za_member_census_end(za_membership_t *m);
+/** Suspects who is silent, and asks all that count and all that are in doubt. */
+void za_member_census_look(za_membership_t *m, za_effects_t *out);
+/** Whether `member`, or a helper that asked it for us, answered one of the last questions. */
+bool za_member_census_answers(za_membership_t *m, const za_member_t *member);
+/** Whether it answered after `since_ms`. */
+bool za_member_census_since(const za_membership_t *m, const za_member_t *member, uint64_t since_ms);
+/** For how long one is silent that does not answer. */
+uint64_t za_member_census_silent_ms(const za_membership_t *m);
+/** `uid` answered question `seq`, in a census. */
+void za_member_census_answered(za_membership_t *m, uint64_t uid, uint64_t seq);
+void za_member_census_forget(za_membership_t *m, const za_member_t *member);
 
 /* ---- member_link.c ------------------------------------------------------------------------- */
 

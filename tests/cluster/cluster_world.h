@@ -91,6 +91,7 @@ typedef struct world {
     uint32_t link[NODES_MAX][NODES_MAX]; // symmetric; 0: none
     uint32_t links;
     bool cut[NODES_MAX][NODES_MAX];
+    bool mute[NODES_MAX][NODES_MAX]; // what the first says does not reach the second; links stay
     bool refuses; // what is cut answers with RST
     packet_t packets[PACKETS_MAX];
     int packet_count;
@@ -274,7 +275,7 @@ static inline void connect_nodes(world_t *w, int a, int b, const char *address)
     if (a == b || w->link[a][b] != 0) {
         return;
     }
-    if (w->cut[a][b]) {
+    if (w->cut[a][b] || w->mute[a][b] || w->mute[b][a]) {
         failed.err = w->refuses ? ZA_EREFUSED : ZA_ETIMEOUT;
         post_event(w, a, w->refuses ? 1 : 300, failed);
         return;
@@ -316,7 +317,7 @@ static inline void send_bytes(world_t *w, int from, const za_effect_t *effect)
 {
     keep_sample(w, effect);
     int to = node_by_uid(w, effect->uid);
-    if (to < 0 || w->link[from][to] == 0) {
+    if (to < 0 || w->link[from][to] == 0 || w->mute[from][to]) {
         return;
     }
     packet_t packet = { .to = to, .from = from, .link = w->link[from][to] };

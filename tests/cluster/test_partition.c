@@ -1,3 +1,4 @@
+#include "cluster/member_codec.h"
 #include "cluster_world.h"
 #include "support/seeds.h"
 
@@ -343,6 +344,162 @@ Test(partition, a_side_that_cannot_ask_for_the_lease_gives_up)
     cr_expect(w->gave_up[0] == 1 && w->gave_up[1] == 1 && w->gave_up[2] == 1);
     cr_expect(up_members(w, 3) == 2 && up_members(w, 4) == 2);
     world_destroy(w);
+}
+
+/* ---- one direction ---------------------------------------------------------------------------- */
+
+/** What the nodes of `from` say does not reach those of `to`: "0001", "1110". */
+static void silence(world_t *w, const char *from, const char *to)
+{
+    for (int a = 0; a < w->count; a++) {
+        for (int b = 0; b < w->count; b++) {
+            w->mute[a][b] = w->mute[a][b] || (a != b && from[a] == '1' && to[b] == '1');
+        }
+    }
+}
+
+static void unsilence(world_t *w)
+{
+    memset(w->mute, 0, sizeof w->mute);
+}
+
+/** When `node` has given up, and when some other one has gone on without it; 0: not. */
+typedef struct ends {
+    uint64_t gave_up_ms, kept_ms;
+} ends_t;
+
+static ends_t wait_for_ends(world_t *w, int node, uint64_t bound_ms)
+{
+    ends_t ends = { 0 };
+    uint64_t start_ms = w->now_ms;
+    uint64_t kept = w->marks[ZA_MARK_DOWNING_KEPT];
+    while (w->now_ms < start_ms + bound_ms) {
+        run_until(w, w->now_ms + 20);
+        bool gave_up_now = ends.gave_up_ms == 0 && w->gave_up[node] > 0;
+        bool kept_now = ends.kept_ms == 0 && w->marks[ZA_MARK_DOWNING_KEPT] > kept;
+        ends.gave_up_ms = gave_up_now ? w->now_ms - start_ms : ends.gave_up_ms;
+        ends.kept_ms = kept_now ? w->now_ms - start_ms : ends.kept_ms;
+    }
+    return ends;
+}
+
+// It hears of nothing that is wrong with the others, but none of them answers it.
+static void expect_unheard_gives_up(za_downing_config_t downing, const char *unheard,
+                                    const char *others)
+{
+    for (uint64_t seed = 20; seed < 24; seed++) {
+        world_t *w = settled_world(seed, 5, downing);
+        silence(w, unheard, others);
+        ends_t ends = wait_for_ends(w, 4, 2 * DECIDED_MS);
+        cr_expect(ends.gave_up_ms != 0 && ends.kept_ms != 0, "seed %" PRIu64, seed);
+        cr_expect(ends.gave_up_ms < ends.kept_ms + MARGIN_MS,
+                  "seed %" PRIu64 ": it gives up after %" PRIu64
+                  " ms, the others begin after %" PRIu64,
+                  seed, ends.gave_up_ms, ends.kept_ms + MARGIN_MS);
+        for (int i = 0; i < 4; i++) {
+            cr_expect(w->gave_up[i] == (unheard[i] == '1' ? 1 : 0), "seed %" PRIu64 ": node%d",
+                      seed, i);
+        }
+        unsilence(w);
+        converge(w, 20000);
+        world_destroy(w);
+    }
+}
+
+Test(partition, who_hears_all_and_is_heard_by_none_gives_up_before_the_others_begin)
+{
+    expect_unheard_gives_up(majority, "00001", "11110");
+    expect_unheard_gives_up(
+        (za_downing_config_t){ .strategy = ZA_DOWNING_STATIC_QUORUM, .quorum = 3 }, "00001",
+        "11110");
+    expect_unheard_gives_up((za_downing_config_t){ .strategy = ZA_DOWNING_KEEP_OLDEST }, "00001",
+                            "11110");
+    expect_unheard_gives_up(lease, "00001", "11110");
+}
+
+Test(partition, a_minority_that_is_not_heard_gives_up)
+{
+    expect_unheard_gives_up(majority, "00011", "11100");
+}
+
+Test(partition, a_minority_that_does_not_hear_gives_up)
+{
+    for (uint64_t seed = 20; seed < 24; seed++) {
+        world_t *w = settled_world(seed, 5, majority);
+        silence(w, "11100", "00011");
+        ends_t ends = wait_for_ends(w, 4, 2 * DECIDED_MS);
+        cr_expect(ends.gave_up_ms != 0 && ends.kept_ms != 0, "seed %" PRIu64, seed);
+        cr_expect(ends.gave_up_ms < ends.kept_ms + MARGIN_MS, "seed %" PRIu64, seed);
+        cr_expect(w->gave_up[0] + w->gave_up[1] + w->gave_up[2] == 0 && w->gave_up[3] == 1);
+        world_destroy(w);
+    }
+}
+
+// What was asked before the doubt began says nothing of now, however often its answer comes.
+Test(partition, answers_to_questions_of_before_do_not_count)
+{
+    world_t *w = settled_world(24, 5, majority);
+    silence(w, "00001", "11110");
+    ends_t ends = { 0 };
+    for (int i = 0; i < DECIDED_MS / 200 && ends.gave_up_ms == 0; i++) {
+        for (int node = 0; node < 4; node++) {
+            uint8_t bytes[64];
+            za_member_datagram_t late = { .kind = za_DatagramKind_DATAGRAM_KIND_ACK, .seq = 1 };
+            uint32_t size = (uint32_t)(za_member_datagram_put(bytes, &late) - bytes);
+            step_node(w, 4,
+                      (za_cluster_event_t){ .type = ZA_CLUSTER_DATAGRAM,
+                                            .uid = w->nodes[node].uid,
+                                            .bytes = bytes,
+                                            .size = size });
+        }
+        ends = wait_for_ends(w, 4, 200);
+    }
+    cr_expect(ends.gave_up_ms != 0, "late answers keep it");
+    world_destroy(w);
+}
+
+// Each asks the other through those who reach both, so that neither is in doubt when a third is.
+static void expect_path_downs_nobody(bool both_ways)
+{
+    for (uint64_t seed = 25; seed < 31; seed++) {
+        world_t *w = settled_world(seed, 8, majority);
+        silence(w, "10000000", "01000000");
+        if (both_ways) {
+            silence(w, "01000000", "10000000");
+        }
+        run_until(w, w->now_ms + DECIDED_MS);
+        cr_expect(all_see(w, 8), "seed %" PRIu64 ": one path is no doubt", seed);
+        uint64_t suspects = w->marks[ZA_MARK_SUSPECT];
+        crash_node(w, 7);
+        run_until(w, w->now_ms + DECIDED_MS);
+        cr_expect(all_see(w, 7), "seed %" PRIu64 ": %d of 7 are up", seed, up_members(w, 0));
+        suspects = w->marks[ZA_MARK_SUSPECT] - suspects;
+        cr_expect(suspects == 7,
+                  "seed %" PRIu64 ": %" PRIu64 " suspicions of one that is gone, by seven", seed,
+                  suspects);
+        cr_expect(gave_up(w) == 0 && w->reborn == 0, "seed %" PRIu64, seed);
+        world_destroy(w);
+    }
+}
+
+Test(partition, of_a_cut_path_between_two_nobody_is_downed_while_a_third_is)
+{
+    expect_path_downs_nobody(false);
+    expect_path_downs_nobody(true);
+}
+
+Test(partition, who_is_heard_by_one_alone_stays)
+{
+    for (uint64_t seed = 31; seed < 37; seed++) {
+        world_t *w = settled_world(seed, 5, majority);
+        silence(w, "00001", "11100");
+        run_until(w, w->now_ms + 60000);
+        cr_expect(gave_up(w) == 0 && w->reborn == 0 && w->marks[ZA_MARK_DOWNING_KEPT] == 0,
+                  "seed %" PRIu64, seed);
+        unsilence(w);
+        converge(w, 10000);
+        world_destroy(w);
+    }
 }
 
 /* ---- what evidence and joins may not do ------------------------------------------------------- */
