@@ -29,7 +29,6 @@ typedef struct guest {
 
 typedef struct oracle {
     bool patient;       // S2 is looked at
-    bool sided;         // S1 is looked at
     uint64_t apart_us;  // decisions that lie further apart have nothing to do with each other
     uint64_t *since_ms; // of each host: its last verdict that was looked at
     uint32_t downed_count;
@@ -58,7 +57,7 @@ static void compare(const oracle_t *oracle, za_realm_t *realm, const verdict_t *
     if (a->view != b->view || b->at_us - a->at_us > oracle->apart_us) {
         return;
     }
-    if (oracle->sided && downs(a, b->uid) && downs(b, a->uid)) {
+    if (downs(a, b->uid) && downs(b, a->uid)) {
         za_realm_fail(realm, "S1", "%016llx and %016llx both go on, and call each other down",
                       (unsigned long long)a->uid, (unsigned long long)b->uid);
     }
@@ -207,8 +206,8 @@ static bool is_patient(const za_plan_t *plan)
     uint32_t free_ms = plan->start_ms + PATIENCE_MS;
     for (uint32_t i = 0; i < plan->fault_count; i++) {
         const za_fault_t *fault = &plan->faults[i];
-        bool plain = fault->kind == ZA_FAULT_PARTITION || fault->kind == ZA_FAULT_CRASH ||
-                     fault->kind == ZA_FAULT_VANISH;
+        bool plain = fault->kind == ZA_FAULT_PARTITION || fault->kind == ZA_FAULT_ONEWAY ||
+                     fault->kind == ZA_FAULT_CRASH || fault->kind == ZA_FAULT_VANISH;
         if (!plain || fault->start_ms < free_ms) {
             return false;
         }
@@ -229,7 +228,6 @@ za_err_t za_oracle_downing_add(za_realm_t *realm, const za_plan_t *plan)
         return ZA_ENOMEM;
     }
     oracle->patient = is_patient(plan);
-    oracle->sided = !za_plan_has(plan, ZA_FAULT_ONEWAY); // who hears and is not heard is on two
     oracle->apart_us = UINT64_MAX;
     if (plan->downing == ZA_DOWNING_LEASE) { // whose time is over for a side that slept
         oracle->apart_us = ZA_DOWNING_LEASE_TTL_MS * ZA_US_PER_MS;

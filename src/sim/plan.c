@@ -514,6 +514,27 @@ void za_plan_stretch(za_plan_t *plan)
     }
 }
 
+/** Of a third of the cuts one direction is left, this one or that. */
+static void draw_directions(za_plan_t *plan)
+{
+    za_rng_t rng;
+    init_by_name(&rng, plan, za_fault_kind_name(ZA_FAULT_ONEWAY));
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        za_fault_t *fault = &plan->faults[i];
+        bool one = za_rng_below(&rng, 3) == 0;
+        bool back = draw_coin(&rng);
+        if (fault->kind != ZA_FAULT_PARTITION || !one) {
+            continue;
+        }
+        fault->kind = ZA_FAULT_ONEWAY;
+        for (uint32_t word = 0; back && word < ZA_PLAN_SET_WORDS; word++) {
+            uint64_t a = fault->a[word];
+            fault->a[word] = fault->b[word];
+            fault->b[word] = a;
+        }
+    }
+}
+
 void za_plan_draw_splits(za_plan_t *plan, uint64_t seed)
 {
     enum { FAULTS = 4, CALM_MS = 45000, LENGTH_MIN_MS = 15000, LENGTH_MAX_MS = 40000 };
@@ -538,6 +559,7 @@ void za_plan_draw_splits(za_plan_t *plan, uint64_t seed)
         at_ms += length_ms + CALM_MS;
     }
     plan->duration_ms = at_ms;
+    draw_directions(plan);
 }
 
 /* ---- text ------------------------------------------------------------------------------------- */

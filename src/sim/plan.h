@@ -110,7 +110,7 @@ void za_plan_draw(za_plan_t *plan, uint64_t seed, uint32_t nodes, bool services)
 void za_plan_stretch(za_plan_t *plan);
 /**
  * A plan in consistency mode that gives each fault the time to be decided, and the cluster the time to
- * be whole again, before the next: partitions and crashes, all from the seed.
+ * be whole again, before the next: partitions, cuts of one direction and crashes, all from the seed.
  */
 void za_plan_draw_splits(za_plan_t *plan, uint64_t seed);
 za_fault_t *za_plan_add(za_plan_t *plan, za_fault_kind_t kind, uint32_t start_ms,

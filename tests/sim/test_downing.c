@@ -78,3 +78,79 @@ Test(downing, a_lease_decides_one_split, .timeout = 120)
     free(result);
     free(plan);
 }
+
+/** What a plan of this did, added up. */
+typedef struct decided {
+    uint64_t went_on, gave_up, reborn;
+} decided_t;
+
+static void run_plan(const za_plan_t *plan, decided_t *decided)
+{
+    za_trial_result_t *result = malloc(sizeof *result);
+    cr_assert(za_trial_run(plan, NULL, result) == ZA_OK, "memory");
+    cr_assert(!result->failure.failed, "seed %" PRIu64 ": %s at %" PRIu64 " ms: %s", plan->seed,
+              result->failure.oracle, result->failure.at_us / 1000, result->failure.text);
+    const uint64_t *marks = result->stats.marks;
+    decided->went_on += marks[ZA_MARK_DOWNING_KEPT];
+    decided->gave_up += marks[ZA_MARK_DOWNING_SELF] + marks[ZA_MARK_DOWNING_FENCED];
+    decided->reborn += marks[ZA_MARK_REBIRTH];
+    free(result);
+}
+
+static za_plan_t *plan_of(uint64_t seed, uint32_t nodes, za_downing_strategy_t strategy)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_plan_init(plan, seed, nodes);
+    plan->services = 1;
+    plan->work = 50;
+    plan->datagrams = seed % 2;
+    plan->downing = strategy;
+    plan->quorum = strategy == ZA_DOWNING_STATIC_QUORUM ? nodes / 2 + 1 : 0;
+    plan->duration_ms = 90000;
+    return plan;
+}
+
+// One member hears all others and is heard by none. The oracles look for two that go on.
+Test(downing, who_is_not_heard_does_not_go_on, .timeout = 300)
+{
+    za_seeds_t seeds = za_seeds(24);
+    decided_t decided = { 0 };
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
+        uint32_t nodes = 3 + (uint32_t)(seed % 6);
+        za_plan_t *plan = plan_of(seed, nodes, ZA_DOWNING_KEEP_MAJORITY + seed / 6 % 4);
+        plan->timing = seed % 3 == 0 ? ZA_PLAN_LAN : ZA_PLAN_LOCAL;
+        za_fault_t *fault = za_plan_add(plan, ZA_FAULT_ONEWAY, 30000, 30000);
+        for (uint32_t host = 0; host < nodes; host++) {
+            za_fault_add_host(host == seed % nodes ? fault->a : fault->b, host);
+        }
+        run_plan(plan, &decided);
+        free(plan);
+    }
+    cr_expect(!seeds.enough || (decided.went_on > 0 && decided.gave_up > 0));
+}
+
+// Loss and the path between two members alone are no split: no strategy has anything to decide.
+Test(downing, loss_or_the_path_between_two_decides_nothing, .timeout = 300)
+{
+    static const za_fault_kind_t kinds[] = { ZA_FAULT_PARTITION, ZA_FAULT_ONEWAY, ZA_FAULT_REFUSE };
+    za_seeds_t seeds = za_seeds(24);
+    decided_t decided = { 0 };
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
+        uint32_t nodes = 4 + (uint32_t)(seed % 3);
+        za_plan_t *plan = plan_of(seed, nodes, ZA_DOWNING_KEEP_MAJORITY + seed % 5);
+        if (seed % 4 == 0) {
+            plan->datagrams = 1;
+            plan->loss_ppm = 300000;
+        } else {
+            plan->loss_ppm = seed % 2 * 50000;
+            za_fault_t *fault = za_plan_add(plan, kinds[seed % 3], 15000, 60000);
+            za_fault_add_host(fault->a, (uint32_t)seed % nodes);
+            za_fault_add_host(fault->b, (uint32_t)(seed + 1) % nodes);
+        }
+        run_plan(plan, &decided);
+        cr_assert(decided.went_on + decided.gave_up + decided.reborn == 0,
+                  "seed %" PRIu64 ": %" PRIu64 " went on, %" PRIu64 " gave up", seed,
+                  decided.went_on, decided.gave_up);
+        free(plan);
+    }
+}
