@@ -62,7 +62,10 @@ uint32_t za_downing_stable_after_ms(const za_downing_config_t *config, uint32_t 
         return config->stable_after_ms;
     }
     // 5, 8, 12 and 15 s at T = 500 ms: longer than all of a side need to see the same.
-    uint32_t intervals = members <= 32 ? 10 : members <= 128 ? 16 : members <= 1000 ? 24 : 30;
+    uint32_t intervals = members <= 32     ? ZA_DOWNING_STABLE_INTERVALS
+                         : members <= 128  ? 16
+                         : members <= 1000 ? 24
+                                           : 30;
     return intervals * probe_interval_ms;
 }
 

@@ -20,7 +20,9 @@
 
 enum {
     ZA_DOWNING_ROLE_BYTES_MAX = 32,
-    ZA_DOWNING_TEXT_BYTES_MAX = 95,  // of za_downing_describe
+    ZA_DOWNING_TEXT_BYTES_MAX = 95, // of za_downing_describe
+    ZA_DOWNING_STABLE_INTERVALS =
+        10, // least stable_after, in probe intervals: its margin covers a census
     ZA_DOWNING_UNSTABLE_TIMES = 3,   // of stable_after: a view that still changes then is given up
     ZA_DOWNING_LEASE_TTL_MS = 15000, // longer than two sides' decisions lie apart
     ZA_DOWNING_LEASE_MINORITY = 4,   // probe intervals that a minority lets others ask first: 2 s

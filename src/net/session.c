@@ -641,8 +641,9 @@ static void on_goodbye(za_session_t *session, const za_frame_t *frame)
     }
     session->end_goodbye = true;
     session->end_reason = reason;
+    bool more = text[0] != '\0' && strcmp(text, goodbye_text(reason)) != 0;
     end(session, za_session_goodbye_err(reason), "the peer said goodbye: %s%s%s",
-        goodbye_text(reason), text[0] ? ": " : "", text);
+        goodbye_text(reason), more ? ": " : "", more ? text : "");
     session->closing = true;
     session->flushing = true;
     seal(session);

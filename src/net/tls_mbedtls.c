@@ -626,9 +626,12 @@ static za_err_t load(za_tls_t *tls, const za_tls_config_t *config, char *problem
 }
 
 /** Finds what every peer would refuse us for, now rather than at the first connection. */
-static za_err_t check_own(za_tls_t *tls, char *problem, size_t problem_bytes)
+static za_err_t check_own(za_tls_t *tls, const za_tls_config_t *config, char *problem,
+                          size_t problem_bytes)
 {
     const char *what = NULL;
+    const char *path = config->certificate.path != NULL ? config->certificate.path : "";
+    const char *colon = path[0] != '\0' ? ": " : "";
     za_certificate_names_t names = za_certificate_identity(&tls->certificate, &tls->identity);
     if (!mbedtls_pk_can_do(&tls->key, MBEDTLS_PK_ECDSA)) {
         what = "the key must be an elliptic curve's (P-256 or P-384)";
@@ -641,10 +644,13 @@ static za_err_t check_own(za_tls_t *tls, char *problem, size_t problem_bytes)
     } else if (names == ZA_CERTIFICATE_NAMES_BAD) {
         what = "the certificate has malformed names";
     } else if (strcmp(tls->identity.cluster, tls->cluster) != 0) {
-        what = "the certificate is of another cluster";
+        snprintf(problem, problem_bytes,
+                 "%s%sthe certificate is of another cluster, %s, and not of %s", path, colon,
+                 tls->identity.cluster, tls->cluster);
+        return ZA_ECONFIG;
     }
     if (what != NULL) {
-        snprintf(problem, problem_bytes, "%s", what);
+        snprintf(problem, problem_bytes, "%s%s%s", path, colon, what);
         return ZA_ECONFIG;
     }
     return ZA_OK;
@@ -748,7 +754,7 @@ za_err_t za_tls_create(const za_tls_config_t *config, za_tls_t **out, char *prob
     if (err != ZA_OK) {
         goto fail;
     }
-    err = check_own(tls, problem, problem_bytes);
+    err = check_own(tls, config, problem, problem_bytes);
     if (err != ZA_OK) {
         goto fail;
     }

@@ -244,7 +244,7 @@ static void serve_actors(za_admin_t *admin)
 static bool count_member(const za_member_info_t *info, void *context)
 {
     za_AdminStatus *status = context;
-    status->members++;
+    status->members += info->state != ZA_MEMBER_LEFT && info->state != ZA_MEMBER_DOWN;
     status->members_up += info->state == ZA_MEMBER_UP;
     return true;
 }

@@ -13,6 +13,7 @@ extern char **environ;
 
 enum {
     NAME_BYTES_MAX = 64,      // of a key in any spelling
+    QUOTED_BYTES_MAX = 80,    // of a value that is wrong
     ACCEPTED_BYTES_MAX = 128, // of the description of a value
     TYPO_DISTANCE_MAX = 3,    // further away, the nearest key is no help
 };
@@ -225,35 +226,66 @@ static bool address_is_valid(const char *value)
     return za_address_split(value, host, sizeof(host), &port);
 }
 
+static bool is_list(const za_config_info_t *info)
+{
+    return info->kind == ZA_CONFIG_LIST || info->kind == ZA_CONFIG_SEEDS;
+}
+
+/** The first one between commas, without the blanks around it; the rest of the list. */
+static const char *next_item(const char *list, const char **item, size_t *item_bytes)
+{
+    size_t size = strcspn(list, ",");
+    const char *rest = list + size + (list[size] == ',');
+    while (size > 0 && isspace((unsigned char)*list)) {
+        list++;
+        size--;
+    }
+    while (size > 0 && isspace((unsigned char)list[size - 1])) {
+        size--;
+    }
+    *item = list;
+    *item_bytes = size;
+    return rest;
+}
+
+static bool item_is_valid(const za_config_info_t *info, const char *item, size_t size)
+{
+    char text[ZA_SEED_BYTES_MAX + 1];
+    za_seed_t seed;
+    if (size >= sizeof text) {
+        return false;
+    }
+    memcpy(text, item, size);
+    text[size] = '\0';
+    return info->kind == ZA_CONFIG_SEEDS ? za_seed_parse(text, &seed) : address_is_valid(text);
+}
+
 static bool list_is_valid(const za_config_info_t *info, const char *value)
 {
     uint32_t count = 0;
     while (*value != '\0') {
-        size_t size = strcspn(value, ",");
-        char item[ZA_SEED_BYTES_MAX + 1];
-        za_seed_t seed;
-        while (size > 0 && isspace((unsigned char)*value)) {
-            value++;
-            size--;
-        }
-        size_t trimmed = size;
-        while (trimmed > 0 && isspace((unsigned char)value[trimmed - 1])) {
-            trimmed--;
-        }
-        if (trimmed >= sizeof(item) || ++count > info->high) {
+        const char *item;
+        size_t size;
+        value = next_item(value, &item, &size);
+        if (++count > info->high || !item_is_valid(info, item, size)) {
             return false;
         }
-        memcpy(item, value, trimmed);
-        item[trimmed] = '\0';
-        bool valid =
-            info->kind == ZA_CONFIG_SEEDS ? za_seed_parse(item, &seed) : address_is_valid(item);
-        if (!valid) {
-            return false;
-        }
-        value += size;
-        value += *value == ',';
     }
     return true;
+}
+
+/** Which of a list is to blame; all of it if there are too many. */
+static const char *to_blame(const za_config_info_t *info, const char *value, size_t *size)
+{
+    for (const char *rest = value; *rest != '\0';) {
+        const char *item;
+        rest = next_item(rest, &item, size);
+        if (!item_is_valid(info, item, *size)) {
+            return item;
+        }
+    }
+    *size = strlen(value);
+    return value;
 }
 
 static bool choice_is_valid(const za_config_info_t *info, const char *value)
@@ -348,8 +380,11 @@ static za_err_t set_key(za_config_t *config, int key, const char *value, const c
     if (strlen(value) > ZA_CONFIG_VALUE_BYTES_MAX || !value_is_valid(info, value)) {
         char accepted[ACCEPTED_BYTES_MAX];
         za_config_accepted(info, accepted, sizeof(accepted));
-        say(problem, problem_bytes, "%s: %s: \"%.80s\" is not %s", origin, info->key, value,
-            accepted);
+        size_t size = strlen(value);
+        const char *wrong = is_list(info) ? to_blame(info, value, &size) : value;
+        say(problem, problem_bytes, "%s: %s: \"%.*s\" %s %s", origin, info->key,
+            (int)(size < QUOTED_BYTES_MAX ? size : QUOTED_BYTES_MAX), wrong,
+            is_list(info) ? "does not fit:" : "is not", accepted);
         return ZA_ECONFIG;
     }
     entry_t *entry = &config->entries[key];

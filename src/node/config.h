@@ -17,6 +17,7 @@
 
 #include "base/address.h"
 #include "base/limits.h"
+#include "cluster/cluster.h"
 #include "cluster/downing.h"
 #include "cluster/member_texts.h"
 #include "core/pin.h"
@@ -70,7 +71,7 @@ typedef enum za_config_kind {
     X(cluster_name, "cluster.name", ZA_CONFIG_TEXT, "zactor", 1, ZA_CLUSTER_NAME_BYTES_MAX, "",    \
       "the same on every member, as in the certificates")                                          \
     X(cluster_id, "cluster.id", ZA_CONFIG_ID, "0", 0, 0, "",                                       \
-      "a number that tells two clusters of one name apart")                                        \
+      "a number that tells two clusters of one name apart; 0 goes with any")                       \
     X(cluster_seeds, "cluster.seeds", ZA_CONFIG_SEEDS, "", 0, ZA_SEEDS_MAX, "",                    \
       "members to join through, comma-separated, or where they are found; any one is enough")      \
     X(cluster_dns, "cluster.dns", ZA_CONFIG_LIST, "", 0, 4, "",                                    \
@@ -193,6 +194,9 @@ typedef struct za_settings {
  */
 za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, char *problem,
                                  size_t problem_bytes);
+
+/** The times that a value of cluster.timing stands for. */
+const za_cluster_timing_t *za_settings_timing(za_timing_t timing);
 
 /** Whether the host part is 127.0.0.0/8, ::1 or localhost. */
 bool za_address_is_loopback(const char *address);

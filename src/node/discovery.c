@@ -94,7 +94,8 @@ static bool is_address(const char *text)
     char host[ZA_ADDRESS_BYTES_MAX + 1];
     uint16_t port = 0;
     return strlen(text) <= ZA_ADDRESS_BYTES_MAX &&
-           za_address_split(text, host, sizeof host, &port) && strpbrk(text, "/ \t") == NULL;
+           za_address_split(text, host, sizeof host, &port) && port != 0 &&
+           strpbrk(text, "/ \t") == NULL;
 }
 
 bool za_seed_parse(const char *text, za_seed_t *out)

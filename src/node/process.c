@@ -193,19 +193,6 @@ static uint64_t random_seed(void)
     return seed;
 }
 
-static const za_cluster_timing_t *timing_of(za_timing_t timing)
-{
-    switch (timing) {
-    case ZA_TIMING_WAN:
-        return &za_cluster_timing_wan;
-    case ZA_TIMING_LOCAL:
-        return &za_cluster_timing_local;
-    case ZA_TIMING_LAN:
-        break;
-    }
-    return &za_cluster_timing_lan;
-}
-
 static za_err_t create_node(process_t *process, const za_class_t *const *classes)
 {
     const za_settings_t *settings = &process->settings;
@@ -222,7 +209,7 @@ static za_err_t create_node(process_t *process, const za_class_t *const *classes
             process->seeds[seed_count++] = settings->cluster_seeds[i];
         }
     }
-    const za_cluster_timing_t timing = *timing_of(settings->cluster_timing);
+    const za_cluster_timing_t timing = *za_settings_timing(settings->cluster_timing);
     err = za_discovery_host_create(process->loop, settings, timing.seed_interval_ms,
                                    &process->discovery);
     if (err == ZA_EINVAL) {

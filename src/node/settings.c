@@ -143,6 +143,37 @@ static const za_downing_strategy_t strategies[] = {
     ZA_DOWNING_KEEP_OLDEST, ZA_DOWNING_LEASE,         ZA_DOWNING_DOWN_ALL
 };
 
+const za_cluster_timing_t *za_settings_timing(za_timing_t timing)
+{
+    switch (timing) {
+    case ZA_TIMING_WAN:
+        return &za_cluster_timing_wan;
+    case ZA_TIMING_LOCAL:
+        return &za_cluster_timing_local;
+    case ZA_TIMING_LAN:
+        break;
+    }
+    return &za_cluster_timing_lan;
+}
+
+/** Of a shorter one the margin would be over before the losing side knows that it has lost. */
+static za_err_t check_stable_after(const za_settings_t *settings, char *problem,
+                                   size_t problem_bytes)
+{
+    uint32_t stable_after_ms = settings->cluster_downing.stable_after_ms;
+    uint32_t least_ms = ZA_DOWNING_STABLE_INTERVALS *
+                        za_settings_timing(settings->cluster_timing)->probe_interval_ms;
+    if (stable_after_ms == 0 || stable_after_ms >= least_ms) {
+        return ZA_OK;
+    }
+    char text[160];
+    snprintf(text, sizeof text,
+             "cluster.downing.stable_after_ms = %" PRIu32 " is too short: set at least %" PRIu32
+             " with this cluster.timing, or 0, which goes by the number of members",
+             stable_after_ms, least_ms);
+    return refuse(problem, problem_bytes, text, "");
+}
+
 static za_err_t fill_downing(const za_config_t *config, za_settings_t *out, char *problem,
                              size_t problem_bytes)
 {
@@ -186,7 +217,7 @@ static za_err_t fill_downing(const za_config_t *config, za_settings_t *out, char
                       "cluster.downing.strategy is ",
                       strategy);
     }
-    return ZA_OK;
+    return check_stable_after(out, problem, problem_bytes);
 }
 
 static za_err_t check_file(const char *key, const char *path, char *problem, size_t problem_bytes)

@@ -510,7 +510,8 @@ Test(tls, finds_its_own_mistakes_at_once)
     config = good;
     config.cluster = "test";
     cr_assert(create_with(&config, problem) == ZA_ECONFIG, "other cluster");
-    cr_expect(strstr(problem, "the certificate is of another cluster"), "%s", problem);
+    cr_expect(strstr(problem, "the certificate is of another cluster, prod, and not of test"), "%s",
+              problem);
 
     config = good;
     config.certificate.text = authority.certificate;

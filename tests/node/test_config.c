@@ -140,6 +140,17 @@ Test(config, knows_seeds_that_are_to_be_found)
               "%s", problem);
 }
 
+Test(config, names_the_entry_of_a_list_that_is_wrong)
+{
+    cr_expect(set("cluster.seeds", "a:1, http://b:2 ,c:3") == ZA_ECONFIG);
+    cr_expect(problem_says("\"http://b:2\" does not fit: at most 16 of host:port"), "%s", problem);
+    cr_expect(set("cluster.dns", "8.8.8.8:53,8.8.4.4") == ZA_ECONFIG);
+    cr_expect(problem_says("\"8.8.4.4\" does not fit"), "%s", problem);
+    cr_expect(set("cluster.dns", "a:1,a:2,a:3,a:4,a:5") == ZA_ECONFIG);
+    cr_expect(problem_says("\"a:1,a:2,a:3,a:4,a:5\" does not fit: at most 4"), "%s", problem);
+    cr_expect(set("cluster.seeds", "a:0") == ZA_ECONFIG, "nobody listens at port 0");
+}
+
 Test(config, refuses_a_key_set_twice)
 {
     cr_assert(read_text("[node]\nname = a\nname = b\n") == ZA_ECONFIG);
@@ -340,10 +351,10 @@ Test(settings, a_strategy_for_splits_comes_with_what_it_needs)
     static za_settings_t settings;
     cr_assert(settings_with_downing("none", NULL, NULL, &settings) == ZA_OK);
     cr_expect(settings.cluster_downing.strategy == ZA_DOWNING_NONE);
-    cr_assert(settings_with_downing("keep_majority", "cluster.downing.stable_after_ms", "700",
+    cr_assert(settings_with_downing("keep_majority", "cluster.downing.stable_after_ms", "7000",
                                     &settings) == ZA_OK);
     cr_expect(settings.cluster_downing.strategy == ZA_DOWNING_KEEP_MAJORITY);
-    cr_expect(settings.cluster_downing.stable_after_ms == 700);
+    cr_expect(settings.cluster_downing.stable_after_ms == 7000);
     cr_assert(settings_with_downing("static_quorum", "cluster.downing.quorum", "3", &settings) ==
               ZA_OK);
     cr_expect(settings.cluster_downing.strategy == ZA_DOWNING_STATIC_QUORUM);
@@ -375,6 +386,25 @@ Test(settings, a_strategy_for_splits_with_what_is_not_its_own_is_refused)
     cr_expect(problem_says("does nothing without a strategy"), "%s", problem);
     cr_expect(settings_with_downing("none", "cluster.downing.role", "db", &settings) == ZA_ECONFIG);
     cr_expect(problem_says("cluster.downing.role does nothing"), "%s", problem);
+}
+
+Test(settings, a_split_is_not_decided_before_the_losing_side_can_know_of_it)
+{
+    static za_settings_t settings;
+    cr_expect(settings_with_downing("keep_majority", "cluster.downing.stable_after_ms", "4999",
+                                    &settings) == ZA_ECONFIG);
+    cr_expect(problem_says("stable_after_ms = 4999 is too short: set at least 5000"), "%s",
+              problem);
+    cr_expect(settings_with_downing("keep_majority", "cluster.downing.stable_after_ms", "5000",
+                                    &settings) == ZA_OK);
+    setup();
+    set_insecure();
+    cr_assert(set("cluster.timing", "wan") == ZA_OK);
+    cr_assert(set("cluster.downing.strategy", "keep_majority") == ZA_OK);
+    cr_assert(set("cluster.downing.stable_after_ms", "5000") == ZA_OK);
+    cr_expect(za_settings_from_config(config, &settings, problem, PROBLEM_BYTES) == ZA_ECONFIG);
+    cr_expect(problem_says("set at least 20000"), "%s", problem);
+    teardown();
 }
 
 static za_err_t settings_with_pin(const char *pin, const char *workers, za_settings_t *settings)

@@ -18,7 +18,7 @@ static status_t verb_version(const options_t *options, int argc, char **argv);
 
 static const verb_t verbs[] = {
     { "members", verb_members, "", "the cluster as one node sees it" },
-    { "status", verb_status, "", "one node's health; exit 1 if a member is missing" },
+    { "status", verb_status, "", "one node's health; exit 1 if it is no member, or misses one" },
     { "names", verb_names, "[PREFIX]", "registered names" },
     { "groups", verb_groups, "[PREFIX]", "groups of actors, and who is in them" },
     { "actors", verb_actors, "", "actors of one node" },

@@ -302,6 +302,21 @@ static const column_t status_columns[] = { { "node", "node", false, NULL },
                                            { "version", "version", false, NULL },
                                            { NULL, NULL, false, NULL } };
 
+/** Whether the node that answers is no member: it has not found others yet, or they refuse it. */
+static bool is_joining(const json_t *members)
+{
+    size_t index = 0;
+    const json_t *member = NULL;
+    json_array_foreach(members, index, member)
+    {
+        const char *state = json_string_value(json_object_get(member, "state"));
+        if (json_is_true(json_object_get(member, "self")) && strcmp(state, "joining") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /** Members that should be there and are not: left and down ones are gone on purpose or for good. */
 static bool has_trouble(const json_t *members)
 {
@@ -368,6 +383,7 @@ status_t verb_status(const options_t *options, int argc, char **argv)
     status = ask_list(options, &(za_AdminRequest){ .which_verb = za_AdminRequest_members_tag },
                       members, take_members);
     bool trouble = status == STATUS_OK && has_trouble(members);
+    bool joining = status == STATUS_OK && is_joining(members);
     json_decref(members);
     if (status != STATUS_OK) {
         return status;
@@ -377,12 +393,15 @@ status_t verb_status(const options_t *options, int argc, char **argv)
     if (status == STATUS_OK) {
         const za_AdminStatus *now = &call->reply.status;
         trouble = trouble || now->gave_up;
-        const char *health = now->leaving ? "leaving" : trouble ? "degraded" : "ok";
+        const char *health = now->leaving ? "leaving"
+                             : joining    ? "joining"
+                             : trouble    ? "degraded"
+                                          : "ok";
         print_object(options, now->node, status_columns, status_object(now, health));
         if (options->form == FORM_WIDE) {
             print_counters(now);
         }
-        status = trouble || now->leaving ? STATUS_NO : STATUS_OK;
+        status = trouble || joining || now->leaving ? STATUS_NO : STATUS_OK;
     }
     call_end(call);
     return status;
