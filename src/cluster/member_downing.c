@@ -259,7 +259,11 @@ static uint64_t lost_since_ms(za_membership_t *m)
     if (config.strategy == ZA_DOWNING_LEASE || config.strategy == ZA_DOWNING_DOWN_ALL) {
         config.strategy = ZA_DOWNING_KEEP_MAJORITY; // a minority is where nobody confirms
     }
-    if (za_downing_side_wins(&config, &heard)) {
+    // While a cluster forms, a quorum is missing to all of it: that is nobody's silence.
+    za_downing_tally_t all = heard;
+    all.here = all.counted;
+    all.lowest_here = all.oldest_here = true;
+    if (za_downing_side_wins(&config, &heard) || !za_downing_side_wins(&config, &all)) {
         downing->lost_ms = ZA_MEMBER_NEVER;
     } else if (downing->lost_ms == ZA_MEMBER_NEVER) {
         downing->lost_ms = m->now_ms - za_member_census_silent_ms(m); // it began before it showed

@@ -502,6 +502,23 @@ Test(partition, who_is_heard_by_one_alone_stays)
     }
 }
 
+// A cluster that forms doubts somebody now and then: that costs it no quorum that it had.
+Test(partition, a_quorum_that_is_not_there_yet_is_not_lost_by_silence)
+{
+    za_downing_config_t quorum = { .strategy = ZA_DOWNING_STATIC_QUORUM, .quorum = 4 };
+    for (uint64_t seed = 40; seed < 46; seed++) {
+        world_t *w = settled_world(seed, 3, quorum);
+        silence(w, "110", "001");
+        silence(w, "001", "110");
+        run_until(w, w->now_ms + STABLE_MS + 500);
+        cr_expect(w->marks[ZA_MARK_SUSPECT] > 0, "seed %" PRIu64, seed);
+        unsilence(w);
+        converge(w, 5000);
+        cr_expect(gave_up(w) == 0, "seed %" PRIu64 ": %" PRIu64 " gave up", seed, gave_up(w));
+        world_destroy(w);
+    }
+}
+
 /* ---- what evidence and joins may not do ------------------------------------------------------- */
 
 // A firewall answers "refused" as well: that a process is gone is for the strategy to say.
