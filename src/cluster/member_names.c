@@ -13,13 +13,17 @@ static bool joined_before(const za_membership_t *m, const za_member_t *a, const 
  * Of two under one name and address, the one that is gone; NULL if that is not known here. The one
  * with a new link is there, even if the other's link is not broken yet. The times of their joins say
  * nothing: a process that founded a cluster anew has a low one. Its own word ends the other soon.
+ * That is waited for also where the other has just come up: a link that took its time may be to a
+ * process whose place it took meanwhile.
  */
 static za_member_t *gone_of_two(const za_membership_t *m, za_member_t *news, za_member_t *other)
 {
     if (other == &m->members[m->self]) {
         return news;
     }
-    return news->linked ? other : NULL;
+    bool just_up =
+        other->in_alive && m->now_ms - za_member_rest(m, other)->since_ms < za_member_settle_ms(m);
+    return news->linked && !just_up ? other : NULL;
 }
 
 /** Two processes cannot have one name and one address: one of them is gone. */

@@ -726,12 +726,24 @@ Test(membership_parts, of_two_processes_at_one_address_the_linked_one_lives)
 {
     start();
     tell(5, numbered(1));
+    now_ms += 6 * T;
     za_MemberRecord other = record(2, "m1", "m1:1");
     other.joined = 0;
     tell(5, other);
     cr_assert(state(1) == ZA_MEMBER_UP && state(2) == ZA_MEMBER_UP, "news alone decides nothing");
     link_up(2);
     cr_assert(state(1) == ZA_MEMBER_DOWN && state(2) == ZA_MEMBER_UP, "who answers is there");
+    stop();
+}
+
+// Segments were lost in the handshake, and its process was started anew meanwhile.
+Test(membership_parts, a_link_that_took_its_time_does_not_end_a_process_that_has_just_come_up)
+{
+    start();
+    tell(5, record(2, "m1", "m1:1"));
+    tell(5, numbered(1));
+    link_up(2);
+    cr_assert(state(1) == ZA_MEMBER_UP && state(2) == ZA_MEMBER_UP, "it says nothing of the other");
     stop();
 }
 
