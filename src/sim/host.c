@@ -133,8 +133,9 @@ static bool for_oracles(const za_effect_t *effect)
     case ZA_EFFECT_CONNECT:
     case ZA_EFFECT_CLOSE_LINK:
     case ZA_EFFECT_LOG:
-    case ZA_EFFECT_MARK:
         return false;
+    case ZA_EFFECT_MARK:
+        return effect->mark == ZA_MARK_DOWNING_ANEW; // it explains what follows
     default:
         return true;
     }

@@ -54,7 +54,7 @@ typedef struct oracle {
     bool benign, upgrades;
     uint64_t jump_max_us; // of a clock, that no node notices
     bool end_known;       // somebody was told down while it lived: whole sides may be told so now
-    uint64_t gave_up_us;  // when a node did, for a split; 0: none has
+    uint64_t gave_up_us;  // when a node did, for a split, or began anew; 0: none has
     uint64_t min_suspicion_us, min_refused_us, min_down_us;
     uint64_t end_bound_us;
     uint64_t
@@ -278,7 +278,8 @@ static void check_down(oracle_t *oracle, uint32_t host, life_t *life)
     uint64_t elapsed_us = now_us(oracle) - life->unreachable_us +
                           jumped_us(oracle, life->unreachable_us, oracle->min_down_us);
     bool unreachable = life->unreachable && elapsed_us >= oracle->min_down_us;
-    // Whoever gave up, and founds a cluster anew, calls those down who are about to.
+    // Whoever gave up, and founds a cluster anew, calls those down who are about to: soon, or when
+    // enough are there.
     bool given_up =
         oracle->gave_up_us != 0 && now_us(oracle) - oracle->gave_up_us < oracle->gathering_us;
     if (!unreachable && !oracle->refused[life->host] && !life->condemned && !given_up &&
@@ -327,7 +328,8 @@ static void input(void *context, za_realm_t *realm, uint32_t host, const za_clus
 static void effect(void *context, za_realm_t *realm, uint32_t host, const za_effect_t *item)
 {
     oracle_t *oracle = context;
-    if (item->type == ZA_EFFECT_DOWN_SELF) {
+    bool anew = item->type == ZA_EFFECT_MARK && item->mark == ZA_MARK_DOWNING_ANEW;
+    if (item->type == ZA_EFFECT_DOWN_SELF || anew) {
         oracle->gave_up_us = now_us(oracle);
     }
     if (item->type != ZA_EFFECT_MEMBER) {
