@@ -345,7 +345,7 @@ static void effect(void *context, za_realm_t *realm, uint32_t host, const za_eff
         za_realm_fail(realm, "X1", "n%u calls n%u %s, which speaks another version", host,
                       life->host, name_of(item->state));
     }
-    if (life->host != host) {
+    if (item->uid != za_host_uid(realm, host)) { // a former life of its own counts as well
         // The record may have changed again within the step: it is looked at when that is over.
         const seen_t *seen = seen_of(oracle, host, life);
         if (seen->state != 0 && is_end((za_member_state_t)(seen->state - 1)) &&

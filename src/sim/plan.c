@@ -72,6 +72,12 @@ const za_cluster_timing_t *za_plan_timing_of(const za_plan_t *plan)
     return plan->timing == ZA_PLAN_LOCAL ? &za_cluster_timing_local : &za_cluster_timing_lan;
 }
 
+za_downing_config_t za_plan_downing_of(const za_plan_t *plan)
+{
+    return (za_downing_config_t){ .strategy = (za_downing_strategy_t)plan->downing,
+                                  .quorum = plan->quorum };
+}
+
 /**
  * How long views may differ after the last fault: 30 probe intervals and a sync, and before these the
  * time until a member that was called down is met again, at its address or through a seed. TCP's own
@@ -776,6 +782,12 @@ za_err_t za_plan_read(za_plan_t *plan, FILE *in, char *problem, size_t problem_b
     }
     if (!plan_valid(plan)) {
         snprintf(problem, problem_bytes, "nodes, duration_ms or latency_us are out of bounds");
+        return ZA_EINVAL;
+    }
+    za_downing_config_t downing = za_plan_downing_of(plan);
+    if (!za_downing_config_valid(&downing)) {
+        snprintf(problem, problem_bytes, "downing %u (%s) does not go with quorum %u",
+                 plan->downing, za_downing_strategy_name(downing.strategy), plan->quorum);
         return ZA_EINVAL;
     }
     return ZA_OK;

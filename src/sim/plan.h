@@ -122,6 +122,7 @@ bool za_fault_is_pair(const za_fault_t *fault);
 bool za_plan_has(const za_plan_t *plan, za_fault_kind_t kind);
 uint32_t za_plan_settle_ms(const za_plan_t *plan);
 const za_cluster_timing_t *za_plan_timing_of(const za_plan_t *plan);
+za_downing_config_t za_plan_downing_of(const za_plan_t *plan);
 /**
  * True if nothing in it may make a live node look dead: no loss above 5 %, no stall, no partition. The
  * path between two hosts may be cut where at least two others reach both.

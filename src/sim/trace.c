@@ -1,5 +1,6 @@
 // What happens in a realm, in lines for people.
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,6 +121,15 @@ void za_trace_event(za_realm_t *realm, uint32_t host, const za_cluster_event_t *
     }
 }
 
+static void trace_member(za_realm_t *realm, uint32_t host, const char *who,
+                         const za_effect_t *effect)
+{
+    za_member_info_t info = { .incarnation = 0 };
+    za_host_find(realm, host, effect->uid, &info);
+    za_trace_text(realm, host, "   ** %s is %s, incarnation %" PRIu64, who,
+                  za_member_state_name(effect->state), info.incarnation);
+}
+
 void za_trace_effect(za_realm_t *realm, uint32_t host, const za_effect_t *effect)
 {
     if (!traced(realm, host)) {
@@ -138,7 +148,7 @@ void za_trace_effect(za_realm_t *realm, uint32_t host, const za_effect_t *effect
                       effect->size);
         break;
     case ZA_EFFECT_MEMBER:
-        za_trace_text(realm, host, "   ** %s is %s", who, za_member_state_name(effect->state));
+        trace_member(realm, host, who, effect);
         break;
     case ZA_EFFECT_MARK:
         za_trace_text(realm, host, "   mark %d", (int)effect->mark);

@@ -443,7 +443,7 @@ static za_err_t create_realm(const za_plan_t *plan, za_realm_t **out)
         .services = plan->services != 0,
         .datagrams = plan->datagrams != 0,
         .timing = *za_plan_timing_of(plan),
-        .downing = { .strategy = (za_downing_strategy_t)plan->downing, .quorum = plan->quorum },
+        .downing = za_plan_downing_of(plan),
         .latency_us_min = plan->latency_us_min,
         .latency_us_max = plan->latency_us_max,
         .loss_ppm = plan->loss_ppm,

@@ -300,3 +300,26 @@ Test(faults, of_every_kind_leave_a_cluster_of_one_alone)
     cr_assert(pairs > 0, "paths are cut in some");
     free(plan);
 }
+
+// M5: who comes back elsewhere finds its former life in the others' views, and may be the first to
+// doubt it.
+Test(faults, who_moved_is_a_witness_of_its_own_end)
+{
+    za_plan_t *plan = malloc(sizeof *plan);
+    for (uint64_t seed = 10; seed < 30; seed++) {
+        za_plan_init(plan, seed, 5);
+        plan->duration_ms = 20000;
+        plan->datagrams = 1;
+        plan->timing = ZA_PLAN_LOCAL;
+        plan->latency_us_min = 106;
+        plan->latency_us_max = 605;
+        plan->drift_ppm = 160;
+        plan->late_us = 736;
+        za_fault_t *fault = za_plan_add(plan, ZA_FAULT_REUSE, 10000, 52);
+        for (uint32_t host = 1; host <= 3; host++) {
+            za_fault_add_host(fault->a, host);
+        }
+        run_plan(plan);
+    }
+    free(plan);
+}

@@ -427,6 +427,7 @@ Test(plan, says_which_line_it_does_not_understand)
         "zasim plan 1\nnodes 5\nfault crash at=1 for=2 a=5-3\n",
         "zasim plan 1\nnodes 5\nfault crash at=1 for=2 a=9999\n",
         "zasim plan 1\nnodes 99999999\n",
+        "zasim plan 1\nnodes 5\nduration_ms 9\nlatency_us_min 1\nlatency_us_max 1\nquorum 3\n",
         "zasim plan 1\n",
     };
     za_plan_t *plan = malloc(sizeof *plan);
