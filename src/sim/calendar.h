@@ -3,44 +3,39 @@
  * skips empty slots by bitmaps, so a quiet hour costs as little as a quiet microsecond.
  *
  * Order    By time, then in the order of adding: a run is a function of what was added.
- * Unit     The user's, up to 2^52; a slot of the lowest level is 16 of them wide, and sorted. So a
- *          microsecond's calendar touches few cache lines: its two lower levels are 4 KiB and a second.
+ * Levels   A digit of 10 bits each: what is due within the present 1,024 units lies in 64
+ *          slots, each of them sorted; what is due later by its highest digit that differs.
+ * Unit     The user's, up to 2^49.
  * Memory   Intrusive: an entry lies in its owner's struct and is the calendar's until it is taken.
  * Threads  One owner.
  */
 #pragma once
 
+#include <assert.h> // static_assert
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    ZA_CALENDAR_LEVELS = 6,
-    ZA_CALENDAR_GRAIN_BITS = 4, // width of the lowest slots: few entries share one
-    ZA_CALENDAR_BITS = 8,       // slots of a level
-    ZA_CALENDAR_SLOTS = 1 << ZA_CALENDAR_BITS,
+    ZA_CALENDAR_SLOTS = 64 + 3 * 1024 + 512, // of all levels, the lowest first
     ZA_CALENDAR_WORDS = ZA_CALENDAR_SLOTS / 64,
 };
-#define ZA_CALENDAR_END                                                                            \
-    (UINT64_C(1) << (ZA_CALENDAR_GRAIN_BITS + ZA_CALENDAR_LEVELS * ZA_CALENDAR_BITS))
+#define ZA_CALENDAR_END (UINT64_C(1) << 49)
 
 typedef struct za_entry {
     uint64_t at;
     struct za_entry *next, *previous;
 } za_entry_t;
 
-typedef struct za_calendar_level {
-    uint32_t words; // bit i: occupied[i] is not 0
-    uint64_t occupied[ZA_CALENDAR_WORDS];
-    za_entry_t *last[ZA_CALENDAR_SLOTS]; // a ring: the last one's next is the first
-} za_calendar_level_t;
-
 /** Zero is empty, at time 0. */
 typedef struct za_calendar {
-    uint64_t floor;       // nothing is due before it
-    uint32_t levels_used; // bit i: something is in levels[i]
-    za_calendar_level_t levels[ZA_CALENDAR_LEVELS];
+    uint64_t floor; // nothing is due before it
+    uint64_t words; // bit i: occupied[i] is not 0
+    uint64_t occupied[ZA_CALENDAR_WORDS];
+    za_entry_t *last[ZA_CALENDAR_SLOTS]; // a ring: the last one's next is the first
 } za_calendar_t;
+
+static_assert(ZA_CALENDAR_WORDS <= 64, "one word says which words are in use");
 
 /** `entry->at` is set: not before the time of the last entry taken, and below ZA_CALENDAR_END. */
 void za_calendar_add(za_calendar_t *calendar, za_entry_t *entry);
