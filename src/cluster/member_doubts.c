@@ -197,6 +197,7 @@ void za_member_down(za_membership_t *m, za_member_t *member, za_MemberReason rea
     if (za_member_terminal(member)) {
         return;
     }
+    m->rest_stale = true;
     za_member_opinion_t opinion = {
         .inc = za_member_rest(m, member)->inc,
         .terminal = za_MemberTerminal_MEMBER_TERMINAL_DOWN,

@@ -436,6 +436,7 @@ void za_member_on_datagram(za_membership_t *m, const za_cluster_event_t *event, 
     za_member_t *sender = za_member_find(m, event->uid);
     if (sender != NULL && !sender->voided) {
         if (za_member_terminal(sender)) {
+            m->rest_stale = true;
             za_member_tell_down(m, sender, out);
             return;
         }

@@ -57,6 +57,7 @@ static za_member_link_t *add_link(za_membership_t *m, uint64_t uid)
 static void look_at_ring(za_membership_t *m)
 {
     m->ring_ms = za_ms_min(m->ring_ms, m->now_ms + m->timing.probe_interval_ms);
+    m->look_ms = za_ms_min(m->look_ms, za_member_ring_deadline(m));
 }
 
 static bool remove_link(za_membership_t *m, uint64_t uid)
@@ -177,6 +178,7 @@ void za_membership_want_link(za_membership_t *m, uint64_t uid)
                                            .since_ms = m->now_ms,
                                            .wanted_ms = m->now_ms };
         plan_connect(m, member, &plan);
+        m->rest_stale = true;
         m->deadline_ms = za_ms_min(m->deadline_ms, plan.at_ms); // not all calls are steps
     }
 }

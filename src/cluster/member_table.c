@@ -704,6 +704,7 @@ static void learn_of_known(za_membership_t *m, za_member_t *member, const za_mem
 
 void za_member_learn(za_membership_t *m, const za_member_news_t *news, za_effects_t *out)
 {
+    m->rest_stale = true;
     if (news->uid == za_membership_self_uid(m)) {
         learn_of_self(m, &news->opinion, out);
         return;

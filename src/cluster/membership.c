@@ -190,7 +190,8 @@ static bool insert_self(za_membership_t *m, const za_cluster_config_t *config)
     return self != NULL;
 }
 
-static uint64_t deadline(const za_membership_t *m)
+/** Of all but probes and gossip, as far as a node in this phase does anything. */
+static uint64_t rest_deadline(const za_membership_t *m)
 {
     if (m->phase == ZA_PHASE_LEFT) {
         return ZA_MEMBER_NEVER;
@@ -202,10 +203,29 @@ static uint64_t deadline(const za_membership_t *m)
     if (m->phase == ZA_PHASE_JOINING) {
         return at_ms;
     }
-    at_ms = za_ms_min(at_ms, za_member_probe_deadline(m));
     at_ms = za_ms_min(at_ms, za_member_downing_deadline(m));
     at_ms = za_ms_min(at_ms, za_ms_min(za_member_timers_deadline(m), m->connects_ms));
-    at_ms = za_ms_min(at_ms, za_ms_min(m->sync_ms, za_ms_min(m->reconnect_ms, m->seed_ms)));
+    return za_ms_min(at_ms, za_ms_min(m->sync_ms, za_ms_min(m->reconnect_ms, m->seed_ms)));
+}
+
+/** Only while the phase is UP and all is told the rest stays what it was. */
+static bool rest_moves(const za_membership_t *m)
+{
+    return m->rest_stale || m->phase != ZA_PHASE_UP || m->unannounced || m->dump_count > 0;
+}
+
+static uint64_t deadline(za_membership_t *m)
+{
+    if (rest_moves(m)) {
+        m->rest_ms = rest_deadline(m);
+        m->look_ms = za_ms_min(m->rest_ms, za_member_ring_deadline(m));
+        m->rest_stale = false;
+    }
+    ZA_ASSERT_SLOW(m->rest_ms == rest_deadline(m));
+    if (m->phase == ZA_PHASE_LEFT || m->phase == ZA_PHASE_JOINING || m->unannounced) {
+        return m->rest_ms;
+    }
+    uint64_t at_ms = za_ms_min(m->rest_ms, za_member_probe_deadline(m));
     return m->gossip_count > 0 ? za_ms_min(at_ms, m->gossip_ms) : at_ms;
 }
 
@@ -256,6 +276,7 @@ za_err_t za_membership_create(const za_cluster_config_t *config, uint64_t now_ms
     za_member_probe_stop(m);
     za_member_join_start(m);
     m->unannounced = true;
+    m->rest_stale = true;
     m->deadline_ms = deadline(m);
     *out = m;
     return ZA_OK;
@@ -287,6 +308,7 @@ static void notice_lag(za_membership_t *m)
     if (lag_ms <= m->timing.probe_interval_ms / 4) {
         return;
     }
+    m->rest_stale = true;
     za_member_table_lag(m, lag_ms);
     za_member_probe_lag(m, lag_ms);
     za_member_link_lag(m, lag_ms);
@@ -306,21 +328,32 @@ static void down_node(za_membership_t *m, const char *name, za_effects_t *out)
     }
 }
 
+/** Whether nothing but a probe, or gossip, can be due. */
+static bool only_probes(const za_membership_t *m)
+{
+    return m->now_ms < m->look_ms && !rest_moves(m);
+}
+
 static void tick(za_membership_t *m, za_effects_t *out)
 {
-    if (m->unannounced) {
-        za_member_announce_all(m, out);
+    if (!only_probes(m)) {
+        m->rest_stale = true;
+        if (m->unannounced) {
+            za_member_announce_all(m, out);
+        }
+        za_member_join_tick(m, out);
+        if (m->phase == ZA_PHASE_JOINING) {
+            return;
+        }
+        za_member_dumps_tick(m, out);
     }
-    za_member_join_tick(m, out);
-    if (m->phase == ZA_PHASE_JOINING) {
-        return;
-    }
-    za_member_dumps_tick(m, out);
     za_member_probe_tick(m, out);
-    za_member_timers(m, out);
-    za_member_downing_tick(m, out);
-    za_member_link_tick(m, out);
-    za_member_sync_tick(m, out);
+    if (m->rest_stale) { // all is looked at, or a probe had consequences
+        za_member_timers(m, out);
+        za_member_downing_tick(m, out);
+        za_member_link_tick(m, out);
+        za_member_sync_tick(m, out);
+    }
     za_member_gossip_tick(m, out);
 }
 
@@ -381,9 +414,12 @@ za_step_t za_membership_step(za_membership_t *membership, const za_cluster_event
         }
         return ZA_STEP_DONE;
     }
+    // Of a datagram or a tick its handler says whether it may.
+    m->rest_stale |= event->type != ZA_CLUSTER_DATAGRAM && event->type != ZA_CLUSTER_TICK;
     notice_lag(m);
     handle(m, event, out);
     if (m->rebirth_due) {
+        m->rest_stale = true;
         za_member_rebirth(m, out);
     }
     if (m->phase == ZA_PHASE_LEAVING || m->phase == ZA_PHASE_PARTING) {

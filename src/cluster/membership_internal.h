@@ -214,6 +214,9 @@ struct za_membership {
     // ---- what each step looks at, in the order in which it does: few cache lines ----
     uint64_t now_ms, now_us;
     uint64_t deadline_ms; // as it was after the last step
+    // The deadline without probes and gossip, and when a tick has more to do than these. Kept from
+    // step to step, because datagrams without news are most of what a node gets.
+    uint64_t rest_ms, look_ms;
     za_member_phase_t phase;
     uint16_t self;
     uint16_t live_count;  // neither left nor down, ourselves included once up
@@ -226,6 +229,7 @@ struct za_membership {
     bool unannounced; // a member's `shown` lags behind
     bool rebirth_due;
     bool ring_stale;
+    bool rest_stale; // this step may move what rest_ms and look_ms are of
     uint32_t mask; // of the two tables of buckets in use; both double as members come
 
     za_member_t *members;
@@ -672,6 +676,11 @@ void za_member_greet(za_membership_t *m, uint64_t uid, bool all, za_effects_t *o
 void za_member_close(za_membership_t *m, uint64_t uid, za_effects_t *out);
 /** Whether messages went over the link lately, so that it is not given back. */
 bool za_member_link_in_use(const za_membership_t *m, uint64_t uid);
+/** When the ring is looked at, by whatever tick comes then. */
+static inline uint64_t za_member_ring_deadline(const za_membership_t *m)
+{
+    return m->live_count > ZA_MEMBER_MESH_MAX ? m->ring_ms : ZA_MEMBER_NEVER;
+}
 /** A member came into view, or left it. */
 void za_member_ring_changed(za_membership_t *m, const za_member_t *member);
 /** Plans the link to a member that has none. */
