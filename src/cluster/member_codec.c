@@ -412,11 +412,8 @@ static const uint8_t *get_head(const uint8_t *at, const uint8_t *end, za_member_
     return at;
 }
 
-bool za_member_datagram_get(const uint8_t *bytes, size_t size, za_member_datagram_t *out)
+static bool get_tail(const uint8_t *next, za_member_datagram_t *out)
 {
-    *out = (za_member_datagram_t){ .end = bytes + size };
-    const uint8_t *next = get_head(bytes, out->end, out);
-    out->next = next;
     za_member_field_t field = { 0 };
     while (get_field(&next, out->end, &field)) {
         if (!get_datagram_field(&field, out)) {
@@ -424,6 +421,14 @@ bool za_member_datagram_get(const uint8_t *bytes, size_t size, za_member_datagra
         }
     }
     return next == out->end;
+}
+
+bool za_member_datagram_get(const uint8_t *bytes, size_t size, za_member_datagram_t *out)
+{
+    *out = (za_member_datagram_t){ .end = bytes + size };
+    const uint8_t *next = get_head(bytes, out->end, out);
+    out->next = next;
+    return next == out->end || get_tail(next, out);
 }
 
 bool za_member_datagram_record(za_member_datagram_t *datagram, za_member_news_t *out)

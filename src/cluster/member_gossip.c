@@ -175,7 +175,7 @@ static bool reachable(const za_membership_t *m, const za_member_t *member, uint6
 }
 
 /** False: lost like any other datagram, because there is no way or no room. */
-static bool letter_open(za_membership_t *m, const za_member_send_t *send,
+static inline bool letter_open(za_membership_t *m, const za_member_send_t *send,
                         const za_member_t *receiver, letter_t *letter, za_effects_t *out)
 {
     if (!reachable(m, receiver, send->uid) ||
@@ -204,7 +204,7 @@ static const char *copy_address(const za_membership_t *m, const za_member_t *mem
     return memcpy(za_effects_alloc(out, bytes), za_member_text_address(text), bytes);
 }
 
-static void letter_send(za_membership_t *m, const za_member_send_t *send,
+static inline void letter_send(za_membership_t *m, const za_member_send_t *send,
                         const za_member_t *receiver, const letter_t *letter, za_effects_t *out)
 {
     uint32_t size = (uint32_t)(letter->at - letter->start);

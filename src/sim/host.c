@@ -65,8 +65,8 @@ static uint64_t node_uid(const za_realm_t *realm, const za_host_t *host)
 /** What the host's clock gains within `us`; negative: loses. */
 static int64_t gained_us(const za_host_t *host, uint64_t us)
 {
-    return ((int64_t)(us >> DRIFT_SHIFT) * host->drift) +
-           ((int64_t)(us & ((1u << DRIFT_SHIFT) - 1)) * host->drift >> DRIFT_SHIFT);
+    __extension__ typedef __int128 wide_t; // a year of microseconds takes 45 bits
+    return (int64_t)((wide_t)us * host->drift >> DRIFT_SHIFT);
 }
 
 static uint64_t local_us(const za_host_t *host, uint64_t us)
@@ -79,16 +79,17 @@ static uint64_t local_ms(const za_realm_t *realm, const za_host_t *host)
     return local_us(host, realm->now_us) / ZA_US_PER_MS;
 }
 
-/** The first moment of the realm, from now on, at which the host's clock shows `at_ms`. */
-static uint64_t realm_us(const za_realm_t *realm, const za_host_t *host, uint64_t at_ms)
+/** The first moment of the realm, from now on, at which the host's clock, `here_us` now, shows `at_ms`. */
+static uint64_t realm_us(const za_realm_t *realm, const za_host_t *host, uint64_t here_us,
+                         uint64_t at_ms)
 {
     uint64_t at_us = at_ms * ZA_US_PER_MS;
     uint64_t guess_us = realm->now_us;
     // Clocks go wrong by a hundredth at most: what is still missing falls by that with each turn.
-    for (uint64_t here_us = local_us(host, guess_us); here_us < at_us;
-         here_us = local_us(host, guess_us)) {
+    while (here_us < at_us) {
         uint64_t ahead_us = at_us - here_us;
         guess_us += (uint64_t)((int64_t)ahead_us - gained_us(host, ahead_us));
+        here_us = local_us(host, guess_us);
     }
     return guess_us;
 }
@@ -101,26 +102,32 @@ static void cancel_tick(za_realm_t *realm, za_host_t *host)
     }
 }
 
-/** Sees that a tick comes when the node wants one. */
-static void plan_tick(za_realm_t *realm, uint32_t index)
+static void plan_tick_anew(za_realm_t *realm, uint32_t index, uint64_t here_us,
+                           uint64_t deadline_ms)
 {
     za_host_t *host = &realm->hosts[index];
-    uint64_t deadline_ms = node_deadline_ms(realm, host);
-    if (deadline_ms == host->deadline_ms && host->tick_us != NEVER) {
-        return;
-    }
     cancel_tick(realm, host);
     host->deadline_ms = deadline_ms;
     if (deadline_ms > ZA_CALENDAR_END / (2 * ZA_US_PER_MS)) {
         return; // never
     }
-    uint64_t at_us = realm_us(realm, host, deadline_ms);
+    uint64_t at_us = realm_us(realm, host, here_us, deadline_ms);
     if (realm->config.late_us != 0) {
         uint64_t late = za_chance(realm->config.seed, ZA_CHANCE_LATE, index, deadline_ms);
         at_us += za_chance_below(late, realm->config.late_us);
     }
     host->tick_us = at_us;
     za_parcel_post(realm, host->tick, at_us);
+}
+
+/** Sees that a tick comes when the node, whose clock shows `here_us`, wants one. */
+static inline void plan_tick(za_realm_t *realm, uint32_t index, uint64_t here_us)
+{
+    za_host_t *host = &realm->hosts[index];
+    uint64_t deadline_ms = node_deadline_ms(realm, host);
+    if (deadline_ms != host->deadline_ms || host->tick_us == NEVER) {
+        plan_tick_anew(realm, index, here_us, deadline_ms);
+    }
 }
 
 /* ---- steps ------------------------------------------------------------------------------------ */
@@ -344,7 +351,7 @@ static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
         end_process(realm, index, ZA_HOST_OFF);
         return;
     }
-    plan_tick(realm, index);
+    plan_tick(realm, index, event->now_us);
 }
 
 void za_host_tick(za_realm_t *realm, uint32_t index)
@@ -517,7 +524,7 @@ static void catch_up(za_realm_t *realm, uint32_t index)
         if (local_ms(realm, host) >= host->deadline_ms) {
             step(realm, index, &realm->due);
         } else {
-            plan_tick(realm, index);
+            plan_tick(realm, index, local_us(host, realm->now_us));
         }
     }
 }
@@ -641,7 +648,7 @@ void za_host_start(za_realm_t *realm, uint32_t index)
     host->busy_us = host->shake_us = realm->now_us;
     host->deadline_ms = 0;
     take_uid(realm, index);
-    plan_tick(realm, index);
+    plan_tick(realm, index, local_us(host, realm->now_us));
     if (realm->config.services) {
         give_material(realm, index);
     }
@@ -740,7 +747,7 @@ static void shift_tick(za_realm_t *realm, uint32_t index)
     za_host_t *host = &realm->hosts[index];
     if (host->state == ZA_HOST_ON && !host->tick_waits) { // it may have left meanwhile
         cancel_tick(realm, host);
-        plan_tick(realm, index);
+        plan_tick(realm, index, local_us(host, realm->now_us));
     }
 }
 

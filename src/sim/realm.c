@@ -103,10 +103,13 @@ uint32_t za_address_number(const char *address)
     if (address[0] != 'h') {
         return UINT32_MAX;
     }
+    enum { DIGITS_MAX = 9 };
     uint32_t number = 0;
     const char *at = address + 1;
-    for (; *at >= '0' && *at <= '9' && number < UINT32_MAX / 16; at++) {
-        number = number * 10 + (uint32_t)(*at - '0');
+    for (uint32_t digit = (uint32_t)*at - '0'; digit <= 9 && at <= address + DIGITS_MAX;
+         digit = (uint32_t)*at - '0') {
+        number = number * 10 + digit;
+        at++;
     }
     return at > address + 1 && *at == ':' ? number : UINT32_MAX;
 }
