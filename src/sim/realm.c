@@ -27,46 +27,13 @@ static void *create_chunk(za_realm_t *realm, size_t bytes)
 }
 
 /** The free list runs through the entries: the first cache line is about to be written anyway. */
-static void add_parcels(za_realm_t *realm)
+void za_parcels_add(za_realm_t *realm)
 {
     za_parcel_t *parcels = create_chunk(realm, CHUNK_ITEMS * sizeof *parcels);
     for (int i = 0; i < CHUNK_ITEMS; i++) {
         parcels[i].entry.next = (za_entry_t *)realm->free_parcels;
         realm->free_parcels = &parcels[i];
     }
-}
-
-za_parcel_t *za_parcel_create(za_realm_t *realm, za_parcel_kind_t kind, uint32_t host)
-{
-    if (realm->free_parcels == NULL) {
-        add_parcels(realm);
-    }
-    za_parcel_t *parcel = realm->free_parcels;
-    realm->free_parcels = (za_parcel_t *)parcel->entry.next;
-    parcel->kind = (uint8_t)kind;
-    parcel->side = 0;
-    parcel->size = 0;
-    parcel->host = host;
-    parcel->from = host;
-    parcel->process = realm->hosts[host].process;
-    parcel->uid = 0;
-    parcel->bytes = NULL;
-    return parcel;
-}
-
-void za_parcel_free(za_realm_t *realm, za_parcel_t *parcel)
-{
-    if (parcel->kind == ZA_PARCEL_DATAGRAM && parcel->bytes != parcel->inline_bytes) {
-        za_block_free(realm, parcel->bytes);
-    }
-    parcel->entry.next = (za_entry_t *)realm->free_parcels;
-    realm->free_parcels = parcel;
-}
-
-void za_parcel_post(za_realm_t *realm, za_parcel_t *parcel, uint64_t at_us)
-{
-    parcel->entry.at = at_us;
-    za_calendar_add(&realm->calendar, &parcel->entry);
 }
 
 uint8_t *za_block_create(za_realm_t *realm)

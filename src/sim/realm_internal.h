@@ -234,11 +234,44 @@ static inline uint32_t za_host_room(const za_host_t *host, uint32_t usual)
 
 /* ---- realm.c -------------------------------------------------------------------------------- */
 
-za_parcel_t *za_parcel_create(za_realm_t *realm, za_parcel_kind_t kind, uint32_t host);
-void za_parcel_free(za_realm_t *realm, za_parcel_t *parcel);
-void za_parcel_post(za_realm_t *realm, za_parcel_t *parcel, uint64_t at_us);
 uint8_t *za_block_create(za_realm_t *realm);
 void za_block_free(za_realm_t *realm, uint8_t *bytes);
+/** More free ones. */
+void za_parcels_add(za_realm_t *realm);
+
+static inline za_parcel_t *za_parcel_create(za_realm_t *realm, za_parcel_kind_t kind, uint32_t host)
+{
+    if (realm->free_parcels == NULL) {
+        za_parcels_add(realm);
+    }
+    za_parcel_t *parcel = realm->free_parcels;
+    realm->free_parcels = (za_parcel_t *)parcel->entry.next;
+    parcel->kind = (uint8_t)kind;
+    parcel->side = 0;
+    parcel->size = 0;
+    parcel->host = host;
+    parcel->from = host;
+    parcel->process = realm->hosts[host].process;
+    parcel->uid = 0;
+    parcel->bytes = NULL;
+    return parcel;
+}
+
+static inline void za_parcel_free(za_realm_t *realm, za_parcel_t *parcel)
+{
+    if (parcel->kind == ZA_PARCEL_DATAGRAM && parcel->bytes != parcel->inline_bytes) {
+        za_block_free(realm, parcel->bytes);
+    }
+    parcel->entry.next = (za_entry_t *)realm->free_parcels;
+    realm->free_parcels = parcel;
+}
+
+static inline void za_parcel_post(za_realm_t *realm, za_parcel_t *parcel, uint64_t at_us)
+{
+    parcel->entry.at = at_us;
+    za_calendar_add(&realm->calendar, &parcel->entry);
+}
+
 void za_realm_mix(za_realm_t *realm, const za_parcel_t *parcel);
 void za_address_text(uint32_t number, char *text, size_t bytes);
 /** The number in an address; UINT32_MAX if it has none. */
