@@ -175,11 +175,12 @@ static void seek(za_membership_t *m, za_effects_t *out)
 {
     m->join_retry_ms = m->now_ms + interval(m, 2);
     uint32_t addresses = JOIN_ADDRESSES;
+    uint32_t all = m->seed_count + m->fresh;
     if (m->join_crowded) {
         m->join_retry_ms += za_rng_below(&m->rng, interval(m, 2));
         addresses = m->join_target == 0 ? 1 : 0;
+        m->join_cursor = (uint32_t)za_rng_below(&m->rng, all); // not all that wait go to the same
     }
-    uint32_t all = m->seed_count + m->fresh;
     uint32_t tried = 0;
     for (uint32_t i = 0; i < all && tried < addresses; i++) {
         const char *address = join_address(m, m->join_cursor++ % all);

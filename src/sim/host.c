@@ -619,9 +619,9 @@ void za_host_start(za_realm_t *realm, uint32_t index)
     host->version = host->next_version;
     char address[24];
     za_address_text(host->address, address, sizeof address);
-    const char *seeds[ZA_REALM_SEEDS];
-    uint32_t seed_count =
-        realm->config.hosts < ZA_REALM_SEEDS ? realm->config.hosts : (uint32_t)ZA_REALM_SEEDS;
+    const char *seeds[ZA_REALM_SEEDS_MAX];
+    uint32_t hosts = realm->config.hosts;
+    uint32_t seed_count = hosts < realm->seed_count ? hosts : realm->seed_count;
     for (uint32_t i = 0; i < seed_count; i++) {
         seeds[i] = realm->seeds[i];
     }
@@ -676,7 +676,7 @@ void za_host_move(za_realm_t *realm, uint32_t index, bool reused)
 {
     za_host_t *host = &realm->hosts[index];
     // Seeds stay where the others' configuration has them.
-    if (index < ZA_REALM_SEEDS || host->state == ZA_HOST_ON ||
+    if (index < realm->seed_count || host->state == ZA_HOST_ON ||
         realm->address_count == realm->address_capacity) {
         return;
     }

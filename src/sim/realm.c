@@ -118,7 +118,8 @@ za_err_t za_realm_create(const za_realm_config_t *config, za_realm_t **out)
     realm->trace.line = NULL;
     realm->due.type = ZA_CLUSTER_TICK;
     realm->datagram.type = ZA_CLUSTER_DATAGRAM;
-    for (uint32_t i = 0; i < ZA_REALM_SEEDS; i++) {
+    realm->seed_count = config->seeds != 0 ? config->seeds : (uint32_t)ZA_REALM_SEEDS;
+    for (uint32_t i = 0; i < realm->seed_count; i++) {
         za_address_text(i, realm->seeds[i], sizeof realm->seeds[i]);
     }
     za_err_t err = za_hosts_create(realm);

@@ -24,7 +24,8 @@ enum {
     ZA_REALM_HOSTS_MAX = 16384,
     ZA_REALM_ORACLES_MAX = 8,
     ZA_REALM_PATHS_MAX = 256, // faults of paths that are active at once
-    ZA_REALM_SEEDS = 2,       // hosts whose addresses everybody is given
+    ZA_REALM_SEEDS = 2,       // hosts whose addresses everybody is given, unless configured ...
+    ZA_REALM_SEEDS_MAX = ZA_CLUSTER_SEEDS_MAX, // ... and so many at most
 };
 #define ZA_US_PER_MS UINT64_C(1000)
 #define ZA_US_PER_S UINT64_C(1000000)
@@ -44,6 +45,7 @@ typedef struct za_realm_config {
     uint32_t drift_ppm; // of each clock, drawn between -drift and +drift
     uint32_t late_us;   // timers, at most
     uint32_t names_max; // that a node's actors may have; 0: ZA_NAMES_PER_NODE_MAX
+    uint32_t seeds;     // the first hosts; 0: ZA_REALM_SEEDS
 } za_realm_config_t;
 
 /** What a host's program speaks. */

@@ -211,7 +211,8 @@ struct za_realm {
     za_frame_loss_t *lose; // NULL: frames arrive
     void *lose_context;
     za_realm_trace_t trace;
-    char seeds[ZA_REALM_SEEDS][24];
+    char seeds[ZA_REALM_SEEDS_MAX][24];
+    uint32_t seed_count;
     struct za_member_texts *texts;    // of all nodes
     za_cluster_event_t due, datagram; // a tick and a datagram, over and over
     struct {                          // the store of the lease

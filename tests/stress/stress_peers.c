@@ -106,7 +106,7 @@ static uint64_t lost(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t lives = argc > 1 ? strtoull(argv[1], NULL, 10) : 30000;
+    uint64_t lives = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000;
     za_sim_opts_t opts = { .size = sizeof opts, .seed = 1, .nodes = 1 };
     MUST(za_sim_create(&opts, &sim) == ZA_OK);
     za_sim_run_for(sim, 1000);

@@ -45,6 +45,8 @@ enum {
     FLAG_PLAN,
     FLAG_TRACE,
     FLAG_RUNS,
+    FLAG_SEEDS,
+    FLAG_APART,
     FLAG_JOBS,
     FLAG_STATE,
     FLAG_CHECK,
@@ -65,6 +67,8 @@ static const struct argp_option flags[] = {
     { "loss", FLAG_LOSS, "PERCENT", 0, "of all packets", 0 },
     { "no-oracles", FLAG_NO_ORACLES, NULL, 0, "do not check", 0 },
     { "trace", FLAG_TRACE, "all|node=N", 0, "a line for each event and effect", 0 },
+    { "seeds", FLAG_SEEDS, "N", 0, "hosts whose addresses all are given (default 2)", 0 },
+    { "apart", FLAG_APART, "MS", 0, "join: from one start to the next (default 0)", 0 },
     { "runs", FLAG_RUNS, "N", 0, "how often an experiment is repeated", 0 },
     { "jobs", FLAG_JOBS, "N", 0, "processes at once (default: cores)", 0 },
     { "state", FLAG_STATE, "FILE", 0, "soak: where the running total is kept", 0 },
@@ -138,6 +142,12 @@ static error_t take_flag(int key, char *value, struct argp_state *state)
         break;
     case FLAG_TRACE:
         options->trace = value;
+        break;
+    case FLAG_SEEDS:
+        options->seeds = number(state, value, ZA_REALM_SEEDS_MAX);
+        break;
+    case FLAG_APART:
+        options->apart_ms = number(state, value, 60000);
         break;
     case FLAG_RUNS:
         options->runs = number(state, value, 1000000);

@@ -143,6 +143,7 @@ za_realm_config_t lan_config(const options_t *options, uint64_t seed, uint32_t h
                                 .hosts = hosts,
                                 .services = options->services,
                                 .datagrams = options->datagrams,
+                                .seeds = options->seeds,
                                 .timing = za_cluster_timing_lan,
                                 .latency_us_min = 100,
                                 .latency_us_max = 500,

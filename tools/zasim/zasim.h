@@ -21,6 +21,8 @@ typedef struct options {
     uint32_t nodes;   // 0: not given
     uint32_t minutes; // of virtual time, or of wall time where a verb says so
     uint32_t runs;
+    uint32_t seeds;    // hosts that all are given; 0: two
+    uint32_t apart_ms; // join: between two starts
     uint32_t jobs;
     uint32_t loss_percent;
     bool services;
