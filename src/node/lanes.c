@@ -56,7 +56,7 @@ static za_lanes_t *take_lanes(za_node_t *node)
 }
 
 /** The first that sends to a peer makes them; a lock, once for each peer that is ever sent to. */
-static za_lanes_t *make_lanes(za_node_t *node, za_peer_t *peer)
+__attribute__((noinline)) static za_lanes_t *make_lanes(za_node_t *node, za_peer_t *peer)
 {
     pthread_mutex_lock(&node->lanes_lock);
     za_lanes_t *lanes = atomic_load_explicit(&peer->lanes, memory_order_relaxed); // under the lock
@@ -71,16 +71,21 @@ static za_lanes_t *make_lanes(za_node_t *node, za_peer_t *peer)
     return lanes;
 }
 
-za_lanes_t *za_peer_lanes(za_node_t *node, za_peer_t *peer)
+static inline za_lanes_t *lanes_of(za_node_t *node, za_peer_t *peer)
 {
     za_lanes_t *lanes =
         atomic_load_explicit(&peer->lanes, memory_order_acquire); // pairs: peer-lanes
     return lanes != NULL ? lanes : make_lanes(node, peer);
 }
 
+za_lanes_t *za_peer_lanes(za_node_t *node, za_peer_t *peer)
+{
+    return lanes_of(node, peer);
+}
+
 /* ---- producers -------------------------------------------------------------------------------- */
 
-static void mark_dirty(za_node_t *node, za_worker_t *worker, const za_peer_t *peer)
+static inline void mark_dirty(za_node_t *node, za_worker_t *worker, const za_peer_t *peer)
 {
     za_dirty_t *dirty = &node->dirty[za_worker_index(worker)];
     uint32_t word = peer->index / 64;
@@ -102,8 +107,8 @@ static za_out_t *out_create(za_worker_t *worker, uint32_t bytes)
 }
 
 /** `uid` is whom the frame is for; it is checked when the frame is taken out. */
-static void push(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_lanes_t *lanes,
-                 uint64_t uid, za_lane_t lane, za_out_t *out)
+static inline void push(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_lanes_t *lanes,
+                        uint64_t uid, za_lane_t lane, za_out_t *out)
 {
     out->uid = uid;
     // relaxed: statistics and bounds; the queue publishes the frame.
@@ -182,7 +187,7 @@ za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
     if (err != ZA_OK) {
         return err;
     }
-    za_lanes_t *lanes = za_peer_lanes(node, peer);
+    za_lanes_t *lanes = lanes_of(node, peer);
     if (lanes == NULL) {
         return ZA_ENOBUFS;
     }
@@ -290,7 +295,7 @@ za_err_t za_peer_publish(za_node_t *node, za_worker_t *worker, za_peer_t *peer, 
     if (err != ZA_OK) {
         return err;
     }
-    za_lanes_t *lanes = za_peer_lanes(node, peer);
+    za_lanes_t *lanes = lanes_of(node, peer);
     if (lanes == NULL) {
         return ZA_ENOBUFS;
     }
@@ -329,7 +334,7 @@ void za_peer_fail_ask(za_node_t *node, za_worker_t *worker, za_peer_t *peer, za_
                       uint64_t ask, za_Reason reason)
 {
     // A peer that asks and does not read must not fill the pool with its failures.
-    za_lanes_t *lanes = has_no_route(node, peer) ? NULL : za_peer_lanes(node, peer);
+    za_lanes_t *lanes = has_no_route(node, peer) ? NULL : lanes_of(node, peer);
     bool refuse = lanes == NULL || lane_is_full(lanes, ZA_LANE_USER, 0);
     za_out_t *out = refuse ? NULL : out_create(worker, 0);
     if (out == NULL) {

@@ -187,3 +187,21 @@ Test(peers, what_is_pushed_late_is_lost_and_counted)
     cr_expect(lost() == 2, "in a slot that is free");
     za_sim_destroy(sim);
 }
+
+// The same, interrupted after it had found the lanes.
+Test(peers, what_is_pushed_late_into_lanes_is_lost_and_counted)
+{
+    open_node();
+    za_peer_t *peer = member(7);
+    za_lanes_t *lanes = za_peer_lanes(node, peer);
+    za_peer_down(node, 7);
+    sweep_until(node->now_ms + ZA_PEER_QUARANTINE_MS + 2 * SWEEP_MS);
+    cr_assert(atomic_load(&peer->lanes) == NULL, "released");
+    atomic_store(&peer->terminal, false); // it looked before
+    atomic_store(&peer->lanes, lanes);
+    push_late(peer, 7);
+    atomic_store(&peer->lanes, NULL);
+    sweep_until(node->now_ms + SWEEP_MS);
+    cr_expect(lost() == 1, "it is counted");
+    za_sim_destroy(sim);
+}
