@@ -347,14 +347,14 @@ ZA_MUST_USE ZA_API za_err_t za_exit(za_ctx_t *ctx, za_ref_t actor, za_Reason rea
 /* ---- names -------------------------------------------------------------------------------- */
 
 /**
- * Registers this actor under a cluster-wide name (1..255 bytes). ZA_EEXIST if the name is known to
- * be held by another. ZA_EINVAL ZA_ETOOBIG ZA_ENOBUFS: nothing was done.
- *
+ * Registers this actor under a cluster-wide name (1..255 bytes). ZA_EEXIST: another is known to hold
+ * it. ZA_EUNAVAILABLE, only with a cluster.downing.strategy: this node is no member yet, as in the
+ * za_Started of an actor that starts with it, or its side of a split may lose: again at za_MemberUp.
+ * ZA_EINVAL ZA_ETOOBIG ZA_ENOBUFS. Nothing was done then.
  * Two nodes, or two sides of a partition, may both succeed: then the higher `prio` wins, and of equal
- * ones the earlier registration. All nodes agree on the winner; the loser gets za_NameLost, a second
- * after its node heard of the other, and stops if its class has no handler for that. A handler's
- * verdict decides otherwise: ZA_DONE lives on without the name. (Erlang's global, where one of the two
- * is killed by default.)
+ * ones the earlier registration. All agree on the winner; the loser gets za_NameLost, a second after
+ * its node heard of the other, and stops if its class has no handler for that. A handler's verdict
+ * decides otherwise: ZA_DONE lives on without the name. (Erlang's global kills one of the two.)
  */
 ZA_MUST_USE ZA_API za_err_t za_register(za_ctx_t *ctx, const char *name);
 

@@ -145,10 +145,14 @@ static uint32_t view_sample_linked(const void *context, za_rng_t *rng, uint64_t 
     return za_membership_sample_linked(cluster->membership, rng, uids, max);
 }
 
+bool za_cluster_may_claim(const za_cluster_t *cluster)
+{
+    return za_membership_may_claim(cluster->membership);
+}
+
 static bool view_may_claim(const void *context)
 {
-    const za_cluster_t *cluster = context;
-    return za_membership_may_claim(cluster->membership);
+    return za_cluster_may_claim(context);
 }
 
 /* ---- create ----------------------------------------------------------------------------------- */

@@ -149,6 +149,8 @@ bool za_cluster_frame_after_user(const uint8_t *bytes, uint32_t size, uint64_t *
 /* ---- looking in: for zactorctl, metrics and the simulator's oracles ------------------------- */
 
 uint64_t za_cluster_uid(const za_cluster_t *cluster);
+/** Whether an actor here may take a unique name now: za_membership_may_claim. */
+bool za_cluster_may_claim(const za_cluster_t *cluster);
 
 typedef struct za_member_info {
     uint64_t uid;

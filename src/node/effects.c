@@ -383,8 +383,9 @@ static void on_name_lost(za_node_t *node, const za_effect_t *effect)
     za_NameLost news = { .winner = effect->ref };
     snprintf(news.name, sizeof news.name, "%s", effect->name);
     // Without a handler for it the actor stops: it may exist only once.
-    za_node_log(node, ZA_WARN, "lost the name %s%s", effect->name,
-                za_ref_is_none(effect->ref) ? "" : " to another holder");
+    bool nobody = za_ref_is_none(effect->ref);
+    za_node_log(node, ZA_WARN, "lost the name %s%s%s", effect->name,
+                nobody ? ": " : " to another holder", nobody ? za_err_text(effect->err) : "");
     za_node_inform(node, effect->actor, &za_NameLost_type, &news);
 }
 

@@ -86,6 +86,9 @@ static za_err_t create_cluster(za_node_t *node, const za_node_params_t *params, 
         uint64_t uid = za_cluster_uid(node->cluster);
         atomic_store_explicit(&node->uid, uid, memory_order_release); // pairs: node-uid
         za_runtime_add_uid(node->runtime, uid);
+        // relaxed: nobody else has the node yet
+        atomic_store_explicit(&node->may_claim, za_cluster_may_claim(node->cluster),
+                              memory_order_relaxed);
     }
     return err;
 }
@@ -169,6 +172,16 @@ void za_node_deinit(za_node_t *node)
     free(node);
 }
 
+/** Before the effects: who hears in them that this node is up may claim names at once. */
+static void note_claims(za_node_t *node)
+{
+    bool may = za_cluster_may_claim(node->cluster);
+    // relaxed: a message that says why is sent after it; who has not heard of it may see the old one
+    if (atomic_load_explicit(&node->may_claim, memory_order_relaxed) != may) {
+        atomic_store_explicit(&node->may_claim, may, memory_order_relaxed);
+    }
+}
+
 /** One event to its end. Carrying out an effect posts requests; it never steps from inside. */
 static void step_event(za_node_t *node, za_cluster_event_t event)
 {
@@ -180,6 +193,7 @@ static void step_event(za_node_t *node, za_cluster_event_t event)
         event.now_us = node->now_us;
         za_effects_reset(node->effects);
         step = za_cluster_step(node->cluster, &event, node->effects);
+        note_claims(node);
         za_node_carry_out(node);
         event = (za_cluster_event_t){ .type = ZA_CLUSTER_CONTINUE };
     }

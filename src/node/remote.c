@@ -133,6 +133,16 @@ static za_err_t claim(za_node_t *node, const char *name, za_ref_t ref)
     return err;
 }
 
+/** Whether an actor of ours may claim it, or has it and says so again. */
+static bool may_claim(za_node_t *node, const char *name, uint64_t actor)
+{
+    za_ref_t held;
+    // relaxed: an answer to the moment; a claim that is sent too late is refused by the registry
+    return atomic_load_explicit(&node->may_claim, memory_order_relaxed) ||
+           (za_names_find(node->names, name, &held) == ZA_OK && held.node == 0 &&
+            held.actor == actor);
+}
+
 /** Claims the name for an actor of ours and announces it. */
 static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t actor,
                               const char *name, uint32_t prio)
@@ -143,6 +153,9 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
     size_t length = strlen(name);
     if (length > ZA_NAME_BYTES_MAX) {
         return ZA_ETOOBIG;
+    }
+    if (!may_claim(node, name, actor)) {
+        return ZA_EUNAVAILABLE;
     }
     za_request_t *request = za_request_create(node, worker, length + 1, false);
     if (request == NULL) {

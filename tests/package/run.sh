@@ -64,10 +64,7 @@ block c >"$hello/hello.c"
 diff "$hello/hello.c" "$source/../../../examples/hello/hello.c"
 block proto >"$hello/hello.proto"
 block options >"$hello/hello.options"
-{
-    printf 'cmake_minimum_required(VERSION 3.25)\nproject(hello LANGUAGES C)\n'
-    block cmake
-} >"$hello/CMakeLists.txt"
+block cmake >"$hello/CMakeLists.txt"
 cmake -G Ninja -S "$hello" -B "$hello/build" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build "$hello/build" >"$work/hello.log" 2>&1 || { cat "$work/hello.log"; exit 1; }
 "$hello/build/hello" --tls-insecure --node-name alpha --check-config

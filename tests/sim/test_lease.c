@@ -1,6 +1,8 @@
 // Splits decided by a provider of leases, in whole nodes.
 #include "support/za_test.h"
 
+#include <string.h>
+
 #include <zactor/sim.h>
 #include <zactor/zactor.h>
 
@@ -49,7 +51,7 @@ static bool converged(za_sim_t *sim, void *context)
     return za_sim_converged(sim);
 }
 
-static za_sim_t *formed(uint64_t seed)
+static za_sim_t *created(uint64_t seed)
 {
     static za_lease_provider_t provider = { .size = sizeof provider, .ask = ask };
     provider.context = &store;
@@ -57,6 +59,12 @@ static za_sim_t *formed(uint64_t seed)
     za_sim_opts_t opts = { .size = sizeof opts, .seed = seed, .nodes = NODES, .lease = &provider };
     cr_assert(za_sim_create(&opts, &sim) == ZA_OK, "created");
     store = (store_t){ .sim = sim };
+    return sim;
+}
+
+static za_sim_t *formed(uint64_t seed)
+{
+    za_sim_t *sim = created(seed);
     cr_assert(za_sim_run_until(sim, converged, NULL, 5000), "formed");
     za_sim_run_for(sim, STABLE_MS);
     cr_assert(store.asked == 0, "nobody asks while all are there");
@@ -142,6 +150,68 @@ Test(lease, that_nobody_can_ask_for_is_lost_by_all)
     za_sim_run_for(sim, 2 * DECIDED_MS);
     cr_assert(reborn(sim, before) == 15, "%x gave up", reborn(sim, before));
     cr_assert(store.asked > 0 && store.taken == 0, "they asked");
+    za_sim_destroy(sim);
+}
+
+typedef struct claimer {
+    uint32_t ups;
+} claimer_t;
+
+static struct {
+    za_err_t at_start, again;
+    uint32_t taken_at; // the za_MemberUp at which it was given, from 1
+    uint32_t lost, asks;
+} claims;
+
+static za_verdict_t on_claimer(za_ctx_t *ctx, claimer_t *self, const za_Started *started)
+{
+    (void)self, (void)started;
+    claims.at_start = za_register(ctx, "db");
+    return ZA_DONE;
+}
+
+static za_verdict_t on_up(za_ctx_t *ctx, claimer_t *self, const za_MemberUp *up)
+{
+    (void)up;
+    self->ups++;
+    if (claims.taken_at == 0 && za_register(ctx, "db") == ZA_OK) {
+        claims.taken_at = self->ups;
+    }
+    return ZA_DONE;
+}
+
+static za_verdict_t on_reborn(za_ctx_t *ctx, claimer_t *self, const za_Reborn *news)
+{
+    (void)self, (void)news;
+    claims.asks++;
+    claims.again = za_register(ctx, "other");
+    return ZA_DONE;
+}
+
+static za_verdict_t on_name_lost(za_ctx_t *ctx, claimer_t *self, const za_NameLost *lost)
+{
+    (void)ctx, (void)self, (void)lost;
+    claims.lost++;
+    return ZA_DONE;
+}
+ZA_ACTOR(claimer, claimer_t, (za_Started, on_claimer), (za_MemberUp, on_up), (za_Reborn, on_reborn),
+         (za_NameLost, on_name_lost));
+
+// Who registers as soon as it starts would else lose the name without having had it, and stop for good.
+Test(lease, names_are_refused_until_this_side_may_go_on)
+{
+    memset(&claims, 0, sizeof claims);
+    za_sim_t *sim = created(8);
+    cr_assert(za_sim_spawn(sim, 1, claimer, NULL) == ZA_OK, "spawned");
+    cr_assert(za_sim_run_until(sim, converged, NULL, 5000), "formed");
+    za_sim_run_for(sim, STABLE_MS);
+    cr_expect(claims.at_start == ZA_EUNAVAILABLE, "%s", za_err_name(claims.at_start));
+    cr_expect(claims.taken_at == 1, "at the first member that is up: %u", claims.taken_at);
+    cr_expect(claims.lost == 0, "it has the name");
+    za_sim_partition(sim, 2); // it is alone
+    za_sim_run_for(sim, DECIDED_MS);
+    cr_assert(claims.asks > 0 && claims.lost > 0, "it gave up, and the name with it");
+    cr_expect(claims.again == ZA_EUNAVAILABLE, "%s", za_err_name(claims.again));
     za_sim_destroy(sim);
 }
 

@@ -57,6 +57,13 @@ wait_until gone_from alpha beta
 stop gamma
 wait_until has_up alpha 1
 
+# One that finds nobody is no member, and says so.
+start gamma --cluster-seeds 127.0.0.1:1 --cluster-timing local
+[ "$(ctl gamma status -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["health"])')" = joining ] ||
+    fail "the health of a node that joins"
+ctl gamma status >/dev/null && fail "a node that joins is no healthy member"
+stop gamma
+
 stop alpha INT
 grep -hE 'level=error|Sanitizer' "$work"/*.log && fail "errors in the logs"
 
