@@ -96,9 +96,14 @@ static bool match_counter(const char *name, uint64_t value, void *context)
 
 static bool is_gauge(const char *name)
 {
-    return strcmp(name, "pool_bytes") == 0 || strcmp(name, "blob_bytes") == 0 ||
-           strcmp(name, "registry_bytes") == 0 || strcmp(name, "names_bytes") == 0 ||
-           strcmp(name, "discovery_addresses") == 0;
+    static const char *const gauges[] = { "pool_bytes",          "blob_bytes", "registry_bytes",
+                                          "names_bytes",         "watches",    "datagram_epoch",
+                                          "discovery_addresses", NULL };
+    const char *const *gauge = gauges;
+    while (*gauge != NULL && strcmp(*gauge, name) != 0) {
+        gauge++;
+    }
+    return *gauge != NULL;
 }
 
 static bool write_counter(const item_t *item, text_t *text)
@@ -127,6 +132,35 @@ static bool write_status(const item_t *item, text_t *text)
     print_head(text, "uptime_seconds", "gauge", "Since the node started.");
     print(text, "zactor_uptime_seconds %" PRIu64 ".%03u\n", status.uptime_ms / 1000,
           (unsigned)(status.uptime_ms % 1000));
+    return true;
+}
+
+/* ---- members ------------------------------------------------------------------------------ */
+
+typedef struct census {
+    uint64_t states[ZA_MEMBER_DOWN + 1];
+} census_t;
+
+static bool count_member(const za_member_info_t *info, void *context)
+{
+    census_t *census = context;
+    census->states[info->state]++;
+    return true;
+}
+
+/** One line for each state: what an alert looks at. */
+static bool write_members(const item_t *item, text_t *text)
+{
+    if (item->index > ZA_MEMBER_DOWN) {
+        return false;
+    }
+    census_t census = { 0 };
+    item->view->each_member(item->view->context, count_member, &census);
+    if (item->index == 0) {
+        print_head(text, "members", "gauge", "Members as this node sees them.");
+    }
+    print(text, "zactor_members{state=\"%s\"} %" PRIu64 "\n",
+          za_member_state_name((za_member_state_t)item->index), census.states[item->index]);
     return true;
 }
 
@@ -338,6 +372,7 @@ typedef struct family {
 
 static const family_t families[] = {
     { write_status, NULL },
+    { write_members, NULL },
     { write_counter, NULL },
     { write_worker, &worker_numbers[0] },
     { write_worker, &worker_numbers[1] },

@@ -5,7 +5,7 @@
 #include "node/metrics.h"
 #include "support/za_test.h"
 
-enum { COUNTERS = 40, WORKERS = 3, CLASSES = 50, TEXT_BYTES = 1 << 20 };
+enum { COUNTERS = 40, STATES = 7, WORKERS = 3, CLASSES = 50, TEXT_BYTES = 1 << 20 };
 
 static za_metrics_room_t room;
 static char text[TEXT_BYTES];
@@ -17,6 +17,18 @@ static void status(void *context, za_admin_status_t *out)
     *out = (za_admin_status_t){ .actors = 12, .uptime_ms = 1500 };
 }
 
+static void each_member(void *context, bool (*visit)(const za_member_info_t *, void *),
+                        void *visitor)
+{
+    (void)context;
+    const za_member_state_t states[] = { ZA_MEMBER_UP, ZA_MEMBER_DOWN, ZA_MEMBER_UP };
+    for (int i = 0; i < 3; i++) {
+        if (!visit(&(za_member_info_t){ .state = states[i] }, visitor)) {
+            return;
+        }
+    }
+}
+
 static void each_counter(void *context, bool (*visit)(const char *, uint64_t, void *),
                          void *visitor)
 {
@@ -24,7 +36,7 @@ static void each_counter(void *context, bool (*visit)(const char *, uint64_t, vo
     for (uint32_t i = 0; i < COUNTERS; i++) {
         static char name[16]; // names outlive the visit
         snprintf(name, sizeof name, "counter_%u", i);
-        if (!visit(i == 0 ? "pool_bytes" : name, UINT64_MAX - i, visitor)) {
+        if (!visit(i == 0 ? "pool_bytes" : i == 1 ? "watches" : name, UINT64_MAX - i, visitor)) {
             return;
         }
     }
@@ -72,6 +84,7 @@ static bool class_metrics(void *context, uint32_t index, za_class_metrics_t *out
 }
 
 static const za_admin_view_t view = { .status = status,
+                                      .each_member = each_member,
                                       .each_counter = each_counter,
                                       .worker = worker,
                                       .class_name = class_name,
@@ -121,11 +134,20 @@ Test(metrics_text, has_counters_workers_and_classes)
     cr_expect(has_line("zactor_uptime_seconds 1.500"), "uptime");
     cr_expect(has_line("# TYPE zactor_pool_bytes gauge"), "a gauge");
     cr_expect(has_line("zactor_pool_bytes 18446744073709551615"), "all bits");
+    cr_expect(has_line("# TYPE zactor_watches gauge"), "watches come and go");
     cr_expect(value_of("zactor_counter_39_total") == UINT64_MAX - 39, "the last counter");
     cr_expect(value_of("zactor_worker_handled_total{worker=\"2\"}") == 12, "the last worker");
     cr_expect(has_line("zactor_worker_busy_seconds_total{worker=\"0\"} 1.500000001"), "seconds");
     cr_expect(value_of("zactor_worker_timers{worker=\"1\"}") == 7, "timers");
     cr_expect(value_of("zactor_class_handled_total{class=\"class49\"}") == 149, "the last class");
+}
+
+Test(metrics_text, has_members_by_state)
+{
+    cr_expect(has_line("# TYPE zactor_members gauge"), "their kind");
+    cr_expect(value_of("zactor_members{state=\"up\"}") == 2, "those that are up");
+    cr_expect(value_of("zactor_members{state=\"down\"}") == 1, "those that are down");
+    cr_expect(value_of("zactor_members{state=\"unreachable\"}") == 0, "none is a number");
 }
 
 Test(metrics_text, classes_of_one_name_are_one_series)
@@ -206,5 +228,6 @@ Test(metrics_text, each_family_is_in_one_place_behind_its_type)
         }
     }
     uint32_t histograms = (CLASSES - 1) * ((14 + 3) * 2 + (11 + 3));
-    cr_assert(samples == 2 + COUNTERS + 8 * WORKERS + (CLASSES - 1) + histograms, "%u", samples);
+    cr_assert(samples == 2 + STATES + COUNTERS + 8 * WORKERS + (CLASSES - 1) + histograms, "%u",
+              samples);
 }
