@@ -15,6 +15,7 @@
 
 enum {
     LEASE_INTERVALS = 4,   // for which a side that is lost asks for the lease
+    WAIT_INTERVALS = 60,   // between words of who is missing
     FENCED_INTERVALS = 60, // for which a fenced node's word holds: it asks everyone in less
 };
 
@@ -663,6 +664,7 @@ void za_member_downing_reborn(za_membership_t *m, uint64_t was)
     }
     za_member_census_end(m);
     downing->fenced = true;
+    downing->wait_ms = m->now_ms + WAIT_INTERVALS * interval(m);
     downing->cut_count = 0;
     downing->cut_ms = ZA_MEMBER_NEVER;
     downing->lost_ms = ZA_MEMBER_NEVER;
@@ -676,6 +678,35 @@ void za_member_downing_reborn(za_membership_t *m, uint64_t was)
         member->cut = false;
         member->fenced = ZA_FENCED_NOT;
     }
+}
+
+// Time proves nothing: a member that is silent may go on behind a split, however long. Only that
+// process, its successor at its address, or a side that went on can end the waiting; or an operator,
+// who knows what is gone.
+void za_member_downing_wait(za_membership_t *m, za_effects_t *out)
+{
+    za_member_downing_t *downing = &m->downing;
+    if (!enabled(m) || !downing->fenced || m->now_ms < downing->wait_ms) {
+        return;
+    }
+    downing->wait_ms = m->now_ms + WAIT_INTERVALS * interval(m);
+    const za_member_t *missing = NULL;
+    uint32_t count = 0;
+    for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
+        if (member->stable && !is_fenced(m, member)) {
+            missing = missing == NULL ? member : missing;
+            count++;
+        }
+    }
+    if (missing == NULL) {
+        return; // they are about to begin anew
+    }
+    za_membership_log(m, out, ZA_WARN,
+                      "gave up in a split, and waits for a side that goes on or for those who gave "
+                      "up as well: %u of %u members are missing, one of them %s (%s); if they are "
+                      "gone for good, start the seeds anew",
+                      count, downing->stable_count, name_of(m, missing),
+                      za_member_address(m, missing));
 }
 
 /* ---- queries ------------------------------------------------------------------------------- */

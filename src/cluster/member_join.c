@@ -664,4 +664,5 @@ void za_member_join_tick(za_membership_t *m, za_effects_t *out)
     if (m->now_ms >= m->join_retry_ms) {
         seek(m, out);
     }
+    za_member_downing_wait(m, out);
 }

@@ -185,6 +185,7 @@ typedef struct za_member_downing {
     bool fenced;         // we gave up, and are no member until others take us in
     uint64_t was;        // our uid then
     uint64_t fence_hash; // of the last stable view then
+    uint64_t wait_ms;    // when it is said for whom we wait
 } za_member_downing_t;
 
 typedef struct za_member_census {
@@ -647,6 +648,8 @@ za_JoinCode za_member_downing_admit(za_membership_t *m, const za_member_joiner_t
 /** Whether no member is down but by a verdict, an operator or a successor at its address. */
 bool za_member_downing_waits(const za_membership_t *m);
 bool za_member_downing_may_found(const za_membership_t *m);
+/** While we join: says after a time, and then again, who is missing after a split that nobody won. */
+void za_member_downing_wait(za_membership_t *m, za_effects_t *out);
 
 /* ---- member_census.c ------------------------------------------------------------------------- */
 

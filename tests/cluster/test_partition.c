@@ -232,6 +232,8 @@ Test(partition, a_minority_of_those_who_gave_up_does_not_begin_anew)
     split(w, "00123");
     run_until(w, w->now_ms + 60000);
     cr_assert(all_see(w, 0), "two of five are no cluster");
+    cr_expect(strstr(w->said, "waits for a side that goes on") != NULL, "%s", w->said);
+    cr_expect(strstr(w->said, " of 5 members are missing") != NULL, "%s", w->said);
     world_destroy(w);
 }
 
