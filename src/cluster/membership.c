@@ -208,23 +208,28 @@ static uint64_t rest_deadline(const za_membership_t *m)
     return za_ms_min(at_ms, za_ms_min(m->sync_ms, za_ms_min(m->reconnect_ms, m->seed_ms)));
 }
 
-/** Only while the phase is UP and all is told the rest stays what it was. */
+/** The rest stays what it was only while the phase is UP and all is told. */
 static bool rest_moves(const za_membership_t *m)
 {
-    return m->rest_stale || m->phase != ZA_PHASE_UP || m->unannounced || m->dump_count > 0;
+    return m->phase != ZA_PHASE_UP || m->unannounced || m->dump_count > 0;
+}
+
+static bool probes_count(const za_membership_t *m)
+{
+    return m->phase != ZA_PHASE_LEFT && m->phase != ZA_PHASE_JOINING && !m->unannounced;
 }
 
 static uint64_t deadline(za_membership_t *m)
 {
-    if (rest_moves(m)) {
+    if (m->rest_stale) {
         m->rest_ms = rest_deadline(m);
         m->look_ms = za_ms_min(m->rest_ms, za_member_ring_deadline(m));
-        m->rest_stale = false;
+        m->rest_stale = rest_moves(m);
+        if (!probes_count(m)) {
+            return m->rest_ms;
+        }
     }
-    ZA_ASSERT_SLOW(m->rest_ms == rest_deadline(m));
-    if (m->phase == ZA_PHASE_LEFT || m->phase == ZA_PHASE_JOINING || m->unannounced) {
-        return m->rest_ms;
-    }
+    ZA_ASSERT_SLOW(m->rest_ms == rest_deadline(m) && m->rest_stale == rest_moves(m));
     uint64_t at_ms = za_ms_min(m->rest_ms, za_member_probe_deadline(m));
     return m->gossip_count > 0 ? za_ms_min(at_ms, m->gossip_ms) : at_ms;
 }
@@ -328,15 +333,9 @@ static void down_node(za_membership_t *m, const char *name, za_effects_t *out)
     }
 }
 
-/** Whether nothing but a probe, or gossip, can be due. */
-static bool only_probes(const za_membership_t *m)
-{
-    return m->now_ms < m->look_ms && !rest_moves(m);
-}
-
 static void tick(za_membership_t *m, za_effects_t *out)
 {
-    if (!only_probes(m)) {
+    if (m->now_ms >= m->look_ms || m->rest_stale) { // not only a probe, or gossip
         m->rest_stale = true;
         if (m->unannounced) {
             za_member_announce_all(m, out);
