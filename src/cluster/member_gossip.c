@@ -176,7 +176,7 @@ static bool reachable(const za_membership_t *m, const za_member_t *member, uint6
 
 /** False: lost like any other datagram, because there is no way or no room. */
 static inline bool letter_open(za_membership_t *m, const za_member_send_t *send,
-                        const za_member_t *receiver, letter_t *letter, za_effects_t *out)
+                               const za_member_t *receiver, letter_t *letter, za_effects_t *out)
 {
     if (!reachable(m, receiver, send->uid) ||
         !za_effects_have_room(out, ZA_MEMBER_EFFECTS_RESERVE,
@@ -205,7 +205,8 @@ static const char *copy_address(const za_membership_t *m, const za_member_t *mem
 }
 
 static inline void letter_send(za_membership_t *m, const za_member_send_t *send,
-                        const za_member_t *receiver, const letter_t *letter, za_effects_t *out)
+                               const za_member_t *receiver, const letter_t *letter,
+                               za_effects_t *out)
 {
     uint32_t size = (uint32_t)(letter->at - letter->start);
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_SEND_DATAGRAM);

@@ -173,7 +173,7 @@ typedef struct za_member_downing {
     uint64_t cut_ms;     // since when somebody is unreachable
     uint64_t changed_ms; // of what a verdict depends on
     uint64_t tick_ms;    // next look while somebody is doubted
-    uint64_t lost_ms; // since when too few answer
+    uint64_t lost_ms;    // since when too few answer
     za_lease_state_t lease;
     uint64_t holder;              // of the lease; 0: not known
     uint64_t revision;            // of the lease, as it is held
@@ -191,11 +191,13 @@ typedef struct za_member_downing {
 typedef struct za_member_census {
     bool on;
     uint64_t began_ms;
-    uint64_t asked[2];     // next_seq four to eight questions ago, and since: answers to older ones are late
-    uint32_t looks;        // since the later of them
-    uint32_t cursor;       // whom to ask next
+    uint64_t
+        asked[2]; // next_seq four to eight questions ago, and since: answers to older ones are late
+    uint32_t looks;  // since the later of them
+    uint32_t cursor; // whom to ask next
     uint32_t helper_cursor;
-    uint64_t *answered_ms; // by slot: when it answered a question of ours; touched in a census alone
+    uint64_t
+        *answered_ms; // by slot: when it answered a question of ours; touched in a census alone
 } za_member_census_t;
 
 typedef enum za_member_phase {
@@ -231,7 +233,7 @@ struct za_membership {
     bool rebirth_due;
     bool ring_stale;
     bool rest_stale; // this step may move what rest_ms and look_ms are of
-    uint32_t mask; // of the two tables of buckets in use; both double as members come
+    uint32_t mask;   // of the two tables of buckets in use; both double as members come
 
     za_member_t *members;
     za_member_rest_t *rests; // of the same places
