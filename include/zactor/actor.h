@@ -457,7 +457,7 @@ ZA_API void za_unsubscribe_members(za_ctx_t *ctx, const char *group);
 typedef enum za_policy {
     ZA_ROUND_ROBIN = 0,  // one after the other, over all senders
     ZA_RANDOM = 1,       // any
-    ZA_HASH = 2,         // always the same for a key, as long as it is a member
+    ZA_HASH = 2,         // always the same for a key, as long as it is there and can be reached
     ZA_LEAST_LOADED = 3, // with the shortest mailbox; of more than four, of two drawn at random
     ZA_BROADCAST = 4,    // each
     // Added to one of the first two or to ZA_LEAST_LOADED: the members of this node are not preferred.
@@ -470,6 +470,7 @@ typedef enum za_policy {
  * ZA_ROUND_ROBIN, ZA_RANDOM, ZA_LEAST_LOADED: one of this node, if there is one; with ZA_ANYWHERE added
  * all are alike, and what is known of the load of others is nothing. One whose mailbox is full is
  * passed over, so that those of other nodes come next; ZA_EFULL only if all are.
+ * Members of a node that is unreachable are passed over, also by ZA_HASH, unless there are no others.
  * ZA_HASH: by `key` (0 with other policies), the same member on all nodes that see the same group;
  * ZA_EFULL if that member is full. When one of n members joins or leaves, 1/n of the keys get another
  * member. Costs a few ns per member.

@@ -11,6 +11,7 @@
 enum {
     LOOK_AT_ALL_MAX = 4, // members; above, the less loaded of two is nearly as good
     GONE_MAX = 8,        // owners of a key that ended since we looked
+    REDRAWS_MAX = 8,     // of a member of a node that can be reached, before the next one is taken
     NEAR_MAX = 64,       // receivers of a broadcast that fit on the stack
 };
 
@@ -26,8 +27,10 @@ typedef struct route {
     za_policy_t policy; // without ZA_ANYWHERE
     bool anywhere;
     uint64_t role; // bit of the role that members' nodes must have; 0: any
+    bool choosy;   // a node is unreachable: members of others are preferred
     bool begun;
-    uint32_t first; // whom to try first, modulo the number of members
+    uint32_t first;             // whom to try first, modulo the number of members
+    const struct field *copied; // NULL: the group itself
 } route_t;
 
 /** Among whom one is chosen: members of a look at the group, or of a copy. */
@@ -41,6 +44,14 @@ typedef struct field {
 static za_ref_t member_at(const field_t *field, uint32_t index)
 {
     return field->view != NULL ? za_group_member(field->view, index) : field->refs[index];
+}
+
+/** True if the member is to be passed over as long as there are others. */
+static bool is_away(const route_t *route, za_ref_t member)
+{
+    const za_runtime_t *runtime = route->worker->runtime;
+    return route->choosy && member.node != 0 &&
+           runtime->remote.unreachable(runtime->config.remote_context, member.node);
 }
 
 static za_err_t send_to(const route_t *route, za_ref_t to)
@@ -122,23 +133,19 @@ static uint32_t pick_least_loaded(const route_t *route, const field_t *field)
     return least_loaded(route, field, among, one, other, 2);
 }
 
-/**
- * Highest random weight (Thaler, Ravishankar 1998): the key is the member's whose hash with it is the
- * largest. One that joins takes its share of keys from all others, one that leaves gives its own to
- * all others, and no other key moves: no ring with virtual nodes is as even, or needs less memory. All
- * nodes that see the same members give a key to the same one: a member is known by its node's uid.
- */
-static uint32_t pick_by_hash(const route_t *route, const field_t *field)
+/** See pick_by_hash. Answers `field->count` if all are passed over. */
+static uint32_t heaviest(const route_t *route, const field_t *field)
 {
     uint64_t key = za_mix64(route->routed->key);
     uint64_t own = za_uid_now(route->worker->runtime);
-    uint32_t best = 0;
+    uint32_t best = field->count;
     uint64_t best_weight = 0;
     for (uint32_t i = 0; i < field->count; i++) {
         za_ref_t member = member_at(field, i);
         uint64_t node = member.node == 0 ? own : member.node;
         uint64_t weight = za_mix64(key ^ (member.actor * SPREAD + node));
-        if (weight >= best_weight) {
+        // Of n, only some ln n are asked about: each that is the heaviest so far.
+        if (weight >= best_weight && !is_away(route, member)) {
             best = i;
             best_weight = weight;
         }
@@ -146,7 +153,25 @@ static uint32_t pick_by_hash(const route_t *route, const field_t *field)
     return best;
 }
 
-static uint32_t pick_first(const route_t *route, const field_t *field)
+/**
+ * Highest random weight (Thaler, Ravishankar 1998): the key is the member's whose hash with it is the
+ * largest. One that joins takes its share of keys from all others, one that leaves gives its own to
+ * all others, and no other key moves: no ring with virtual nodes is as even, or needs less memory. All
+ * nodes that see the same members give a key to the same one: a member is known by its node's uid.
+ * While its node is unreachable the key is the next one's, as if it had left, and then its own again.
+ */
+static uint32_t pick_by_hash(const route_t *route, const field_t *field)
+{
+    uint32_t best = heaviest(route, field);
+    if (best == field->count) { // none can be reached: all are as good
+        route_t all = *route;
+        all.choosy = false;
+        best = heaviest(&all, field);
+    }
+    return best;
+}
+
+static uint32_t draw(const route_t *route, const field_t *field)
 {
     switch (route->policy) {
     case ZA_RANDOM:
@@ -174,9 +199,35 @@ static uint32_t nth_index(const route_t *route, const field_t *field, uint32_t n
     return among + (route->first % others + nth - among) % others;
 }
 
+/**
+ * Whom to try first. Who is unreachable loses the turn, and the next turn counts: were the member behind
+ * it taken instead, that one would do the work of two.
+ */
+static void pick_first(route_t *route, const field_t *field)
+{
+    route->first = draw(route, field);
+    if (route->policy == ZA_HASH) {
+        return;
+    }
+    for (int i = 0; route->choosy && i < REDRAWS_MAX; i++) {
+        if (!is_away(route, member_at(field, nth_index(route, field, 0)))) {
+            return;
+        }
+        route->first = draw(route, field);
+    }
+}
+
 /** The member to try as the nth. Answers how many there are; 0: none. */
 static uint32_t pick(route_t *route, uint32_t nth, za_ref_t *out)
 {
+    if (route->copied != NULL) {
+        if (!route->begun) {
+            pick_first(route, route->copied);
+            route->begun = true;
+        }
+        *out = member_at(route->copied, nth_index(route, route->copied, nth));
+        return route->copied->count;
+    }
     za_group_view_t view = { .tries = 0 };
     do {
         if (!za_group_look(route->worker->runtime->groups, route->key, &view)) {
@@ -184,7 +235,7 @@ static uint32_t pick(route_t *route, uint32_t nth, za_ref_t *out)
         }
         const field_t field = { .view = &view, .count = view.count, .locals = view.locals };
         if (!route->begun || route->policy == ZA_HASH) {
-            route->first = pick_first(route, &field);
+            pick_first(route, &field);
         }
         *out = member_at(&field, nth_index(route, &field, nth));
     } while (!za_group_is_same(&view));
@@ -200,12 +251,16 @@ static bool may_try_next(za_err_t err)
     return err == ZA_EFULL || err == ZA_EGONE || err == ZA_ENOROUTE;
 }
 
-/** The first with room, from the one whose turn it is. */
-static za_err_t route_to_any(route_t *route)
+/** As route_to_any; `*passed`: somebody was passed over because its node is unreachable. */
+static za_err_t route_along(route_t *route, bool *passed)
 {
     za_err_t answer = ZA_ENOENT;
     za_ref_t to;
     for (uint32_t i = 0; i < pick(route, i, &to); i++) {
+        if (is_away(route, to)) {
+            *passed = true;
+            continue;
+        }
         za_err_t err = send_to(route, to);
         if (!may_try_next(err)) {
             return err;
@@ -213,6 +268,18 @@ static za_err_t route_to_any(route_t *route)
         answer = answer == ZA_EFULL ? answer : err; // room may come, an actor does not
     }
     return answer;
+}
+
+/** The first with room, from the one whose turn it is; of unreachable nodes only if none is of another. */
+static za_err_t route_to_any(route_t *route)
+{
+    bool passed = false;
+    za_err_t err = route_along(route, &passed);
+    if (!passed || err == ZA_EFULL || !(err == ZA_ENOENT || may_try_next(err))) {
+        return err;
+    }
+    route->choosy = false;
+    return route_along(route, &passed);
 }
 
 /** The key's own member and no other: what is full stays full for this key. */
@@ -361,21 +428,6 @@ static za_err_t with_members(route_t *route, za_err_t (*use)(route_t *route, za_
 
 /* ---- those of a role ----------------------------------------------------------------------- */
 
-/** As route_to_any. */
-static za_err_t send_to_any(route_t *route, const field_t *field)
-{
-    za_err_t answer = ZA_ENOENT;
-    route->first = pick_first(route, field);
-    for (uint32_t i = 0; i < field->count; i++) {
-        za_err_t err = send_to(route, member_at(field, nth_index(route, field, i)));
-        if (!may_try_next(err)) {
-            return err;
-        }
-        answer = answer == ZA_EFULL ? answer : err;
-    }
-    return answer;
-}
-
 /** As route_by_hash. */
 static za_err_t send_by_hash(route_t *route, za_ref_t *members, field_t *field)
 {
@@ -412,7 +464,8 @@ static za_err_t send_in_role(route_t *route, za_ref_t *members, uint32_t count, 
     case ZA_HASH:
         return send_by_hash(route, members, &field);
     default:
-        return send_to_any(route, &field);
+        route->copied = &field;
+        return route_to_any(route);
     }
 }
 
@@ -452,6 +505,10 @@ static za_err_t route(za_worker_t *worker, za_ctx_t *ctx, const za_routed_t *rou
                       .anywhere = policy != (unsigned)routed->policy };
     if (route.policy == ZA_BROADCAST && ask != NULL) {
         return ZA_EINVAL; // an ask has one answer
+    }
+    const za_remote_t *remote = &worker->runtime->remote;
+    if (policy != ZA_BROADCAST && remote->unreachable != NULL) {
+        route.choosy = remote->unreachable(worker->runtime->config.remote_context, 0);
     }
     if (routed->role != NULL) {
         return route_in_role(&route);

@@ -80,6 +80,8 @@ typedef struct za_remote {
     uint64_t (*role)(void *context, const char *role);
     /** The bits of that node's roles; of this one's, if it is 0. */
     uint64_t (*roles_of)(void *context, uint64_t node);
+    /** True if that node is unreachable; if any is, with 0. Any thread. */
+    bool (*unreachable)(void *context, uint64_t node);
     /** Who holds the name that a logical reference means (`name` is its `actor`). ZA_ENOENT. */
     za_err_t (*resolve)(void *context, uint64_t name, za_ref_t *out);
     /** Called at the end of a turn in which `send` was called. */

@@ -44,6 +44,16 @@ static bool is_over(const za_peer_t *peer)
            atomic_load_explicit(&peer->link, memory_order_relaxed) == NULL;
 }
 
+static void set_unreachable(za_node_t *node, za_peer_t *peer, bool is)
+{
+    // relaxed, all: ours to change, and news without an order
+    if (atomic_exchange_explicit(&peer->unreachable, is, memory_order_relaxed) != is) {
+        uint32_t count = atomic_load_explicit(&node->unreachable_count, memory_order_relaxed);
+        atomic_store_explicit(&node->unreachable_count, is ? count + 1 : count - 1,
+                              memory_order_relaxed);
+    }
+}
+
 /**
  * The slot serves another uid from now on. Who found the peer a moment ago may still push a frame for
  * the former one, which says so: it is counted as lost when it is taken out.
@@ -52,6 +62,7 @@ static void release(za_node_t *node, za_peer_t *peer)
 {
     za_peer_index_remove(&node->index, atomic_load_explicit(&peer->uid, memory_order_relaxed));
     za_lanes_release(node, peer);
+    set_unreachable(node, peer, false);
     atomic_store_explicit(&peer->uid, 0, memory_order_relaxed); // nobody finds it
     node->peers_free++;
 }
@@ -122,9 +133,8 @@ za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
                     name);
         return NULL;
     }
-    // relaxed, all five: published by the index
+    // relaxed, all four: published by the index
     atomic_store_explicit(&peer->terminal, false, memory_order_relaxed);
-    atomic_store_explicit(&peer->unreachable, false, memory_order_relaxed);
     atomic_store_explicit(&peer->apart, false, memory_order_relaxed);
     atomic_store_explicit(&peer->heard_ms, node->now_ms, memory_order_relaxed);
     atomic_store_explicit(&peer->uid, uid, memory_order_relaxed);
@@ -157,7 +167,7 @@ void za_peer_unreachable(za_node_t *node, uint64_t uid, bool is)
 {
     za_peer_t *peer = za_peer_find(node, uid);
     if (peer != NULL) {
-        atomic_store_explicit(&peer->unreachable, is, memory_order_relaxed); // news, no order
+        set_unreachable(node, peer, is);
     }
 }
 

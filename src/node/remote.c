@@ -245,6 +245,17 @@ static uint64_t remote_roles_of(void *context, uint64_t uid)
     return za_roles_of(node->roles, uid);
 }
 
+static bool remote_unreachable(void *context, uint64_t uid)
+{
+    za_node_t *node = context;
+    if (uid == 0) {
+        // relaxed, here and below: a message routed a moment before the news goes there as well
+        return atomic_load_explicit(&node->unreachable_count, memory_order_relaxed) > 0;
+    }
+    const za_peer_t *peer = za_peer_find(node, uid);
+    return peer != NULL && atomic_load_explicit(&peer->unreachable, memory_order_relaxed);
+}
+
 static void remote_log(void *context, int level, const char *class_name, za_ref_t actor,
                        const char *text)
 {
@@ -270,6 +281,7 @@ const za_remote_t za_node_remote = {
     .fan_out = remote_fan_out,
     .role = remote_role,
     .roles_of = remote_roles_of,
+    .unreachable = remote_unreachable,
     .resolve = remote_resolve,
     .log = remote_log,
 };

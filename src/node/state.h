@@ -232,7 +232,8 @@ struct za_node {
     _Atomic uint64_t uid;
     _Atomic uint64_t spawn_requests; // ids of za_spawn_on
     _Atomic bool leaving, left;
-    _Atomic bool may_claim; // unique names: the cluster's opinion after its last step
+    _Atomic uint32_t unreachable_count; // of peers; written by the owner, read by those who route
+    _Atomic bool may_claim;             // unique names: the cluster's opinion after its last step
 
     za_peer_index_t index; // written by the owner, read by everyone
 
