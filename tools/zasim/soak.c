@@ -381,14 +381,17 @@ static bool run_jobs(const options_t *options, total_t *total)
 static uint64_t expected_marks(const options_t *options)
 {
     static const za_mark_t of_members[] = {
-        ZA_MARK_SUSPECT, ZA_MARK_REFUTE,   ZA_MARK_INDIRECT_PROBE, ZA_MARK_REFUSED_EVIDENCE,
-        ZA_MARK_DOWN,    ZA_MARK_REPLACED, ZA_MARK_REBIRTH,        ZA_MARK_RECONNECT_DOWNED,
+        ZA_MARK_SUSPECT,        ZA_MARK_REFUTE,
+        ZA_MARK_INDIRECT_PROBE, ZA_MARK_REFUSED_EVIDENCE,
+        ZA_MARK_DOWN,           ZA_MARK_REPLACED,
+        ZA_MARK_REBIRTH,        ZA_MARK_RECONNECT_DOWNED,
+        ZA_MARK_DOWNING_KEPT,   ZA_MARK_DOWNING_SELF,
+        ZA_MARK_DOWNING_FENCED, ZA_MARK_DOWNING_ANEW,
+        ZA_MARK_APART,
     };
     static const za_mark_t of_services[] = {
-        ZA_MARK_SYSTEM_RESEND,
-        ZA_MARK_RESPAWN,
-        ZA_MARK_NAME_CONFLICT,
-        ZA_MARK_REGISTRY_SNAPSHOT,
+        ZA_MARK_SYSTEM_RESEND,     ZA_MARK_RESPAWN, ZA_MARK_NAME_CONFLICT,
+        ZA_MARK_REGISTRY_SNAPSHOT, ZA_MARK_RELAY,
     };
     static const za_mark_t of_splits[] = { ZA_MARK_SUSPECT, ZA_MARK_DOWN, ZA_MARK_REBIRTH,
                                            ZA_MARK_DOWNING_KEPT, ZA_MARK_DOWNING_SELF };
