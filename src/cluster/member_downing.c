@@ -264,7 +264,9 @@ static uint64_t lost_since_ms(za_membership_t *m)
     za_downing_tally_t all = heard;
     all.here = all.counted;
     all.lowest_here = all.oldest_here = true;
-    if (za_downing_side_wins(&config, &heard) || !za_downing_side_wins(&config, &all)) {
+    bool forming =
+        config.strategy == ZA_DOWNING_STATIC_QUORUM && !za_downing_side_wins(&config, &all);
+    if (za_downing_side_wins(&config, &heard) || forming) {
         downing->lost_ms = ZA_MEMBER_NEVER;
     } else if (downing->lost_ms == ZA_MEMBER_NEVER) {
         downing->lost_ms = m->now_ms - za_member_census_silent_ms(m); // it began before it showed

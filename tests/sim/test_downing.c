@@ -154,3 +154,39 @@ Test(downing, loss_or_the_path_between_two_decides_nothing, .timeout = 300)
         free(plan);
     }
 }
+
+static void add_hosts(za_fault_t *fault, const uint8_t *hosts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        za_fault_add_host(fault->a, hosts[i]);
+    }
+}
+
+// M9: who gave up counts nobody yet when it joins again, and whoever it then finds silent is no reason to
+// wait for a view: it gives up at once, or the others would go on meeting its former lives.
+Test(downing, all_that_give_up_gather_within_the_bound, .timeout = 120)
+{
+    static const uint8_t crashed[] = { 0, 1, 2, 3, 5, 10, 20, 24, 26, 32 };
+    static const uint8_t vanished[] = { 1, 5, 8, 16, 17, 21, 22, 25, 30, 31, 32, 34, 35 };
+    static const uint8_t paused[] = { 23 };
+    za_seeds_t seeds = za_seeds(40);
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_trial_result_t *result = malloc(sizeof *result);
+    for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
+        za_plan_init(plan, seed, 37);
+        plan->datagrams = 1;
+        plan->timing = ZA_PLAN_LOCAL;
+        plan->downing = ZA_DOWNING_DOWN_ALL;
+        plan->duration_ms = 23471;
+        plan->latency_us_min = 1259;
+        plan->latency_us_max = 1404;
+        add_hosts(za_plan_add(plan, ZA_FAULT_CRASH, 9205, 237), crashed, sizeof crashed);
+        add_hosts(za_plan_add(plan, ZA_FAULT_VANISH, 23193, 278), vanished, sizeof vanished);
+        add_hosts(za_plan_add(plan, ZA_FAULT_PAUSE, 1169, 20581), paused, sizeof paused);
+        cr_assert(za_trial_run(plan, NULL, result) == ZA_OK, "memory");
+        cr_assert(!result->failure.failed, "seed %" PRIu64 ": %s: %s", seed, result->failure.oracle,
+                  result->failure.text);
+    }
+    free(result);
+    free(plan);
+}
