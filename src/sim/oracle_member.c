@@ -34,7 +34,8 @@ typedef struct life {
 /** What one host knows of one life. */
 typedef struct seen {
     uint64_t incarnation;
-    uint8_t state; // za_member_state_t + 1; 0: nothing
+    uint64_t doubted_us; // since when it is not up
+    uint8_t state;       // za_member_state_t + 1; 0: nothing
 } seen_t;
 
 typedef struct watcher {
@@ -199,6 +200,9 @@ static void check_growth(oracle_t *oracle, uint32_t host, const life_t *life,
                           name_of(info->state), (unsigned long long)info->incarnation);
         }
     }
+    if (seen->state == 0 || rank_of((za_member_state_t)(seen->state - 1)) == 0) {
+        seen->doubted_us = now_us(oracle);
+    }
     seen->state = (uint8_t)(info->state + 1);
     seen->incarnation = info->incarnation;
 }
@@ -251,15 +255,16 @@ static void check_unreachable(oracle_t *oracle, uint32_t host, life_t *life,
                               const za_member_info_t *info)
 {
     uint64_t at = info->incarnation % SUSPICIONS;
+    if (life->suspect_inc[at] < info->incarnation) {
+        // Whoever suspects this incarnation was at it with the one before: no state changed.
+        life->suspect_inc[at] = info->incarnation;
+        life->suspect_us[at] = seen_of(oracle, host, life)->doubted_us;
+    }
     uint64_t elapsed_us = now_us(oracle) - life->suspect_us[at];
     uint64_t least_us =
         oracle->refused[life->host] ? oracle->min_refused_us : oracle->min_suspicion_us;
-    if (life->suspect_inc[at] < info->incarnation) {
-        za_realm_fail(oracle->realm, "M5", "n%u: n%u is unreachable and was not suspected", host,
-                      life->host);
-    } else if (life->suspect_inc[at] == info->incarnation &&
-               elapsed_us + jumped_us(oracle, life->suspect_us[at], oracle->jump_max_us) <
-                   least_us) {
+    if (life->suspect_inc[at] == info->incarnation &&
+        elapsed_us + jumped_us(oracle, life->suspect_us[at], oracle->jump_max_us) < least_us) {
         za_realm_fail(oracle->realm, "M5", "n%u: n%u is unreachable after %llu ms of suspicion",
                       host, life->host, (unsigned long long)(elapsed_us / ZA_US_PER_MS));
     }
