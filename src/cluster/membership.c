@@ -303,16 +303,18 @@ void za_membership_destroy(za_membership_t *membership)
 
 /* ---- step ---------------------------------------------------------------------------------- */
 
-/** After a stall of ours the silence of the others was our own: nobody is blamed for it. */
+/**
+ * After a stall of ours the silence of the others was our own: nobody is blamed for it. What came meanwhile
+ * is taken before the tick that was due, and says nothing of another stall.
+ */
 static void notice_lag(za_membership_t *m)
 {
-    if (m->deadline_ms == ZA_MEMBER_NEVER || m->now_ms <= m->deadline_ms) {
+    uint64_t due_ms = m->deadline_ms > m->noticed_ms ? m->deadline_ms : m->noticed_ms;
+    if (m->now_ms <= due_ms || m->now_ms - due_ms <= m->timing.probe_interval_ms / 4) {
         return;
     }
-    uint64_t lag_ms = m->now_ms - m->deadline_ms;
-    if (lag_ms <= m->timing.probe_interval_ms / 4) {
-        return;
-    }
+    uint64_t lag_ms = m->now_ms - due_ms;
+    m->noticed_ms = m->now_ms;
     m->rest_stale = true;
     za_member_table_lag(m, lag_ms);
     za_member_probe_lag(m, lag_ms);

@@ -217,6 +217,7 @@ struct za_membership {
     // ---- what each step looks at, in the order in which it does: few cache lines ----
     uint64_t now_ms, now_us;
     uint64_t deadline_ms; // as it was after the last step
+    uint64_t noticed_ms;  // when a stall was noticed last
     // The deadline without probes and gossip, and when a tick has more to do than these. Kept from
     // step to step, because datagrams without news are most of what a node gets.
     uint64_t rest_ms, look_ms;

@@ -581,6 +581,26 @@ Test(membership_parts, a_stall_moves_the_suspicion)
     stop();
 }
 
+// What came in a stall is taken before the tick that was due: each of it tells of the same stall.
+Test(membership_parts, a_stall_moves_the_suspicion_once)
+{
+    start();
+    peer(1);
+    peer(2);
+    za_MemberRecord suspect = numbered(2);
+    suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
+    add_evidence(suspect.suspecters, &suspect.suspecters_count, 1);
+    add_evidence(suspect.suspecters, &suspect.suspecters_count, 3);
+    tell(1, suspect);
+    now_ms += 20000;
+    for (int i = 0; i < 20; i++) {
+        tell(1, suspect);
+    }
+    run(3000);
+    cr_assert(state(2) == ZA_MEMBER_UNREACHABLE, "%s", za_member_state_name(state(2)));
+    stop();
+}
+
 /** Stalls of ours, more of them than rounds of probes. */
 static void stall_again_and_again(uint32_t times)
 {
