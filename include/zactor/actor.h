@@ -362,9 +362,16 @@ ZA_MUST_USE ZA_API za_err_t za_register(za_ctx_t *ctx, const char *name);
 typedef struct za_register_opts {
     size_t size;   // sizeof(za_register_opts_t)
     uint32_t prio; // of two holders the one with the higher wins
+    // Bytes that mean something to the program alone (a version, a shard, a port), known on all nodes: at
+    // most 64, ZA_ETOOBIG. Copied. Read by za_query_name. (Consul's and serf's tags, etcd's values.)
+    const void *meta;
+    uint32_t meta_size;
 } za_register_opts_t;
 
-/** As za_register; again: changes what `opts` say. */
+/**
+ * As za_register; again, by its holder: changes what `opts` say, all of it. Others see that as soon as
+ * a new name, and are not told: za_NameChanged says who holds a name, and that stays.
+ */
 ZA_MUST_USE ZA_API za_err_t za_register_with(za_ctx_t *ctx, const char *name,
                                              const za_register_opts_t *opts);
 ZA_API void za_unregister(za_ctx_t *ctx, const char *name);
@@ -395,6 +402,15 @@ typedef struct za_whereis_info {
 /** As za_whereis. `out` is untouched on failure. */
 ZA_MUST_USE ZA_API za_err_t za_whereis_with(za_ctx_t *ctx, const char *name,
                                             za_whereis_info_t *out);
+
+/**
+ * Asks what this node knows of a name: za_NameInfo follows, once, in order with news of names. It has
+ * the holder (none: nobody is known to hold it), how long ago some node confirmed what is known of the
+ * holder's node (ms; 0 if it is this one), whether that one is unreachable, how many hold the name
+ * (more than one: a conflict that is being settled), and the holder's prio and meta. Costs no message to
+ * another node. ZA_ETYPE: the actor has no handler for za_NameInfo. ZA_EINVAL ZA_ETOOBIG ZA_ENOBUFS.
+ */
+ZA_MUST_USE ZA_API za_err_t za_query_name(za_ctx_t *ctx, const char *name);
 
 /**
  * The actor that a logical reference (za_named) means now; any other reference is itself. Costs no

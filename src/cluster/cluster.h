@@ -190,6 +190,9 @@ typedef struct za_name_answer {
     uint64_t age_ms;  // since a node last confirmed what is known of the holder's node; own: 0
     bool unreachable; // the holder's node is, and nobody else has the name
     uint32_t holders; // more than one: a conflict that is being settled
+    uint32_t prio;
+    uint32_t meta_bytes;
+    const uint8_t *meta; // the registry's, until its next step
 } za_name_answer_t;
 
 /** The same with what it is worth. ZA_ENOENT. */

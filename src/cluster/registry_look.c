@@ -33,7 +33,12 @@ za_err_t za_registry_whereis(const za_registry_t *registry, const char *name, ui
     *out = (za_name_answer_t){ .ref = za_reg_ref_of(registry, entry),
                                .age_ms = now_ms > word_ms ? now_ms - word_ms : 0,
                                .unreachable = owner->unreachable,
-                               .holders = found->holders.count };
+                               .holders = found->holders.count,
+                               .prio = entry->prio,
+                               .meta_bytes = entry->meta_bytes };
+    if (entry->meta_bytes > 0) {
+        out->meta = za_texts_at(&registry->texts, entry->meta);
+    }
     return ZA_OK;
 }
 

@@ -168,6 +168,27 @@ void za_node_tell_member(za_node_t *node, uint64_t actor, uint64_t uid)
     za_node_inform(node, actor, &za_MemberInfo_type, &news);
 }
 
+static_assert(ZA_NAME_META_BYTES_MAX == sizeof(((za_NameInfo *)0)->meta.bytes), "meta fits");
+
+void za_node_tell_name(za_node_t *node, uint64_t actor, const char *name)
+{
+    za_NameInfo news = { .ref = ZA_REF_NONE };
+    za_name_answer_t answer;
+    snprintf(news.name, sizeof news.name, "%s", name);
+    if (za_cluster_lookup(node->cluster, name, &answer) == ZA_OK) {
+        news.ref = answer.ref;
+        news.age_ms = answer.age_ms;
+        news.unreachable = answer.unreachable;
+        news.holders = answer.holders;
+        news.prio = answer.prio;
+        news.meta.size = (uint16_t)answer.meta_bytes;
+        if (answer.meta_bytes > 0) { // else there is nothing to copy from
+            memcpy(news.meta.bytes, answer.meta, answer.meta_bytes);
+        }
+    }
+    za_node_inform(node, actor, &za_NameInfo_type, &news);
+}
+
 /** True if the member was announced as up before. */
 static bool announce(za_node_t *node, const za_effect_t *effect)
 {

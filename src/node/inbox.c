@@ -121,6 +121,9 @@ static void handle(za_node_t *node, za_request_t *request)
     case ZA_REQUEST_QUERY_MEMBER:
         za_node_tell_member(node, request->event.actor, request->event.uid);
         break;
+    case ZA_REQUEST_QUERY_NAME:
+        za_node_tell_name(node, request->event.actor, (const char *)request->bytes);
+        break;
     case ZA_REQUEST_ARM_WRITE:
         if (request->target->generation == request->event.id) {
             za_link_arm_write(request->target);

@@ -145,19 +145,19 @@ static bool may_claim(za_node_t *node, const char *name, uint64_t actor)
 
 /** Claims the name for an actor of ours and announces it. */
 static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t actor,
-                              const char *name, uint32_t prio)
+                              const char *name, const za_register_opts_t *opts)
 {
-    if (name == NULL || name[0] == '\0') {
+    if (name == NULL || name[0] == '\0' || (opts->meta == NULL && opts->meta_size > 0)) {
         return ZA_EINVAL;
     }
     size_t length = strlen(name);
-    if (length > ZA_NAME_BYTES_MAX) {
+    if (length > ZA_NAME_BYTES_MAX || opts->meta_size > ZA_NAME_META_BYTES_MAX) {
         return ZA_ETOOBIG;
     }
     if (!may_claim(node, name, actor)) {
         return ZA_EUNAVAILABLE;
     }
-    za_request_t *request = za_request_create(node, worker, length + 1, false);
+    za_request_t *request = za_request_create(node, worker, length + 1 + opts->meta_size, false);
     if (request == NULL) {
         return ZA_ENOBUFS;
     }
@@ -170,8 +170,13 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
     request->kind = ZA_REQUEST_EVENT;
     request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_REGISTER,
                                            .actor = actor,
-                                           .prio = prio,
+                                           .prio = opts->prio,
                                            .name = (const char *)request->bytes };
+    if (opts->meta_size > 0) {
+        memcpy(request->bytes + length + 1, opts->meta, opts->meta_size);
+        request->event.bytes = request->bytes + length + 1;
+        request->event.size = opts->meta_size;
+    }
     za_runtime_attach(worker, actor);
     za_request_post(node, request);
     return ZA_OK;
@@ -179,7 +184,8 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
 
 static za_err_t remote_named(void *context, za_worker_t *worker, za_ref_t actor, const char *name)
 {
-    return announce_name(context, worker, actor.actor, name, 0);
+    const za_register_opts_t opts = { .size = sizeof opts };
+    return announce_name(context, worker, actor.actor, name, &opts);
 }
 
 static za_err_t remote_joined(void *context, za_worker_t *worker, za_ref_t actor, const char *group)
@@ -298,8 +304,7 @@ za_err_t za_register_with(za_ctx_t *ctx, const char *name, const za_register_opt
     if (ctx == NULL || opts == NULL || opts->size < sizeof *opts) {
         return ZA_EINVAL;
     }
-    return announce_name(za_ctx_node(ctx), za_ctx_worker(ctx), za_self(ctx).actor, name,
-                         opts->prio);
+    return announce_name(za_ctx_node(ctx), za_ctx_worker(ctx), za_self(ctx).actor, name, opts);
 }
 
 void za_unregister(za_ctx_t *ctx, const char *name)
@@ -403,6 +408,30 @@ za_err_t za_query_member(za_ctx_t *ctx, uint64_t uid)
     request->kind = ZA_REQUEST_QUERY_MEMBER;
     request->event.actor = za_self(ctx).actor;
     request->event.uid = uid;
+    za_request_post(node, request);
+    return ZA_OK;
+}
+
+za_err_t za_query_name(za_ctx_t *ctx, const char *name)
+{
+    if (ctx == NULL || name == NULL || name[0] == '\0') {
+        return ZA_EINVAL;
+    }
+    size_t length = strlen(name);
+    if (length > ZA_NAME_BYTES_MAX) {
+        return ZA_ETOOBIG;
+    }
+    if (za_class_type(za_ctx_class(ctx), za_NameInfo_type.id) == NULL) {
+        return ZA_ETYPE;
+    }
+    za_node_t *node = za_ctx_node(ctx);
+    za_request_t *request = za_request_create(node, za_ctx_worker(ctx), length + 1, false);
+    if (request == NULL) {
+        return ZA_ENOBUFS;
+    }
+    memcpy(request->bytes, name, length + 1);
+    request->kind = ZA_REQUEST_QUERY_NAME;
+    request->event.actor = za_self(ctx).actor;
     za_request_post(node, request);
     return ZA_OK;
 }

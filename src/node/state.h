@@ -196,6 +196,7 @@ typedef struct za_request {
         ZA_REQUEST_LISTEN, // to names or groups: event.kind says which
         ZA_REQUEST_UNLISTEN,
         ZA_REQUEST_QUERY_MEMBER,
+        ZA_REQUEST_QUERY_NAME,
         ZA_REQUEST_ARM_WRITE,
         ZA_REQUEST_CLOSE_LINK,
         ZA_REQUEST_GREETED, // a greeter gives its link back
@@ -461,5 +462,6 @@ void za_node_inform(za_node_t *node, uint64_t actor, const za_type_t *type, cons
 void za_node_carry_out(za_node_t *node);
 /** Tells an actor what is known of the member; 0: of this node. */
 void za_node_tell_member(za_node_t *node, uint64_t actor, uint64_t uid);
+void za_node_tell_name(za_node_t *node, uint64_t actor, const char *name);
 /** Tells an actor of the members that are up. */
 void za_node_replay_members(za_node_t *node, uint64_t actor, const za_class_t *class_);

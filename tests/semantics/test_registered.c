@@ -277,3 +277,124 @@ Test(registered, bad_arguments_are_answered)
     stage_do(0, subscribe_without_handler);
     stage_close();
 }
+
+/* ---- what stands beside a name -------------------------------------------------------------- */
+
+static const char *noted; // the meta, without its end
+static za_NameInfo described;
+static uint32_t descriptions;
+
+static void take_with_meta(za_ctx_t *ctx)
+{
+    char copy[64];
+    uint32_t size = (uint32_t)strlen(noted);
+    memcpy(copy, noted, size);
+    answer = za_register_with(
+        ctx, "shop/till",
+        &(za_register_opts_t){
+            .size = sizeof(za_register_opts_t), .prio = 3, .meta = copy, .meta_size = size });
+    memset(copy, 0, sizeof copy); // it was copied
+}
+
+static za_verdict_t on_info(za_ctx_t *ctx, holder_t *self, const za_NameInfo *info)
+{
+    (void)ctx;
+    (void)self;
+    described = *info;
+    descriptions++;
+    return ZA_DONE;
+}
+
+static za_verdict_t on_query(za_ctx_t *ctx, holder_t *self, const probe_Do *what)
+{
+    (void)self;
+    (void)what;
+    answer = za_query_name(ctx, "shop/till");
+    return ZA_DONE;
+}
+ZA_ACTOR(asker, holder_t, (za_NameInfo, on_info), (probe_Do, on_query));
+
+static void query_from(uint32_t node)
+{
+    za_ref_t ref;
+    descriptions = 0;
+    cr_assert(za_sim_spawn(stage_sim, node, asker, &ref) == ZA_OK, "spawned");
+    cr_assert(za_sim_tell(stage_sim, node, ref, ZA_MSG(probe_Do, .op = 1)) == ZA_OK, "told");
+    stage_settle();
+    cr_assert(answer == ZA_OK && descriptions == 1, "%s, %u answers", za_err_name(answer),
+              descriptions);
+    cr_assert(strcmp(described.name, "shop/till") == 0, "the name");
+}
+
+static void note_on_0(const char *meta)
+{
+    noted = meta;
+    stage_do(0, take_with_meta);
+    cr_assert(answer == ZA_OK, "%s", za_err_name(answer));
+}
+
+static void expect_meta(const char *meta)
+{
+    for (uint32_t from = 0; from < STAGE_NODES; from++) {
+        query_from(from);
+        cr_assert(described.ref.node == (from == 0 ? 0 : stage_uid(0)) &&
+                      described.ref.actor == stage_doers[0].actor,
+                  "the holder, from node %u", from);
+        cr_assert(described.meta.size == strlen(meta) &&
+                      memcmp(described.meta.bytes, meta, described.meta.size) == 0,
+                  "meta of %u bytes, from node %u", described.meta.size, from);
+        cr_assert(described.holders == 1 && described.prio == 3 && !described.unreachable &&
+                      described.age_ms < 10000,
+                  "the rest, from node %u", from);
+    }
+}
+
+#define SIXTY_FOUR "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+Test(registered, a_name_has_meta_that_is_read_on_all_nodes_and_may_change)
+{
+    stage_open(89, NULL);
+    note_on_0("v1");
+    expect_meta("v1");
+    note_on_0(SIXTY_FOUR);
+    expect_meta(SIXTY_FOUR);
+    note_on_0("");
+    expect_meta("");
+    stage_close();
+}
+
+Test(registered, a_name_that_nobody_holds_is_described_as_such)
+{
+    stage_open(90, NULL);
+    query_from(1);
+    cr_assert(za_ref_is_none(described.ref) && described.holders == 0 && described.meta.size == 0,
+              "nobody");
+    note_on_0("v1");
+    stage_do(0, give);
+    query_from(1);
+    cr_assert(za_ref_is_none(described.ref) && described.meta.size == 0, "nobody any more");
+    stage_close();
+}
+
+static void query_and_note_badly(za_ctx_t *ctx)
+{
+    char many[257];
+    memset(many, 'a', 256);
+    many[256] = '\0';
+    cr_expect(za_query_name(ctx, "shop/till") == ZA_ETYPE, "no handler");
+    cr_expect(za_query_name(NULL, "shop/till") == ZA_EINVAL, "no context");
+    cr_expect(za_query_name(ctx, NULL) == ZA_EINVAL && za_query_name(ctx, "") == ZA_EINVAL, "none");
+    cr_expect(za_query_name(ctx, many) == ZA_ETOOBIG, "no name");
+    za_register_opts_t opts = { .size = sizeof opts, .meta = many, .meta_size = 65 };
+    cr_expect(za_register_with(ctx, "shop/till", &opts) == ZA_ETOOBIG, "too much meta");
+    opts = (za_register_opts_t){ .size = sizeof opts, .meta_size = 1 };
+    cr_expect(za_register_with(ctx, "shop/till", &opts) == ZA_EINVAL, "no meta");
+    cr_expect(za_whereis(ctx, "shop/till", &seen) == ZA_ENOENT, "nothing was done");
+}
+
+Test(registered, bad_meta_and_queries_are_refused)
+{
+    stage_open(91, NULL);
+    stage_do(0, query_and_note_badly);
+    stage_close();
+}
