@@ -133,19 +133,29 @@ static bool has_prefix(const page_t *page, const char *name)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/** One line; false: the page is full. */
-static bool put_name(page_t *page, const char *name, za_ref_t ref)
+static_assert(ZA_NAME_META_BYTES_MAX <= sizeof(((za_AdminName *)0)->meta.bytes), "meta fits");
+
+static void put_meta(za_AdminName *entry, const uint8_t *meta, uint32_t meta_bytes)
+{
+    entry->meta.size = (pb_size_t)meta_bytes;
+    if (meta_bytes > 0) { // else there is nothing to copy from
+        memcpy(entry->meta.bytes, meta, meta_bytes);
+    }
+}
+
+/** The line that is to be filled; NULL: the page is full. */
+static za_AdminName *put_name(page_t *page, const char *name, za_ref_t ref)
 {
     za_AdminReply *reply = &page->admin->reply;
     if (reply->names_count == page->limit) {
         reply->more = true;
-        return false;
+        return NULL;
     }
     za_AdminName *entry = &reply->names[reply->names_count++];
     COPY_TEXT(entry->name, name);
     entry->node = ref.node != 0 ? ref.node : page->own_uid;
     entry->actor = ref.actor;
-    return true;
+    return entry;
 }
 
 static bool add_name(const char *name, za_ref_t ref, void *context)
@@ -153,7 +163,16 @@ static bool add_name(const char *name, za_ref_t ref, void *context)
     page_t *page = context;
     const char *after = page->request->after;
     bool past = after[0] != '\0' && strcmp(name, after) <= 0;
-    return past || !has_prefix(page, name) || put_name(page, name, ref);
+    if (past || !has_prefix(page, name)) {
+        return true;
+    }
+    za_AdminName *entry = put_name(page, name, ref);
+    const za_admin_view_t *view = &page->admin->view;
+    za_name_answer_t answer;
+    if (entry != NULL && view->lookup(view->context, name, &answer) == ZA_OK) {
+        put_meta(entry, answer.meta, answer.meta_bytes);
+    }
+    return entry != NULL;
 }
 
 /** Of a group the client has `cursor` members already: they are visited in one order while none changes. */
@@ -161,14 +180,19 @@ static bool add_group_member(const char *group, za_ref_t ref, const uint8_t *met
                              uint32_t meta_bytes, void *context)
 {
     page_t *page = context;
-    (void)meta;
-    (void)meta_bytes;
     const char *after = page->request->after;
     int order = after[0] != '\0' ? strcmp(group, after) : 1;
     if (order < 0 || (order == 0 && page->skipped++ < page->request->cursor)) {
         return true;
     }
-    return !has_prefix(page, group) || put_name(page, group, ref);
+    if (!has_prefix(page, group)) {
+        return true;
+    }
+    za_AdminName *entry = put_name(page, group, ref);
+    if (entry != NULL) {
+        put_meta(entry, meta, meta_bytes);
+    }
+    return entry != NULL;
 }
 
 /** Fills the nodes' names in: one pass over the members for the whole page. */

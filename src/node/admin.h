@@ -45,6 +45,8 @@ typedef struct za_admin_view {
     /** As za_cluster_each_name: sorted; the own uid as 0. */
     void (*each_name)(void *context, bool (*visit)(const char *name, za_ref_t ref, void *visitor),
                       void *visitor);
+    /** As za_cluster_lookup: what is beside a name that is visited. */
+    za_err_t (*lookup)(void *context, const char *name, za_name_answer_t *out);
     /** As za_cluster_each_group_member, of all groups: sorted by group; the own uid as 0. */
     void (*each_group_member)(void *context, za_group_visit_t visit, void *visitor);
     /** As za_runtime_each_actor. */

@@ -59,6 +59,12 @@ static void view_each_name(void *context,
     za_cluster_each_name(node->cluster, visit, visitor);
 }
 
+static za_err_t view_lookup(void *context, const char *name, za_name_answer_t *out)
+{
+    const za_node_t *node = context;
+    return za_cluster_lookup(node->cluster, name, out);
+}
+
 static void view_each_group_member(void *context, za_group_visit_t visit, void *visitor)
 {
     za_node_t *node = context;
@@ -248,6 +254,7 @@ za_err_t za_node_create_admin(za_node_t *node)
         .status = view_status,
         .each_member = view_each_member,
         .each_name = view_each_name,
+        .lookup = view_lookup,
         .each_group_member = view_each_group_member,
         .each_actor = view_each_actor,
         .each_counter = view_each_counter,

@@ -40,6 +40,13 @@ static void each_name(void *context, bool (*visit)(const char *name, za_ref_t re
     }
 }
 
+static za_err_t lookup(void *context, const char *name, za_name_answer_t *out)
+{
+    (void)context;
+    *out = (za_name_answer_t){ .meta = (const uint8_t *)name, .meta_bytes = 3 };
+    return ZA_OK;
+}
+
 static void each_group_member(void *context, za_group_visit_t visit, void *visitor)
 {
     (void)context;
@@ -125,6 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
                              .status = status,
                              .each_member = each_member,
                              .each_name = each_name,
+                             .lookup = lookup,
                              .each_group_member = each_group_member,
                              .each_actor = each_actor,
                              .each_counter = each_counter,

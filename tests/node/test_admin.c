@@ -77,6 +77,14 @@ static void each_name(void *context, bool (*visit)(const char *, za_ref_t, void 
     }
 }
 
+/** Beside each name stands the name. */
+static za_err_t lookup(void *context, const char *name, za_name_answer_t *out)
+{
+    (void)context;
+    *out = (za_name_answer_t){ .meta = (const uint8_t *)name, .meta_bytes = 5 };
+    return ZA_OK;
+}
+
 /** 70 members of "a/crowd" and one of each "b/..". */
 static void each_group_member(void *context, za_group_visit_t visit, void *visitor)
 {
@@ -159,6 +167,7 @@ static void setup(void)
                              .status = status,
                              .each_member = each_member,
                              .each_name = each_name,
+                             .lookup = lookup,
                              .each_group_member = each_group_member,
                              .each_actor = each_actor,
                              .each_counter = each_counter,
@@ -248,7 +257,7 @@ Test(admin, metrics_come_in_pages)
     cr_expect(strstr(text, "\nzactor_class_queued_messages_count{class=\"worker\"} 0\n") != NULL);
 }
 
-Test(admin, names_of_a_prefix_with_their_nodes)
+Test(admin, names_of_a_prefix_with_their_nodes_and_meta)
 {
     za_AdminRequest request = { .which_verb = za_AdminRequest_names_tag,
                                 .verb.names.prefix = "b/" };
@@ -259,6 +268,7 @@ Test(admin, names_of_a_prefix_with_their_nodes)
             const za_AdminName *name = &reply.names[i];
             cr_assert(strncmp(name->name, "b/", 2) == 0);
             cr_assert_str_eq(name->node_name, count % 2 == 0 ? "n000" : "n002");
+            cr_assert(name->meta.size == 5 && memcmp(name->meta.bytes, name->name, 5) == 0, "meta");
             count++;
         }
         snprintf(request.verb.names.after, sizeof(request.verb.names.after), "%s",

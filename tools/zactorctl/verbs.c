@@ -184,18 +184,16 @@ static const char *link_text(const za_AdminMember *member)
 }
 
 /** Text as it is, other bytes in hexadecimal behind 0x. */
-static json_t *meta_text(const za_AdminMember *member)
+static json_t *meta_text(const uint8_t *meta, pb_size_t size)
 {
-    bool has_nul =
-        memchr(member->meta.bytes, '\0', member->meta.size) != NULL; // some refuse \u0000
-    json_t *text =
-        has_nul ? NULL : json_stringn((const char *)member->meta.bytes, member->meta.size);
+    bool has_nul = memchr(meta, '\0', size) != NULL; // some refuse \u0000
+    json_t *text = has_nul ? NULL : json_stringn((const char *)meta, size);
     if (text != NULL) {
         return text;
     }
-    char digits[2 + 2 * sizeof(member->meta.bytes) + 1] = "0x";
-    for (pb_size_t i = 0; i < member->meta.size; i++) {
-        snprintf(digits + 2 + (size_t)2 * i, 3, "%02x", member->meta.bytes[i]);
+    char digits[2 + 2 * sizeof(((za_AdminMember *)0)->meta.bytes) + 1] = "0x";
+    for (pb_size_t i = 0; i < size; i++) {
+        snprintf(digits + 2 + (size_t)2 * i, 3, "%02x", meta[i]);
     }
     return json_string(digits);
 }
@@ -213,7 +211,8 @@ static void take_members(call_t *call, json_t *rows)
                       json_of(member->state), "since_ms", (json_int_t)member->since_ms, "rtt_us",
                       (json_int_t)member->rtt_us, "self", (int)member->self, "link",
                       link_text(member), "udp", member->udp_degraded ? "degraded" : "", "roles",
-                      json_of(member->roles), "meta", meta_text(member), "uid",
+                      json_of(member->roles), "meta",
+                      meta_text(member->meta.bytes, member->meta.size), "uid",
                       uid_text(member->uid, uid), "incarnation", (json_int_t)member->incarnation));
     }
     if (reply->members_count > 0) {
@@ -411,6 +410,7 @@ status_t verb_status(const options_t *options, int argc, char **argv)
 
 static const column_t name_columns[] = { { "NAME", "name", false, NULL },
                                          { "NODE", "node", false, NULL },
+                                         { "META", "meta", true, NULL },
                                          { "REFERENCE", "ref", true, NULL },
                                          { NULL, NULL, false, NULL } };
 
@@ -421,8 +421,9 @@ static void add_names(const call_t *call, const char *what, json_t *rows)
         const za_AdminName *name = &reply->names[i];
         char ref[ZA_REF_TEXT_BYTES];
         json_array_append_new(rows,
-                              json_pack("{s:o,s:o,s:s}", what, json_of(name->name), "node",
-                                        json_of(name->node_name), "ref",
+                              json_pack("{s:o,s:o,s:o,s:s}", what, json_of(name->name), "node",
+                                        json_of(name->node_name), "meta",
+                                        meta_text(name->meta.bytes, name->meta.size), "ref",
                                         za_ref_format((za_ref_t){ name->node, name->actor }, ref)));
     }
 }
