@@ -49,6 +49,16 @@ typedef struct za_sim_opts {
     const za_lease_provider_t *lease;
     const char *const *roles; // node.roles of each node; must outlive the simulation. NULL: none
     const char *const *meta;  // node.meta, alike
+    /**
+     * cluster.timing and cluster.downing of every node, with the words of docs/configuration.md; they must
+     * outlive the simulation. What a node's configuration would refuse is ZA_EINVAL.
+     */
+    const char *timing;  // "lan", "wan" or "local"; NULL: "lan"
+    const char *downing; // a strategy, as "keep_majority"; NULL: "none", or "lease" with a provider
+    uint32_t downing_quorum;          // of "static_quorum"
+    uint32_t downing_stable_after_ms; // 0: by the number of members
+    const char *downing_role;         // only members that have it count; NULL: all do
+    bool downing_keep_lone_oldest;    // of "keep_oldest"
 } za_sim_opts_t;
 
 ZA_MUST_USE ZA_API za_err_t za_sim_create(const za_sim_opts_t *opts, za_sim_t **out);

@@ -34,6 +34,7 @@ typedef struct member {
 
 struct za_sim {
     za_sim_opts_t opts;
+    za_downing_config_t downing;
     za_rng_t rng;
     za_network_t *network;
     za_security_factory_t security;
@@ -150,6 +151,17 @@ static void run_member(void *context, uint32_t index)
 
 static const za_network_events_t network_events = { .run = run_member };
 
+/** NULL: there is none of that name. */
+static const za_cluster_timing_t *timing_of(const char *name)
+{
+    if (name == NULL || strcmp(name, "lan") == 0) {
+        return &za_cluster_timing_lan;
+    }
+    return strcmp(name, "wan") == 0     ? &za_cluster_timing_wan
+           : strcmp(name, "local") == 0 ? &za_cluster_timing_local
+                                        : NULL;
+}
+
 static void start_process(member_t *member)
 {
     za_sim_t *sim = member->sim;
@@ -164,11 +176,11 @@ static void start_process(member_t *member)
         .address = member->address,
         .seeds = seeds,
         .seed_count = 1,
-        .timing = za_cluster_timing_lan,
+        .timing = *timing_of(opts->timing),
         .roles = opts->roles != NULL ? opts->roles[member->index] : NULL,
         .meta = (const uint8_t *)meta,
         .meta_bytes = meta != NULL ? (uint32_t)strlen(meta) : 0,
-        .downing.strategy = opts->lease != NULL ? ZA_DOWNING_LEASE : ZA_DOWNING_NONE,
+        .downing = sim->downing,
         .workers = 1,
         .actors_max = opts->actors_max != 0 ? opts->actors_max : ACTORS,
         .pool_bytes_max = opts->pool_bytes_max != 0 ? opts->pool_bytes_max : POOL_BYTES,
@@ -216,6 +228,43 @@ static bool attributes_are_valid(const za_sim_opts_t *opts)
     return true;
 }
 
+static bool find_strategy(const za_sim_opts_t *opts, za_downing_strategy_t *out)
+{
+    const char *name = opts->downing != NULL ? opts->downing
+                       : opts->lease != NULL ? "lease"
+                                             : "none";
+    for (int i = ZA_DOWNING_NONE; i <= ZA_DOWNING_DOWN_ALL; i++) {
+        *out = (za_downing_strategy_t)i;
+        if (strcmp(za_downing_strategy_name(*out), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** By the rules of za_settings_from_config, which says in words what is wrong. */
+static bool downing_of(const za_sim_opts_t *opts, za_downing_config_t *out)
+{
+    const za_cluster_timing_t *timing = timing_of(opts->timing);
+    const char *role = opts->downing_role != NULL ? opts->downing_role : "";
+    *out = (za_downing_config_t){ .quorum = opts->downing_quorum,
+                                  .stable_after_ms = opts->downing_stable_after_ms,
+                                  .keep_lone_oldest = opts->downing_keep_lone_oldest };
+    if (timing == NULL || !find_strategy(opts, &out->strategy) ||
+        strlen(role) >= sizeof out->role) {
+        return false;
+    }
+    strcpy(out->role, role);
+    uint32_t stable_least_ms = ZA_DOWNING_STABLE_INTERVALS * timing->probe_interval_ms;
+    bool none = out->strategy == ZA_DOWNING_NONE;
+    bool idle = none && (role[0] != '\0' || out->stable_after_ms != 0);
+    return !idle && za_downing_config_valid(out) &&
+           (out->stable_after_ms == 0 || out->stable_after_ms >= stable_least_ms) &&
+           (out->strategy == ZA_DOWNING_STATIC_QUORUM) == (out->quorum != 0) &&
+           (out->strategy == ZA_DOWNING_KEEP_OLDEST || !out->keep_lone_oldest) &&
+           (out->strategy == ZA_DOWNING_LEASE) == (opts->lease != NULL);
+}
+
 static bool opts_are_valid(const za_sim_opts_t *opts)
 {
     return opts != NULL && opts->size == sizeof *opts && opts->nodes <= ZA_SIM_NODES_MAX &&
@@ -226,7 +275,8 @@ static bool opts_are_valid(const za_sim_opts_t *opts)
 
 za_err_t za_sim_create(const za_sim_opts_t *opts, za_sim_t **out)
 {
-    if (!opts_are_valid(opts) || out == NULL) {
+    za_downing_config_t downing;
+    if (!opts_are_valid(opts) || out == NULL || !downing_of(opts, &downing)) {
         return ZA_EINVAL;
     }
     za_sim_t *sim = calloc(1, sizeof *sim);
@@ -234,6 +284,7 @@ za_err_t za_sim_create(const za_sim_opts_t *opts, za_sim_t **out)
         return ZA_ENOMEM;
     }
     sim->opts = *opts;
+    sim->downing = downing;
     sim->security = za_plain_factory();
     za_rng_init(&sim->rng, za_mix64(opts->seed + 1));
     za_network_address(0, sim->seed_address, sizeof sim->seed_address);

@@ -244,3 +244,67 @@ Test(lease, simulations_want_a_whole_provider)
     za_sim_opts_t opts = { .size = sizeof opts, .nodes = 1, .lease = &none };
     cr_assert(za_sim_create(&opts, &sim) == ZA_EINVAL && sim == NULL, "it asks nobody");
 }
+
+/* ---- the other strategies --------------------------------------------------------------------- */
+
+static const char *const oldest_roles[NODES] = { "db", "db", NULL, NULL };
+
+/** A cluster of these options, split into the nodes of `side` and the others until it is decided. */
+static uint32_t reborn_after_split(za_sim_opts_t opts, uint64_t side)
+{
+    za_sim_t *sim = NULL;
+    opts.size = sizeof opts;
+    opts.nodes = NODES;
+    cr_assert(za_sim_create(&opts, &sim) == ZA_OK, "created");
+    cr_assert(za_sim_run_until(sim, converged, NULL, 30000), "formed");
+    za_sim_run_for(sim, 2 * STABLE_MS);
+    uint64_t before[NODES];
+    uids_of(sim, before);
+    za_sim_partition(sim, side);
+    za_sim_run_for(sim, 4 * DECIDED_MS);
+    uint32_t bits = reborn(sim, before);
+    za_sim_heal(sim);
+    cr_assert(za_sim_run_until(sim, converged, NULL, 4 * DECIDED_MS), "one cluster again");
+    za_sim_destroy(sim);
+    return bits;
+}
+
+Test(sim_downing, every_strategy_of_the_configuration_can_be_tried, .timeout = 120)
+{
+    za_sim_opts_t majority = { .seed = 1, .downing = "keep_majority" };
+    cr_expect(reborn_after_split(majority, 0x1) == 0x1, "one of four loses");
+    za_sim_opts_t quorum = { .seed = 2, .downing = "static_quorum", .downing_quorum = 3 };
+    cr_expect(reborn_after_split(quorum, 0x3) == 0xf, "no half has a quorum of three");
+    za_sim_opts_t role = {
+        .seed = 3, .downing = "keep_majority", .downing_role = "db", .roles = oldest_roles
+    };
+    cr_expect(reborn_after_split(role, 0xe) != 0xf, "one of the two that count goes on");
+    za_sim_opts_t all = { .seed = 4, .downing = "down_all" };
+    cr_expect(reborn_after_split(all, 0x1) == 0xf, "all begin anew");
+    za_sim_opts_t wan = { .seed = 5, .downing = "keep_majority", .timing = "wan" };
+    cr_expect(reborn_after_split(wan, 0x8) == 0x8, "with the times of a wide area");
+}
+
+Test(sim_downing, what_a_configuration_refuses_is_refused)
+{
+    static const za_sim_opts_t wrong[] = {
+        { .downing = "keep_all" },
+        { .timing = "moon" },
+        { .downing = "lease" },
+        { .downing = "static_quorum" },
+        { .downing = "keep_majority", .downing_quorum = 2 },
+        { .downing = "keep_majority", .downing_keep_lone_oldest = true },
+        { .downing = "keep_majority", .downing_stable_after_ms = 4999 },
+        { .downing = "keep_majority", .downing_stable_after_ms = 5000, .timing = "wan" },
+        { .downing_stable_after_ms = 5000 },
+        { .downing_role = "db" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        za_sim_t *sim = NULL;
+        za_sim_opts_t opts = wrong[i];
+        opts.size = sizeof opts;
+        opts.nodes = 1;
+        cr_expect(za_sim_create(&opts, &sim) == ZA_EINVAL && sim == NULL, "number %zu", i);
+        za_sim_destroy(sim);
+    }
+}
