@@ -46,6 +46,10 @@ void za_member_join_start(za_membership_t *m)
     m->join_retry_ms = m->now_ms;
     m->join_refusals = 0;
     m->join_crowded = false;
+    m->join_denials = 0;
+    m->join_told = 0;
+    m->join_tell_ms = m->now_ms + za_member_alone_wait_ms(m); // most are members long before
+    m->others = (za_member_tries_t){ 0 };
     m->alone_ms = ZA_MEMBER_NEVER;
     if (za_member_downing_may_found(m)) {
         bool nobody = m->seed_count == 0 && m->count == 1;
@@ -158,7 +162,11 @@ void za_member_ask_to_join(za_membership_t *m, za_effects_t *out)
 static const char *join_address(const za_membership_t *m, uint32_t at)
 {
     if (at < m->seed_count) {
-        return m->seeds[at].address;
+        const za_member_seed_t *seed = &m->seeds[at];
+        return m->now_ms >= seed->tries.again_ms ? seed->address : NULL;
+    }
+    if (m->now_ms < m->others.again_ms) {
+        return NULL;
     }
     const za_member_t *member = za_member_slot(m, at - m->seed_count);
     bool useless = member == NULL || member == &m->members[m->self] || member->linked ||
@@ -190,6 +198,7 @@ static void seek(za_membership_t *m, za_effects_t *out)
         }
     }
     za_member_ask_to_join(m, out);
+    za_member_seeds_tell(m, out);
 }
 
 static void want_links(za_membership_t *m)
@@ -265,10 +274,10 @@ static bool join_ack_get(const uint8_t *next, const uint8_t *end, join_ack_t *ac
     return next == end && ack->joined <= ZA_MEMBER_LOGICAL_MAX;
 }
 
-/** Says why the cluster will not have us; asked again only after a while. */
+/** Says why the cluster will not have us; asked again only after a while, which doubles. */
 static void refused(za_membership_t *m, const join_ack_t *ack, za_effects_t *out)
 {
-    m->join_pause_ms = m->now_ms + interval(m, 10);
+    m->join_pause_ms = m->now_ms + za_member_backoff_ms(m, interval(m, 10), m->join_denials++);
     m->alone_ms = ZA_MEMBER_NEVER;
     if (!za_membership_room(m, out, 512)) {
         return;

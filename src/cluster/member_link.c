@@ -381,6 +381,7 @@ void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_e
         }
     }
     if (m->phase == ZA_PHASE_JOINING) {
+        za_member_seed_linked(m, link->address);
         za_member_ask_to_join(m, out);
     } else {
         za_member_greet(m, uid, false, out);
@@ -431,6 +432,7 @@ static void retry_soon(za_membership_t *m)
 
 static void join_failed(za_membership_t *m, za_err_t err, const char *address, za_effects_t *out)
 {
+    za_member_seed_failed(m, address, err);
     if (err == ZA_EREFUSED) {
         retry_soon(m);
     }

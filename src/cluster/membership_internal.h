@@ -208,9 +208,17 @@ typedef enum za_member_phase {
     ZA_PHASE_LEFT,
 } za_member_phase_t;
 
+/** What became of attempts to connect while this node is no member. */
+typedef struct za_member_tries {
+    uint64_t again_ms; // not before
+    uint32_t refusals; // in a row, for a reason that does not pass by itself
+    za_err_t err;      // of the last; ZA_OK: none has failed since a link was made
+} za_member_tries_t;
+
 typedef struct za_member_seed {
     char address[ZA_ADDRESS_BYTES_MAX + 1];
     uint64_t member; // uid last seen there
+    za_member_tries_t tries;
 } za_member_seed_t;
 
 struct za_membership {
@@ -300,15 +308,19 @@ struct za_membership {
     za_member_dump_t dumps[ZA_MEMBER_DUMPS_MAX];
 
     // member_join.c
-    uint64_t clock;          // logical time of joins
-    uint64_t join_target;    // whom we asked; 0: nobody
-    uint64_t join_prefer;    // who told us to be reborn: ask it first
-    uint64_t join_prefer_ms; // until then
-    uint64_t join_end_ms;    // no answer until then: ask another
-    uint64_t join_retry_ms;  // connect to more addresses
-    uint32_t join_refusals;  // rounds that began early because a seed refused
-    bool join_crowded;       // a seed turned us away because too many came
-    uint64_t join_pause_ms;  // our name is in use: ask nobody until then
+    uint64_t clock;           // logical time of joins
+    uint64_t join_target;     // whom we asked; 0: nobody
+    uint64_t join_prefer;     // who told us to be reborn: ask it first
+    uint64_t join_prefer_ms;  // until then
+    uint64_t join_end_ms;     // no answer until then: ask another
+    uint64_t join_retry_ms;   // connect to more addresses
+    uint32_t join_refusals;   // rounds that began early because a seed refused
+    bool join_crowded;        // a seed turned us away because too many came
+    uint64_t join_pause_ms;   // our name is in use: ask nobody until then
+    uint32_t join_denials;    // answers in a row that we may not join
+    uint64_t join_tell_ms;    // say in the log that we still try, at the next round after it
+    uint32_t join_told;       // how often we did
+    za_member_tries_t others; // of all addresses that are no seeds
     uint32_t join_cursor;
     uint32_t ask_cursor; // its own, so that every link gets its turn
     uint64_t alone_ms;   // found a cluster of our own
@@ -628,6 +640,13 @@ void za_member_on_down(za_membership_t *m, uint64_t uid, const za_member_body_t 
 /* ---- member_seeds.c ------------------------------------------------------------------------ */
 
 void za_member_on_seeds(za_membership_t *m, const za_cluster_event_t *event);
+/** An attempt to connect failed, or a link to that address was made, while we join. */
+void za_member_seed_failed(za_membership_t *m, const char *address, za_err_t err);
+void za_member_seed_linked(za_membership_t *m, const char *address);
+/** The wait after the `times`th refusal in a row: doubles from `first_ms`, up to seed_interval_ms. */
+uint64_t za_member_backoff_ms(za_membership_t *m, uint64_t first_ms, uint32_t times);
+/** Says in the log which seeds were tried, why each failed, and that we go on: ever less often. */
+void za_member_seeds_tell(za_membership_t *m, za_effects_t *out);
 
 /* ---- member_downing.c: nothing happens here in availability mode ----------------------------- */
 

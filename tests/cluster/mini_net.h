@@ -70,6 +70,9 @@ typedef struct mini_node {
     uint32_t seen_count;
     mini_seen_t seen[MINI_SEEN_MAX];
     uint32_t refused, reborn, left_effects;
+    za_err_t denies; // what whoever connects to it gets; ZA_OK: a link
+    uint32_t lines;  // of its log
+    char line[512];  // the last one
     uint32_t held_count, held_capacity;
     mini_event_t *held; // arrived while it was paused
 } mini_node_t;
@@ -237,7 +240,7 @@ static inline void mini_connect(mini_net_t *net, uint32_t node, const char *addr
 
 static inline void mini_connect_fails(mini_net_t *net, const mini_event_t *event, za_err_t err)
 {
-    uint64_t wait_ms = err == ZA_EREFUSED ? mini_latency(net) : MINI_SILENT_MS;
+    uint64_t wait_ms = err == ZA_ETIMEOUT ? MINI_SILENT_MS : mini_latency(net);
     mini_push(net, (mini_event_t){ .at_ms = net->now_ms + wait_ms,
                                    .kind = MINI_FAILED,
                                    .to = event->from,
@@ -259,6 +262,10 @@ static inline void mini_arrive(mini_net_t *net, mini_event_t event)
     }
     if (!mini_running(net, b)) {
         mini_connect_fails(net, &event, ZA_EREFUSED);
+        return;
+    }
+    if (net->nodes[b].denies != ZA_OK) {
+        mini_connect_fails(net, &event, net->nodes[b].denies);
         return;
     }
     mini_link_t *link = mini_link(net, a, b);
@@ -423,6 +430,10 @@ static inline void mini_carry_out(mini_net_t *net, uint32_t at, const za_effect_
         break;
     case ZA_EFFECT_REFUSED:
         node->refused++;
+        break;
+    case ZA_EFFECT_LOG:
+        node->lines++;
+        snprintf(node->line, sizeof node->line, "%s", effect->name);
         break;
     case ZA_EFFECT_MARK:
         net->marks[effect->mark]++;

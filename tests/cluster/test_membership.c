@@ -151,6 +151,8 @@ Test(membership, a_name_in_use_by_a_live_member_is_refused)
     cr_assert(net->nodes[3].refused > 0, "it was not refused");
     cr_assert(mini_state(net, 3, mini_uid(net, 3)) == ZA_MEMBER_JOINING, "it is a member");
     cr_assert(mini_state(net, 0, holder) == ZA_MEMBER_UP, "the holder was harmed");
+    mini_run(net, 300000);
+    cr_expect(net->nodes[3].refused <= 20, "asks ever less often: %u times", net->nodes[3].refused);
     mini_destroy(net);
 }
 

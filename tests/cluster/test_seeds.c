@@ -113,3 +113,81 @@ Test(seeds, what_is_no_address_or_one_too_many_is_passed_over)
     cr_assert(elapsed != UINT64_MAX, "it did not join");
     mini_destroy(net);
 }
+
+/* ---- what became of them ---------------------------------------------------------------------- */
+
+Test(seeds, who_finds_nobody_says_which_were_tried_and_why_each_failed)
+{
+    mini_net_t *net = mini_create(6, 4, za_cluster_timing_lan); // h0 and h1 are the seeds
+    mini_node_t *node = &net->nodes[3];
+    net->cut[3][1] = true;
+    mini_start(net, 3);
+    mini_run(net, 2900);
+    cr_expect(node->lines == 0, "most are members by then");
+    mini_run(net, 2000);
+    cr_assert(node->lines == 1, "%u lines, the last \"%s\"", node->lines, node->line);
+    cr_expect(strstr(node->line, "h0:7464 (connection refused") != NULL, "%s", node->line);
+    cr_expect(strstr(node->line, "h1:7464 (") != NULL, "%s", node->line);
+    mini_run(net, 12000);
+    cr_expect(node->lines == 2, "%u lines", node->lines);
+    cr_expect(strstr(node->line, "h1:7464 (timed out") != NULL, "%s", node->line);
+    mini_run(net, 600000);
+    cr_expect(node->lines >= 5 && node->lines <= 9, "ever less often: %u lines", node->lines);
+    mini_destroy(net);
+}
+
+Test(seeds, a_line_says_of_how_many_it_has_no_room_to_tell)
+{
+    mini_net_t *net = seedless(7);
+    char many[64 * 40];
+    size_t used = 0;
+    for (int i = 0; i < 30; i++) {
+        used += (size_t)snprintf(many + used, sizeof many - used, "far%d.example.org:7464\n", i);
+    }
+    tell(net, 1, many, false);
+    mini_run(net, 10000);
+    cr_expect(strstr(net->nodes[1].line, "far0.example.org:7464 (") != NULL, "%s",
+              net->nodes[1].line);
+    cr_expect(strstr(net->nodes[1].line, " seeds more") != NULL, "%s", net->nodes[1].line);
+    cr_expect(strstr(net->nodes[2].line, "no seed is known") != NULL, "%s", net->nodes[2].line);
+    mini_destroy(net);
+}
+
+// A node of another cluster is a nuisance to those that it asks: 300 times in five minutes.
+Test(seeds, a_refusal_that_stays_is_asked_for_ever_less_often_and_mended_in_time)
+{
+    static const za_err_t errs[] = { ZA_ECLUSTER, ZA_EAUTH, ZA_EVERSION };
+    for (uint32_t i = 0; i < 3; i++) {
+        mini_net_t *net = mini_create(8 + i, 3, za_cluster_timing_lan);
+        net->seed_count = 1;
+        mini_start(net, 0);
+        net->nodes[0].denies = errs[i];
+        mini_start(net, 1);
+        mini_run(net, 300000);
+        uint32_t refused = net->nodes[1].refused;
+        cr_expect(refused >= 10 && refused <= 20, "%u in five minutes", refused);
+        net->nodes[0].denies = ZA_OK;
+        uint64_t elapsed;
+        MINI_RUN_UNTIL(net, is_up(net, 1), 31000, elapsed);
+        cr_assert(elapsed != UINT64_MAX, "mended, and not a member after half a minute");
+        mini_destroy(net);
+    }
+}
+
+Test(seeds, the_one_that_refuses_keeps_nobody_from_the_others)
+{
+    mini_net_t *net = mini_create(12, 3, za_cluster_timing_lan);
+    mini_start(net, 0);
+    mini_start(net, 1);
+    mini_run(net, 5000);
+    net->nodes[0].denies = ZA_ECLUSTER;
+    mini_crash(net, 1);
+    mini_start(net, 2);
+    mini_run(net, 60000);
+    cr_assert(!is_up(net, 2) && net->nodes[2].refused > 0, "h0 refuses, h1 is not there");
+    mini_start(net, 1);
+    uint64_t elapsed;
+    MINI_RUN_UNTIL(net, is_up(net, 2), 5000, elapsed);
+    cr_assert(elapsed != UINT64_MAX, "it waits for h0");
+    mini_destroy(net);
+}
