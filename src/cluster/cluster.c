@@ -1016,6 +1016,8 @@ void za_cluster_counters(const za_cluster_t *cluster, za_cluster_counters_t *out
     out->registry_divergence = registry.divergence;
     out->name_conflicts = registry.conflicts;
     out->registry_bytes = registry.bytes;
+    out->registry_refused = registry.refused;
+    out->clocks_skewed = registry.skewed;
     out->watches = watch.active;
     out->watches_fired = watch.fired;
     out->system_resends = za_syslane_resends(cluster->lane);

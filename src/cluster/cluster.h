@@ -257,6 +257,8 @@ typedef struct za_cluster_counters {
     uint64_t relayed, relayed_for_others; // system frames over a neighbour; as such a neighbour
     uint64_t relay_refusals;              // neighbours that had no link to the member either
     uint64_t registry_divergence, name_conflicts, registry_bytes;
+    uint64_t registry_refused; // claims that were no good or found a table full
+    uint64_t clocks_skewed;    // nodes whose clocks run ahead, by their claims of names
     uint64_t watches, watches_fired, system_resends;
     uint64_t respawns;
     uint64_t refused; // names, watches and children that found a table full

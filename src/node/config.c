@@ -181,7 +181,7 @@ void za_config_accepted(const za_config_info_t *info, char *out, size_t out_byte
     case ZA_CONFIG_ROLES:
         snprintf(out, out_bytes,
                  "at most %" PRIu32 " roles of 1 to %d letters, digits and . _ -, with commas "
-                 "between them",
+                 "between them, each once",
                  info->high, ZA_ROLE_BYTES_MAX);
         break;
     case ZA_CONFIG_LINE:
@@ -309,6 +309,24 @@ static bool cores_are_valid(const char *value)
            za_cores_parse(value, &cores) == ZA_OK;
 }
 
+/** A role that is there twice is most often another one, mistyped. */
+static bool roles_differ(const char *roles)
+{
+    while (*roles != '\0') {
+        size_t size = strcspn(roles, ",");
+        const char *rest = roles + size + (roles[size] == ',');
+        for (const char *other = rest; *other != '\0';) {
+            size_t other_size = strcspn(other, ",");
+            if (other_size == size && memcmp(other, roles, size) == 0) {
+                return false;
+            }
+            other += other_size + (other[other_size] == ',');
+        }
+        roles = rest;
+    }
+    return true;
+}
+
 /** No control characters, no spaces around it, nothing that begins a comment. */
 static bool file_can_say(const char *value)
 {
@@ -352,7 +370,7 @@ static bool value_is_valid(const za_config_info_t *info, const char *value)
     case ZA_CONFIG_CORES:
         return cores_are_valid(value);
     case ZA_CONFIG_ROLES:
-        return za_member_roles_valid(value, (uint32_t)strlen(value));
+        return za_member_roles_valid(value, (uint32_t)strlen(value)) && roles_differ(value);
     }
     return false;
 }

@@ -281,8 +281,11 @@ static void forget_apart(za_node_t *node)
 static void on_reborn(za_node_t *node, const za_effect_t *effect)
 {
     forget_apart(node); // as another uid, with other links
-    za_node_log(node, ZA_WARN, "this node was declared down: reborn as %016llx (was %016llx)",
+    za_node_log(node, ZA_WARN, "%s: reborn as %016llx (was %016llx)",
+                node->gave_up ? "this node gave up its side of a split"
+                              : "this node was declared down by others",
                 (unsigned long long)effect->uid, (unsigned long long)effect->was);
+    node->gave_up = false;
     za_runtime_add_uid(node->runtime, effect->uid);
     atomic_store_explicit(&node->uid, effect->uid, memory_order_release); // pairs: node-uid
     za_link_close_all(node, ZA_ECLOSED);
@@ -477,6 +480,7 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         on_apart(node, effect);
         break;
     case ZA_EFFECT_DOWN_SELF:
+        node->gave_up = true;
         za_node_log(node, ZA_WARN,
                     "this side of a split gives up (%s): what may exist only once stops here",
                     effect->name);
@@ -491,8 +495,7 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         atomic_store_explicit(&node->left, true, memory_order_release); // pairs: node-left
         break;
     case ZA_EFFECT_REFUSED:
-        za_node_log(node, ZA_ERROR, "the cluster refused this node: %s",
-                    effect->name != NULL ? effect->name : za_err_text(effect->err));
+        za_node_refused(node, effect->name != NULL ? effect->name : za_err_text(effect->err));
         break;
     case ZA_EFFECT_NAME_SET:
         on_name_set(node, effect);

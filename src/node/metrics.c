@@ -106,6 +106,23 @@ static bool is_gauge(const char *name)
     return *gauge != NULL;
 }
 
+/** What the name does not say; NULL: it says all. */
+static const char *help_of(const char *name)
+{
+    static const char *const helps[][2] = {
+        { "registry_refused",
+          "Claims of names and groups that were no good, or found a table full." },
+        { "clocks_skewed",
+          "Nodes that claimed a name with a clock that runs ahead of this one's." },
+    };
+    for (size_t i = 0; i < sizeof helps / sizeof *helps; i++) {
+        if (strcmp(helps[i][0], name) == 0) {
+            return helps[i][1];
+        }
+    }
+    return NULL;
+}
+
 static bool write_counter(const item_t *item, text_t *text)
 {
     wanted_t wanted = { .index = item->index };
@@ -115,6 +132,10 @@ static bool write_counter(const item_t *item, text_t *text)
     }
     bool gauge = is_gauge(wanted.name);
     const char *suffix = gauge ? "" : "_total";
+    const char *help = help_of(wanted.name);
+    if (help != NULL) {
+        print(text, "# HELP zactor_%s%s %s\n", wanted.name, suffix, help);
+    }
     print(text, "# TYPE zactor_%s%s %s\nzactor_%s%s %" PRIu64 "\n", wanted.name, suffix,
           gauge ? "gauge" : "counter", wanted.name, suffix, wanted.value);
     return true;

@@ -33,6 +33,14 @@ static bool is_wildcard(const char *address)
            (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0);
 }
 
+/** Port 0: whichever is free, which nobody can connect to. */
+static bool is_portless(const char *address)
+{
+    char host[ZA_ADDRESS_BYTES_MAX + 1];
+    uint16_t port = 0;
+    return za_address_split(address, host, sizeof(host), &port) && port == 0;
+}
+
 static const char *value_of(const za_config_t *config, za_config_key_t key)
 {
     return za_config_get(config, za_config_infos[key].key);
@@ -345,6 +353,13 @@ za_err_t za_settings_from_config(const za_config_t *config, za_settings_t *out, 
                           out->node_listen);
         }
         snprintf(out->node_advertise, sizeof(out->node_advertise), "%s", out->node_listen);
+    }
+    if (is_portless(out->node_advertise) && strcmp(out->node_advertise, out->node_listen) != 0) {
+        return refuse(
+            problem, problem_bytes,
+            "node.advertise needs the port that others connect to (leave it out to use the "
+            "port of node.listen), and it is ",
+            out->node_advertise);
     }
     if (is_wildcard(out->node_advertise)) {
         return refuse(problem, problem_bytes, "node.advertise: others cannot connect to ",

@@ -296,6 +296,7 @@ struct za_node {
     bool wants_material;
     bool rotation_due;
     za_refusals_t refusals;
+    bool gave_up;                           // in a split, and is about to be reborn
     uint64_t refused_datagrams, refused_ms; // since the last line of the log; the next may come
 
     struct {
@@ -314,6 +315,10 @@ struct za_node {
 void za_node_touch(za_node_t *node);
 void za_node_step(za_node_t *node, const za_cluster_event_t *event);
 void za_node_log(const za_node_t *node, int level, const char *format, ...) ZA_PRINTF(3, 4);
+
+/* refusals.c */
+/** Says that the cluster will not have this node, and why: the same once in a minute. Owner. */
+void za_node_refused(za_node_t *node, const char *why);
 
 /* inbox.c: requests from workers to the owner */
 /** A zeroed request with room for `bytes`; `must` ones fall back to the heap and fail only there. */

@@ -204,18 +204,31 @@ Test(config, a_missing_file_is_an_error)
 Test(config, refuses_bad_values_and_keeps_the_old_one)
 {
     static const char *const bad[][2] = {
-        { "node.name", "a b" },        { "node.name", "a/b" },
-        { "node.listen", "7464" },     { "node.listen", "h:70000" },
-        { "node.listen", ":1" },       { "node.listen", "h:1x" },
-        { "node.listen", "[::1]" },    { "node.workers", "-1" },
-        { "node.workers", "65" },      { "node.workers", "" },
-        { "cluster.seeds", "a:1,,b" }, { "cluster.seeds", "a" },
-        { "cluster.timing", "la" },    { "cluster.timing", "lan|local" },
-        { "node.roles", "a,,b" },      { "node.roles", "a b" },
-        { "node.roles", "a," },        { "node.roles", "1,2,3,4,5,6,7,8,9" },
-        { "node.meta", "a\tb" },       { "cluster.downing.role", "a,b" },
-        { "cluster.id", "0xg" },       { "cluster.id", "18446744073709551616" },
-        { "tls.insecure", "yes" },     { "limits.pool_mb", "99999999999999999999" },
+        { "node.name", "a b" },
+        { "node.name", "a/b" },
+        { "node.listen", "7464" },
+        { "node.listen", "h:70000" },
+        { "node.listen", ":1" },
+        { "node.listen", "h:1x" },
+        { "node.listen", "[::1]" },
+        { "node.workers", "-1" },
+        { "node.workers", "65" },
+        { "node.workers", "" },
+        { "cluster.seeds", "a:1,,b" },
+        { "cluster.seeds", "a" },
+        { "cluster.timing", "la" },
+        { "cluster.timing", "lan|local" },
+        { "node.roles", "a,,b" },
+        { "node.roles", "a b" },
+        { "node.roles", "a,b,a" },
+        { "node.roles", "a," },
+        { "node.roles", "1,2,3,4,5,6,7,8,9" },
+        { "node.meta", "a\tb" },
+        { "cluster.downing.role", "a,b" },
+        { "cluster.id", "0xg" },
+        { "cluster.id", "18446744073709551616" },
+        { "tls.insecure", "yes" },
+        { "limits.pool_mb", "99999999999999999999" },
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char before[ZA_CONFIG_VALUE_BYTES_MAX + 1];
@@ -296,6 +309,21 @@ Test(settings, a_wildcard_needs_an_address_to_advertise)
     za_settings_t settings;
     cr_expect(za_settings_from_config(config, &settings, problem, PROBLEM_BYTES) == ZA_ECONFIG);
     cr_expect(problem_says("node.advertise is not set"), "%s", problem);
+    teardown();
+}
+
+// With port 0 on both nobody is told: the node's address is the one it got.
+Test(settings, what_is_advertised_has_a_port)
+{
+    setup();
+    set_insecure();
+    cr_assert(set("node.listen", "127.0.0.1:0") == ZA_OK);
+    cr_assert(set("node.advertise", "localhost:0") == ZA_OK);
+    za_settings_t settings;
+    cr_expect(za_settings_from_config(config, &settings, problem, PROBLEM_BYTES) == ZA_ECONFIG);
+    cr_expect(problem_says("node.advertise needs the port"), "%s", problem);
+    cr_assert(set("node.advertise", "127.0.0.1:0") == ZA_OK);
+    cr_expect(za_settings_from_config(config, &settings, problem, PROBLEM_BYTES) == ZA_OK);
     teardown();
 }
 

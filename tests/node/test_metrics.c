@@ -36,7 +36,12 @@ static void each_counter(void *context, bool (*visit)(const char *, uint64_t, vo
     for (uint32_t i = 0; i < COUNTERS; i++) {
         static char name[16]; // names outlive the visit
         snprintf(name, sizeof name, "counter_%u", i);
-        if (!visit(i == 0 ? "pool_bytes" : i == 1 ? "watches" : name, UINT64_MAX - i, visitor)) {
+        if (!visit(i == 0   ? "pool_bytes"
+                   : i == 1 ? "watches"
+                   : i == 2 ? "registry_refused"
+                   : i == 3 ? "clocks_skewed"
+                            : name,
+                   UINT64_MAX - i, visitor)) {
             return;
         }
     }
@@ -135,6 +140,8 @@ Test(metrics_text, has_counters_workers_and_classes)
     cr_expect(has_line("# TYPE zactor_pool_bytes gauge"), "a gauge");
     cr_expect(has_line("zactor_pool_bytes 18446744073709551615"), "all bits");
     cr_expect(has_line("# TYPE zactor_watches gauge"), "watches come and go");
+    cr_expect(strstr(text, "\n# HELP zactor_registry_refused_total Claims") != NULL, "help");
+    cr_expect(strstr(text, "\n# HELP zactor_clocks_skewed_total Nodes") != NULL, "help");
     cr_expect(value_of("zactor_counter_39_total") == UINT64_MAX - 39, "the last counter");
     cr_expect(value_of("zactor_worker_handled_total{worker=\"2\"}") == 12, "the last worker");
     cr_expect(has_line("zactor_worker_busy_seconds_total{worker=\"0\"} 1.500000001"), "seconds");

@@ -41,3 +41,32 @@ Test(refusals, the_next_line_says_how_many_had_none)
     cr_assert(za_refusals_step(&refusals, WHILE_MS, &untold));
     cr_expect(untold == 0, "told once");
 }
+
+// A node of another cluster comes again and again.
+Test(refusals, the_same_again_has_a_line_a_minute_with_how_often_it_was)
+{
+    za_refusals_t refusals = { 0 };
+    uint64_t times = 0;
+    uint64_t start_ms = 5; // a node that has just started
+    cr_assert(za_refusals_again(&refusals, 7, start_ms, &times) && times == 1);
+    for (uint32_t i = 1; i <= 59; i++) {
+        cr_expect(!za_refusals_again(&refusals, 7, start_ms + i * 1000, &times), "after %u s", i);
+    }
+    cr_assert(za_refusals_again(&refusals, 7, start_ms + 60000, &times), "a minute is over");
+    cr_expect(times == 60, "%u", (unsigned)times);
+}
+
+Test(refusals, another_has_its_line_at_once)
+{
+    za_refusals_t refusals = { 0 };
+    uint64_t times = 0;
+    for (uint64_t key = 1; key <= ZA_REFUSALS_RECENT_MAX; key++) {
+        cr_expect(za_refusals_again(&refusals, key, key, &times) && times == 1);
+    }
+    cr_expect(!za_refusals_again(&refusals, 1, 100, &times),
+              "none is forgotten while there is room");
+    cr_expect(za_refusals_again(&refusals, 99, 200, &times) && times == 1, "one more");
+    cr_expect(za_refusals_again(&refusals, 1, 300, &times) && times == 1,
+              "the one told of longest ago is forgotten");
+    cr_expect(!za_refusals_again(&refusals, 3, 400, &times), "the others are not");
+}
