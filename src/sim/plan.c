@@ -91,7 +91,11 @@ uint32_t za_plan_settle_ms(const za_plan_t *plan)
     const za_cluster_timing_t *timing = za_plan_timing_of(plan);
     uint32_t mesh = plan->nodes < MESH_NODES ? plan->nodes : (uint32_t)MESH_NODES;
     // In consistency mode a view is given up after 30 intervals, and those who did gather anew.
-    uint32_t decide_ms = plan->downing != ZA_DOWNING_NONE ? 80 * timing->probe_interval_ms : 0;
+    // Where all do, whoever does later than others sends these home once more, and some a third time.
+    uint32_t rounds = plan->downing == ZA_DOWNING_NONE       ? 0
+                      : plan->downing == ZA_DOWNING_DOWN_ALL ? 3
+                                                             : 1;
+    uint32_t decide_ms = rounds * 80 * timing->probe_interval_ms;
     return 30 * timing->probe_interval_ms + timing->sync_interval_ms + timing->auto_down_ms +
            decide_ms + 2 * timing->reconnect_interval_ms + timing->seed_interval_ms + TCP_MS +
            2 * mesh * HANDSHAKE_MS;

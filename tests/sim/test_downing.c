@@ -178,6 +178,7 @@ Test(downing, all_that_give_up_gather_within_the_bound, .timeout = 120)
         plan->timing = ZA_PLAN_LOCAL;
         plan->downing = ZA_DOWNING_DOWN_ALL;
         plan->duration_ms = 23471;
+        plan->settle_ms = 44000; // of one round, not of the three that drawn plans have
         plan->latency_us_min = 1259;
         plan->latency_us_max = 1404;
         add_hosts(za_plan_add(plan, ZA_FAULT_CRASH, 9205, 237), crashed, sizeof crashed);
