@@ -53,6 +53,8 @@ za_step_t za_children_gone(za_children_t *children, uint64_t uid, za_Reason reas
                            za_effects_t *out);
 /** Our uid changed: hosts stop our children, and we stop our guests. After MORE: call again. */
 za_step_t za_children_reborn(za_children_t *children, uint64_t now_ms, za_effects_t *out);
+/** Whether something for `uid` waits for a link to it. */
+bool za_children_wait_for(const za_children_t *children, uint64_t uid);
 za_step_t za_children_pump(za_children_t *children, uint64_t now_ms, za_effects_t *out);
 uint64_t za_children_deadline_ms(const za_children_t *children);
 

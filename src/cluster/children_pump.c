@@ -162,6 +162,19 @@ static za_step_t pump_work(za_children_t *children, uint64_t now_ms, za_effects_
     return ZA_STEP_DONE;
 }
 
+bool za_children_wait_for(const za_children_t *children, uint64_t uid)
+{
+    uint32_t id = children->work.first;
+    while (id != 0 && za_child_at(children, id)->uid != uid) {
+        id = za_chain_next(&children->children, ZA_CHILD_WORK, id);
+    }
+    uint32_t report = children->reports.first;
+    while (report != 0 && za_guest_at(children, report)->uid != uid) {
+        report = za_chain_next(&children->guests, ZA_GUEST_REPORTS, report);
+    }
+    return id != 0 || report != 0;
+}
+
 za_step_t za_children_pump(za_children_t *children, uint64_t now_ms, za_effects_t *out)
 {
     while (children->waits.first != 0 &&

@@ -523,11 +523,32 @@ static bool apart(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t
     return true;
 }
 
+/**
+ * After a rebirth, above the mesh, no link is left to whom watches and children are told again: it is asked
+ * for when both are members.
+ */
+static void want_waited_for(za_cluster_t *cluster, uint64_t uid)
+{
+    if (find_link(cluster, uid) == 0 &&
+        (za_watch_waits_for(cluster->watch, uid) || za_children_wait_for(cluster->children, uid))) {
+        za_membership_want_link(cluster->membership, uid);
+    }
+}
+
+static bool want_each(const za_member_info_t *info, void *context)
+{
+    want_waited_for(context, info->uid);
+    return true;
+}
+
 static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t *out)
 {
     switch (effect->type) {
     case ZA_EFFECT_MEMBER:
         if (effect->uid == za_cluster_uid(cluster)) {
+            if (effect->state == ZA_MEMBER_UP) { // many were known before
+                za_membership_each_member(cluster->membership, want_each, cluster);
+            }
             return pass_on(effect, out);
         }
         if (effect->state == ZA_MEMBER_DOWN || effect->state == ZA_MEMBER_LEFT) {
@@ -536,6 +557,7 @@ static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effec
         if (!terminal(cluster, effect->uid)) { // it may have gone in the same batch
             za_registry_member(cluster->registry, effect->uid, cluster->now_ms);
             serve_link(cluster, effect->uid);
+            want_waited_for(cluster, effect->uid);
         }
         return pass_on(effect, out);
     case ZA_EFFECT_APART:

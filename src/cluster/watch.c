@@ -613,6 +613,12 @@ static za_step_t check_doubts(za_watch_t *watch, uint64_t now_ms, za_effects_t *
     return ZA_STEP_DONE;
 }
 
+bool za_watch_waits_for(const za_watch_t *watch, uint64_t uid)
+{
+    uint32_t id = find_peer(watch, uid);
+    return id != 0 && peer_at(watch, id)->pending.count > 0;
+}
+
 za_step_t za_watch_pump(za_watch_t *watch, uint64_t now_ms, za_effects_t *out)
 {
     if (check_doubts(watch, now_ms, out) == ZA_STEP_MORE) {

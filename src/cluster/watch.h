@@ -48,6 +48,8 @@ void za_watch_frame(za_watch_t *watch, uint64_t uid, const za_SysFrame *frame, z
 za_step_t za_watch_gone(za_watch_t *watch, uint64_t uid, za_Reason reason, za_effects_t *out);
 /** Our uid changed: ours are to be watched again, the others' have fired. After MORE: call again. */
 za_step_t za_watch_reborn(za_watch_t *watch, za_effects_t *out);
+/** Whether something for `uid` waits for a link to it. */
+bool za_watch_waits_for(const za_watch_t *watch, uint64_t uid);
 /** Sends what is pending, and looks at targets whose uid was unknown. */
 za_step_t za_watch_pump(za_watch_t *watch, uint64_t now_ms, za_effects_t *out);
 uint64_t za_watch_deadline_ms(const za_watch_t *watch);

@@ -191,3 +191,30 @@ Test(downing, all_that_give_up_gather_within_the_bound, .timeout = 120)
     free(result);
     free(plan);
 }
+
+// W7: who lost a split has another uid and, above the mesh, no links. What it watches at the others is told
+// to them again, although nobody asks for these links anew.
+Test(downing, who_lost_a_split_of_many_is_served_again, .timeout = 120)
+{
+    enum { NODES = 70, MINORITY = 20 };
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_trial_result_t *result = malloc(sizeof *result);
+    for (uint64_t seed = 1; seed <= 2; seed++) {
+        za_plan_init(plan, seed, NODES);
+        plan->services = 1;
+        plan->names = 8;
+        plan->work = 2;
+        plan->datagrams = 1;
+        plan->downing = ZA_DOWNING_KEEP_MAJORITY;
+        plan->duration_ms = 150000;
+        za_fault_t *fault = za_plan_add(plan, ZA_FAULT_PARTITION, 60000, 45000);
+        for (uint32_t host = 0; host < NODES; host++) {
+            za_fault_add_host(host < MINORITY ? fault->a : fault->b, host);
+        }
+        cr_assert(za_trial_run(plan, NULL, result) == ZA_OK, "memory");
+        cr_assert(!result->failure.failed, "seed %" PRIu64 ": %s: %s", seed, result->failure.oracle,
+                  result->failure.text);
+    }
+    free(result);
+    free(plan);
+}
