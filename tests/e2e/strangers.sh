@@ -43,6 +43,20 @@ refused()
     has_up alpha 1 || fail "$why: let in"
 }
 
+# refused_again WHY COMMAND...: as a moment ago from the same host, which is counted and has no line.
+refused_again()
+{
+    local why=$1 before lines status=0
+    shift
+    before=$(counter alpha links_refused)
+    lines=$(wc -l <"$work/alpha.log")
+    "$@" >"$work/out" 2>&1 || status=$?
+    [ "$status" -eq 0 ] || fail "$*: status $status: $(cat "$work/out")"
+    wait_until has_refused "$before"
+    says_since "$lines" "$why" && fail "$why: said again"
+    has_up alpha 1 || fail "$why: let in"
+}
+
 # intrude ARGUMENT...: a zactord that wants to join alpha; done when alpha has refused it.
 intrude()
 {
@@ -94,7 +108,7 @@ refused "the peer's certificate has expired: zactor://orders/late" \
     greet "$pki/ca.crt" "$pki/late.crt" "$pki/late.key" orders late 1
 refused "the peer's certificate is not yet valid: zactor://orders/early" \
     greet "$pki/ca.crt" "$pki/early.crt" "$pki/early.key" orders early 1
-refused "the peer's certificate has expired" intrude --node-name late --cluster-name orders \
+refused_again "the peer's certificate has expired" intrude --node-name late --cluster-name orders \
     --tls-ca "$pki/ca.crt" --tls-cert "$pki/late.crt" --tls-key "$pki/late.key"
 
 # Other clusters: by number, by name in the certificate, by name in the Hello alone.
@@ -121,14 +135,14 @@ for how in nothing half silent; do
     wait "${pids[$how]}" || fail "$how: $? $(cat "$work/silent.out")"
     unset "pids[$how]"
 done
-[ "$(grep -c 'refused: the peer did not finish the handshake in 10 s' "$work/alpha.log")" -eq 2 ] ||
-    fail "alpha does not say that two peers were silent"
+[ "$(grep -c 'refused: the peer did not finish the handshake in 10 s' "$work/alpha.log")" -eq 1 ] ||
+    fail "alpha does not say once that two peers were silent"
 logged alpha "refused: the peer did not finish its greeting in 5 s" || fail "alpha does not say that one said no Hello"
 
-# Each line was counted, and each count has its line.
+# Each line was counted, and so was what had none: the two above.
 all_counted()
 {
-    [ "$(counter alpha links_refused)" -eq "$(grep -c 'refused: ' "$work/alpha.log")" ]
+    [ "$(counter alpha links_refused)" -ge "$(($(grep -c 'refused: ' "$work/alpha.log") + 2))" ]
 }
 wait_until all_counted
 

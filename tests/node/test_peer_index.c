@@ -10,7 +10,7 @@ static za_peer_t peers[LIVE];
 
 Test(peer_index, finds_those_that_are_there_and_no_others)
 {
-    za_peer_index_t index = { 0 };
+    za_peer_index_t index;
     cr_assert(za_peer_index_init(&index, SLOTS) == ZA_OK);
     cr_expect(za_peer_index_find(&index, 7) == NULL, "nobody is there");
     for (uint64_t uid = 1; uid <= LIVE; uid++) {
@@ -30,7 +30,7 @@ Test(peer_index, finds_those_that_are_there_and_no_others)
 // What others left is used again: the table is as large as those that were there at once ask for.
 Test(peer_index, does_not_grow_with_those_that_come_and_go)
 {
-    za_peer_index_t index = { 0 };
+    za_peer_index_t index;
     cr_assert(za_peer_index_init(&index, SLOTS) == ZA_OK);
     for (uint64_t uid = 1; uid <= (uint64_t)LIVE * LIVES; uid++) {
         if (uid > LIVE) {
