@@ -176,20 +176,29 @@ static bool has_no_route(za_node_t *node, const za_peer_t *peer)
     return atomic_load_explicit(&peer->terminal, memory_order_relaxed); // as good, too
 }
 
-za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
-                      const za_outgoing_t *message)
+/** What any message to `peer` needs: a way, a bound of its bytes, queues. */
+static za_err_t begin_send(za_node_t *node, za_peer_t *peer, const za_outgoing_t *message,
+                           size_t *size, za_lanes_t **lanes)
 {
     if (has_no_route(node, peer)) {
         return ZA_ENOROUTE;
     }
-    size_t size = 0;
-    za_err_t err = encoding_bound(message, &size);
+    za_err_t err = encoding_bound(message, size);
     if (err != ZA_OK) {
         return err;
     }
-    za_lanes_t *lanes = lanes_of(node, peer);
-    if (lanes == NULL) {
-        return ZA_ENOBUFS;
+    *lanes = lanes_of(node, peer);
+    return *lanes != NULL ? ZA_OK : ZA_ENOBUFS;
+}
+
+za_err_t za_peer_send(za_node_t *node, za_worker_t *worker, za_peer_t *peer,
+                      const za_outgoing_t *message)
+{
+    size_t size = 0;
+    za_lanes_t *lanes = NULL;
+    za_err_t err = begin_send(node, peer, message, &size, &lanes);
+    if (err != ZA_OK) {
+        return err;
     }
     uint16_t pair = pair_of(message->sender, message->to.actor);
     za_lane_t lane = choose_lane(lanes, pair, size);
@@ -287,17 +296,11 @@ bool za_peer_may_publish(const za_peer_t *peer, const za_outgoing_t *message, co
 za_err_t za_peer_publish(za_node_t *node, za_worker_t *worker, za_peer_t *peer, uint64_t uid,
                          const za_outgoing_t *message, const char *group)
 {
-    if (has_no_route(node, peer)) {
-        return ZA_ENOROUTE;
-    }
     size_t size = 0;
-    za_err_t err = encoding_bound(message, &size);
+    za_lanes_t *lanes = NULL;
+    za_err_t err = begin_send(node, peer, message, &size, &lanes);
     if (err != ZA_OK) {
         return err;
-    }
-    za_lanes_t *lanes = lanes_of(node, peer);
-    if (lanes == NULL) {
-        return ZA_ENOBUFS;
     }
     if (lane_is_full(lanes, ZA_LANE_USER, size)) {
         ZA_COUNT(node, queue_full, 1);

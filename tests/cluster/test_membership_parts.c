@@ -562,7 +562,8 @@ Test(membership_parts, plain_swim_waits_for_nobody_to_agree)
     cr_assert(alone >= 2000 && alone <= 2020, "%" PRIu64, alone);
 }
 
-Test(membership_parts, a_stall_moves_the_suspicion)
+/** 1 tells that it and 3 suspect 2, and then we stall. */
+static za_MemberRecord stall_with_a_suspect(void)
 {
     start();
     peer(1);
@@ -573,6 +574,12 @@ Test(membership_parts, a_stall_moves_the_suspicion)
     add_evidence(suspect.suspecters, &suspect.suspecters_count, 3);
     tell(1, suspect);
     now_ms += 20000;
+    return suspect;
+}
+
+Test(membership_parts, a_stall_moves_the_suspicion)
+{
+    stall_with_a_suspect();
     step((za_cluster_event_t){ .type = ZA_CLUSTER_TICK });
     cr_assert(state(2) == ZA_MEMBER_SUSPECT, "blamed for our own stall: %s",
               za_member_state_name(state(2)));
@@ -584,15 +591,7 @@ Test(membership_parts, a_stall_moves_the_suspicion)
 // What came in a stall is taken before the tick that was due: each of it tells of the same stall.
 Test(membership_parts, a_stall_moves_the_suspicion_once)
 {
-    start();
-    peer(1);
-    peer(2);
-    za_MemberRecord suspect = numbered(2);
-    suspect.rank = za_MemberRank_MEMBER_RANK_SUSPECT;
-    add_evidence(suspect.suspecters, &suspect.suspecters_count, 1);
-    add_evidence(suspect.suspecters, &suspect.suspecters_count, 3);
-    tell(1, suspect);
-    now_ms += 20000;
+    za_MemberRecord suspect = stall_with_a_suspect();
     for (int i = 0; i < 20; i++) {
         tell(1, suspect);
     }

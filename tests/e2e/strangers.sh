@@ -28,33 +28,31 @@ says_since()
 }
 has_refused() { [ "$(counter alpha links_refused)" -gt "$1" ]; }
 
-# refused WHY COMMAND...: the command meets alpha, and alpha refuses it.
-refused()
+# meet COMMAND...: the command meets alpha, which counts that it refused it; $lines: of its log, before.
+meet()
 {
-    local why=$1 before lines status=0
-    shift
+    local before status=0
     before=$(counter alpha links_refused)
     lines=$(wc -l <"$work/alpha.log")
     "$@" >"$work/out" 2>&1 || status=$?
     [ "$status" -eq 0 ] || fail "$*: status $status: $(cat "$work/out")"
     # The peer may hear of it a moment before the log and the counter do.
-    wait_until says_since "$lines" "$why"
     wait_until has_refused "$before"
-    has_up alpha 1 || fail "$why: let in"
+    has_up alpha 1 || fail "$*: let in"
+}
+
+# refused WHY COMMAND...: alpha refuses it, and says why.
+refused()
+{
+    meet "${@:2}"
+    wait_until says_since "$lines" "$1"
 }
 
 # refused_again WHY COMMAND...: as a moment ago from the same host, which is counted and has no line.
 refused_again()
 {
-    local why=$1 before lines status=0
-    shift
-    before=$(counter alpha links_refused)
-    lines=$(wc -l <"$work/alpha.log")
-    "$@" >"$work/out" 2>&1 || status=$?
-    [ "$status" -eq 0 ] || fail "$*: status $status: $(cat "$work/out")"
-    wait_until has_refused "$before"
-    says_since "$lines" "$why" && fail "$why: said again"
-    has_up alpha 1 || fail "$why: let in"
+    meet "${@:2}"
+    says_since "$lines" "$1" && fail "$1: said again"
 }
 
 # intrude ARGUMENT...: a zactord that wants to join alpha; done when alpha has refused it.
