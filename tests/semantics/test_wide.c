@@ -80,7 +80,7 @@ static void open_wide(void)
     target.node = za_node_uid(za_sim_node(sim, TARGET));
 }
 
-Test(wide, messages_reach_members_without_a_link_at_once, .timeout = 120)
+Test(wide, messages_reach_members_without_a_link_at_once, .timeout = 300)
 {
     open_wide();
     for (uint32_t i = 0; i < TARGET; i++) {
@@ -91,7 +91,7 @@ Test(wide, messages_reach_members_without_a_link_at_once, .timeout = 120)
     za_sim_destroy(sim);
 }
 
-Test(wide, watches_reach_members_without_a_link, .timeout = 120)
+Test(wide, watches_reach_members_without_a_link, .timeout = 300)
 {
     open_wide();
     for (uint32_t i = 0; i < TARGET; i++) {

@@ -58,7 +58,7 @@ static void add_split(za_plan_t *plan, uint32_t start_ms, uint32_t length_ms, ui
 
 // Two of three win a split with the lease, and are split themselves while the store still has it. Not all
 // that won have heard who took it, and who did may have lost the answer: neither may go on with it.
-Test(downing, a_lease_decides_one_split, .timeout = 120)
+Test(downing, a_lease_decides_one_split, .timeout = 600)
 {
     za_seeds_t seeds = za_seeds(30);
     za_plan_t *plan = malloc(sizeof *plan);
@@ -111,7 +111,7 @@ static za_plan_t *plan_of(uint64_t seed, uint32_t nodes, za_downing_strategy_t s
 }
 
 // One member hears all others and is heard by none. The oracles look for two that go on.
-Test(downing, who_is_not_heard_does_not_go_on, .timeout = 300)
+Test(downing, who_is_not_heard_does_not_go_on, .timeout = 600)
 {
     za_seeds_t seeds = za_seeds(24);
     decided_t decided = { 0 };
@@ -130,7 +130,7 @@ Test(downing, who_is_not_heard_does_not_go_on, .timeout = 300)
 }
 
 // Loss and the path between two members alone are no split: no strategy has anything to decide.
-Test(downing, loss_or_the_path_between_two_decides_nothing, .timeout = 300)
+Test(downing, loss_or_the_path_between_two_decides_nothing, .timeout = 600)
 {
     static const za_fault_kind_t kinds[] = { ZA_FAULT_PARTITION, ZA_FAULT_ONEWAY, ZA_FAULT_REFUSE };
     za_seeds_t seeds = za_seeds(24);
@@ -164,7 +164,7 @@ static void add_hosts(za_fault_t *fault, const uint8_t *hosts, size_t count)
 
 // M9: who gave up counts nobody yet when it joins again, and whoever it then finds silent is no reason to
 // wait for a view: it gives up at once, or the others would go on meeting its former lives.
-Test(downing, all_that_give_up_gather_within_the_bound, .timeout = 120)
+Test(downing, all_that_give_up_gather_within_the_bound, .timeout = 600)
 {
     static const uint8_t crashed[] = { 0, 1, 2, 3, 5, 10, 20, 24, 26, 32 };
     static const uint8_t vanished[] = { 1, 5, 8, 16, 17, 21, 22, 25, 30, 31, 32, 34, 35 };
@@ -194,7 +194,7 @@ Test(downing, all_that_give_up_gather_within_the_bound, .timeout = 120)
 
 // W7: who lost a split has another uid and, above the mesh, no links. What it watches at the others is told
 // to them again, although nobody asks for these links anew.
-Test(downing, who_lost_a_split_of_many_is_served_again, .timeout = 120)
+Test(downing, who_lost_a_split_of_many_is_served_again, .timeout = 600)
 {
     enum { NODES = 70, MINORITY = 20 };
     za_plan_t *plan = malloc(sizeof *plan);
