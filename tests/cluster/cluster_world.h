@@ -92,7 +92,7 @@ typedef struct world {
     uint32_t links;
     bool cut[NODES_MAX][NODES_MAX];
     bool mute[NODES_MAX][NODES_MAX]; // what the first says does not reach the second; links stay
-    bool refuses; // what is cut answers with RST
+    bool refuses;                    // what is cut answers with RST
     packet_t packets[PACKETS_MAX];
     int packet_count;
     struct {
