@@ -100,12 +100,11 @@ za_err_t za_node_init(const za_node_params_t *params, za_node_t **out)
         strlen(params->address) > ZA_ADDRESS_BYTES_MAX) {
         return ZA_EINVAL;
     }
-    // Its queues lie in cache lines of their own, which calloc knows nothing of.
-    za_node_t *node = aligned_alloc(_Alignof(za_node_t), sizeof *node);
+    // Its queues lie in cache lines of their own, and most of its tables are never touched.
+    za_node_t *node = za_pages_alloc(sizeof *node);
     if (node == NULL) {
         return ZA_ENOMEM;
     }
-    memset(node, 0, sizeof *node);
     node->params = *params;
     strcpy(node->name, params->name);
     strcpy(node->cluster_name, params->cluster);
@@ -169,7 +168,7 @@ void za_node_deinit(za_node_t *node)
     za_pages_free(node->reply, ZA_ADMIN_REPLY_BYTES_MAX);
     za_pages_free(node->in, ZA_LINK_IN_BYTES);
     za_pages_free(node->links, ZA_LINKS_MAX * sizeof *node->links);
-    free(node);
+    za_pages_free(node, sizeof *node);
 }
 
 /** Before the effects: who hears in them that this node is up may claim names at once. */

@@ -1,6 +1,7 @@
 #include "base/rng.h"
 #include "cluster/registry.h"
 #include "fake_view.h"
+#include "support/resident.h"
 #include "support/seeds.h"
 #include "support/za_test.h"
 
@@ -726,16 +727,6 @@ Test(registry, converges_after_any_changes, .timeout = 120)
     for (uint64_t seed = seeds.first; seed < seeds.end; seed++) {
         run_random(seed);
     }
-}
-
-static uint64_t resident_bytes(void)
-{
-    unsigned long pages = 0;
-    unsigned long resident = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    cr_assert(statm != NULL && fscanf(statm, "%lu %lu", &pages, &resident) == 2);
-    fclose(statm);
-    return (uint64_t)resident * 4096;
 }
 
 static za_registry_t *fill_new(fake_view_t *fake, uint64_t uid, int first, int names)

@@ -1,4 +1,5 @@
 // More nodes than a full mesh: messages and watches find their way to those without a link, too.
+#include "support/resident.h"
 #include "support/seeds.h"
 #include "support/za_test.h"
 
@@ -78,6 +79,17 @@ static void open_wide(void)
     open_nodes(NODES);
     target = refs[TARGET];
     target.node = za_node_uid(za_sim_node(sim, TARGET));
+}
+
+// A node has tables for thousands of members, children and names, of which most never touch a page.
+Test(wide, a_member_takes_little_memory, .timeout = 300)
+{
+    enum { KIB_MAX = 2600 };
+    uint64_t before = resident_bytes();
+    open_wide();
+    uint64_t kib = (resident_bytes() - before) / NODES / 1024;
+    cr_expect(kib <= KIB_MAX, "%" PRIu64 " KiB each", kib);
+    za_sim_destroy(sim);
 }
 
 Test(wide, messages_reach_members_without_a_link_at_once, .timeout = 300)
