@@ -338,14 +338,6 @@ bool za_group_look(za_groups_t *groups, const za_group_key_t *key, za_group_view
     return false;
 }
 
-za_ref_t za_group_member(const za_group_view_t *view, uint32_t index)
-{
-    const za_group_seat_t *seat = &view->seats[index];
-    // acquire, both: keeps the second look at the sequence behind them
-    return (za_ref_t){ .node = atomic_load_explicit(&seat->node, memory_order_acquire),
-                       .actor = atomic_load_explicit(&seat->actor, memory_order_acquire) };
-}
-
 bool za_group_is_same(za_group_view_t *view)
 {
     bool same = is_unchanged(view->group, view->sequence);

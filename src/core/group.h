@@ -68,7 +68,15 @@ typedef struct za_group_view {
 
 /** Begins to read the group. False: it has no member, and there is nothing to end. */
 bool za_group_look(za_groups_t *groups, const za_group_key_t *key, za_group_view_t *out);
-za_ref_t za_group_member(const za_group_view_t *view, uint32_t index);
+
+static inline za_ref_t za_group_member(const za_group_view_t *view, uint32_t index)
+{
+    const za_group_seat_t *seat = &view->seats[index];
+    // acquire, both: keeps the second look at the sequence behind them
+    return (za_ref_t){ .node = atomic_load_explicit(&seat->node, memory_order_acquire),
+                       .actor = atomic_load_explicit(&seat->actor, memory_order_acquire) };
+}
+
 /** Ends the reading. False: the group changed, look again with the same view. */
 bool za_group_is_same(za_group_view_t *view);
 /** One number after the other, for those who take turns; from 0. Of the group of a valid look. */

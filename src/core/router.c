@@ -29,8 +29,7 @@ typedef struct route {
     uint64_t role; // bit of the role that members' nodes must have; 0: any
     bool choosy;   // a node is unreachable: members of others are preferred
     bool begun;
-    uint32_t first;             // whom to try first, modulo the number of members
-    const struct field *copied; // NULL: the group itself
+    uint32_t first; // whom to try first, modulo the number of members
 } route_t;
 
 /** Among whom one is chosen: members of a look at the group, or of a copy. */
@@ -200,16 +199,12 @@ static uint32_t nth_index(const route_t *route, const field_t *field, uint32_t n
 }
 
 /**
- * Whom to try first. Who is unreachable loses the turn, and the next turn counts: were the member behind
- * it taken instead, that one would do the work of two.
+ * Who is unreachable loses the turn, and the next turn counts: were the member behind it taken instead,
+ * that one would do the work of two.
  */
-static void pick_first(route_t *route, const field_t *field)
+__attribute__((noinline)) static void redraw(route_t *route, const field_t *field)
 {
-    route->first = draw(route, field);
-    if (route->policy == ZA_HASH) {
-        return;
-    }
-    for (int i = 0; route->choosy && i < REDRAWS_MAX; i++) {
+    for (int i = 0; i < REDRAWS_MAX; i++) {
         if (!is_away(route, member_at(field, nth_index(route, field, 0)))) {
             return;
         }
@@ -217,17 +212,29 @@ static void pick_first(route_t *route, const field_t *field)
     }
 }
 
-/** The member to try as the nth. Answers how many there are; 0: none. */
-static uint32_t pick(route_t *route, uint32_t nth, za_ref_t *out)
+/** Whom to try first. */
+static inline void pick_first(route_t *route, const field_t *field)
 {
-    if (route->copied != NULL) {
-        if (!route->begun) {
-            pick_first(route, route->copied);
-            route->begun = true;
-        }
-        *out = member_at(route->copied, nth_index(route, route->copied, nth));
-        return route->copied->count;
+    route->first = draw(route, field);
+    if (route->choosy && route->policy != ZA_HASH) {
+        redraw(route, field);
     }
+}
+
+/** As pick, among these. */
+static uint32_t pick_of(route_t *route, const field_t *field, uint32_t nth, za_ref_t *out)
+{
+    if (!route->begun) {
+        pick_first(route, field);
+        route->begun = true;
+    }
+    *out = member_at(field, nth_index(route, field, nth));
+    return field->count;
+}
+
+/** The member of the group to try as the nth. Answers how many there are; 0: none. */
+static inline uint32_t pick(route_t *route, uint32_t nth, za_ref_t *out)
+{
     za_group_view_t view = { .tries = 0 };
     do {
         if (!za_group_look(route->worker->runtime->groups, route->key, &view)) {
@@ -251,12 +258,17 @@ static bool may_try_next(za_err_t err)
     return err == ZA_EFULL || err == ZA_EGONE || err == ZA_ENOROUTE;
 }
 
-/** As route_to_any; `*passed`: somebody was passed over because its node is unreachable. */
-static za_err_t route_along(route_t *route, bool *passed)
+/**
+ * The first with room, from the one whose turn it is; `*passed`: some were passed over, see is_away.
+ * In line, as are those it calls: most calls of za_route are nothing else.
+ */
+static inline __attribute__((always_inline)) za_err_t
+route_along(route_t *route, const field_t *field, bool *passed)
 {
     za_err_t answer = ZA_ENOENT;
     za_ref_t to;
-    for (uint32_t i = 0; i < pick(route, i, &to); i++) {
+    for (uint32_t i = 0; i < (field != NULL ? pick_of(route, field, i, &to) : pick(route, i, &to));
+         i++) {
         if (is_away(route, to)) {
             *passed = true;
             continue;
@@ -270,16 +282,21 @@ static za_err_t route_along(route_t *route, bool *passed)
     return answer;
 }
 
-/** The first with room, from the one whose turn it is; of unreachable nodes only if none is of another. */
-static za_err_t route_to_any(route_t *route)
+/**
+ * To any of these members, or of the group's if `field` is NULL; to one of an unreachable node only if
+ * none is of another.
+ */
+static inline __attribute__((always_inline)) za_err_t route_to_any(route_t *route,
+                                                                   const field_t *field)
 {
-    bool passed = false;
-    za_err_t err = route_along(route, &passed);
-    if (!passed || err == ZA_EFULL || !(err == ZA_ENOENT || may_try_next(err))) {
-        return err;
+    for (;;) { // twice at most
+        bool passed = false;
+        za_err_t err = route_along(route, field, &passed);
+        if (!passed || err == ZA_EFULL || !(err == ZA_ENOENT || may_try_next(err))) {
+            return err;
+        }
+        route->choosy = false;
     }
-    route->choosy = false;
-    return route_along(route, &passed);
 }
 
 /** The key's own member and no other: what is full stays full for this key. */
@@ -464,8 +481,7 @@ static za_err_t send_in_role(route_t *route, za_ref_t *members, uint32_t count, 
     case ZA_HASH:
         return send_by_hash(route, members, &field);
     default:
-        route->copied = &field;
-        return route_to_any(route);
+        return route_to_any(route, &field);
     }
 }
 
@@ -519,7 +535,7 @@ static za_err_t route(za_worker_t *worker, za_ctx_t *ctx, const za_routed_t *rou
     case ZA_HASH:
         return route_by_hash(&route);
     default:
-        return route_to_any(&route);
+        return route_to_any(&route, NULL);
     }
 }
 
