@@ -33,9 +33,10 @@ endif()
 
 # The command that makes <out>/<stem>.za.{h,c} of <root>/<stem>.proto; `extra` is further plugin options.
 function(zactor_generate root stem out dirs extra result)
-  set(outputs ${out}/${stem}.za.h ${out}/${stem}.za.c)
+  # By name, as protoc lists them: ninja wants the first one first in the depfile, or always makes all.
+  set(outputs ${out}/${stem}.za.c ${out}/${stem}.za.h)
   if("pb" IN_LIST extra)
-    list(APPEND outputs ${out}/${stem}.pb.h)
+    list(PREPEND outputs ${out}/${stem}.pb.h)
   endif()
   # All that lie there: a bound of an imported message changes what is made of this one. And one that
   # is not there yet is looked for at each build.
