@@ -1,6 +1,7 @@
 #include "node/refusals.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -10,46 +11,51 @@ enum {
     LINES_MAX = 20, // a cluster with a wrong certificate in it shows which
     WHILE_MS = 10000,
     AGAIN_MS = 60000,
+    TIMES_BYTES = 64,
 };
 
-bool za_refusals_step(za_refusals_t *refusals, uint64_t now_ms, uint64_t *untold)
+/** The one with the key; else a free one, or the one told of longest ago. */
+static struct za_refused *find(za_refusals_t *refusals, uint64_t key)
+{
+    struct za_refused *oldest = &refusals->recent[0];
+    for (uint32_t i = 0; i < ZA_REFUSALS_RECENT_MAX; i++) {
+        struct za_refused *recent = &refusals->recent[i];
+        if (recent->key == key || recent->key == 0) { // behind a free one are no others
+            return recent;
+        }
+        oldest = recent->told_ms < oldest->told_ms ? recent : oldest;
+    }
+    return oldest;
+}
+
+static bool has_room(za_refusals_t *refusals, uint64_t now_ms)
 {
     if (now_ms >= refusals->until_ms) {
         refusals->until_ms = now_ms + WHILE_MS;
         refusals->lines = 0;
     }
-    if (refusals->lines == LINES_MAX) {
-        refusals->untold++;
-        return false;
-    }
-    refusals->lines++;
-    *untold = refusals->untold;
-    refusals->untold = 0;
-    return true;
+    return refusals->lines < LINES_MAX;
 }
 
-bool za_refusals_again(za_refusals_t *refusals, uint64_t key, uint64_t now_ms, uint64_t *times)
+bool za_refusals_step(za_refusals_t *refusals, uint64_t key, uint64_t now_ms,
+                      za_refusal_line_t *line)
 {
-    uint32_t oldest = 0;
-    for (uint32_t i = 0; i < ZA_REFUSALS_RECENT_MAX; i++) {
-        if (refusals->recent[i].key == key) {
-            refusals->recent[i].untold++;
-            if (now_ms - refusals->recent[i].told_ms < AGAIN_MS) {
-                return false;
-            }
-            *times = refusals->recent[i].untold;
-            refusals->recent[i].told_ms = now_ms;
-            refusals->recent[i].untold = 0;
-            return true;
-        }
-        if (refusals->recent[i].told_ms < refusals->recent[oldest].told_ms) {
-            oldest = i;
-        }
+    struct za_refused *recent = find(refusals, key);
+    bool known = recent->key == key;
+    bool room = has_room(refusals, now_ms);
+    if (known && (!room || now_ms - recent->told_ms < AGAIN_MS)) {
+        recent->untold++;
+        return false;
     }
-    refusals->recent[oldest].key = key;
-    refusals->recent[oldest].told_ms = now_ms;
-    refusals->recent[oldest].untold = 0;
-    *times = 1;
+    if (!room) {
+        refusals->untold++; // and it is new once more: there was no line
+        return false;
+    }
+    line->times = known ? recent->untold + 1 : 1;
+    line->untold = refusals->untold;
+    *recent = (struct za_refused){ .key = key, .told_ms = now_ms };
+    refusals->untold = 0;
+    refusals->lines++;
     return true;
 }
 
@@ -69,43 +75,41 @@ static size_t host_bytes(const char *address)
     return colon != NULL ? (size_t)(colon - address) : strlen(address);
 }
 
+/** Behind a line: how often it was. */
+static const char *times_text(const za_refusal_line_t *line, char out[static TIMES_BYTES])
+{
+    out[0] = '\0';
+    if (line->times > 1) {
+        snprintf(out, TIMES_BYTES, " (%" PRIu64 " times since the last such line)", line->times);
+    }
+    return out;
+}
+
 void za_link_refused(za_node_t *node, const char *way, const char *address, const char *why)
 {
-    uint64_t untold = 0;
-    uint64_t times = 0;
+    za_refusal_line_t line;
+    char times[TIMES_BYTES];
     ZA_COUNT(node, links_refused, 1);
     size_t bytes = strcmp(way, "from") == 0 ? host_bytes(address) : strlen(address);
     uint64_t key = key_of(way, address, bytes, why);
-    if (!za_refusals_again(&node->refusals, key, node->now_ms, &times) ||
-        !za_refusals_step(&node->refusals, node->now_ms, &untold)) {
+    if (!za_refusals_step(&node->link_refusals, key, node->now_ms, &line)) {
         return;
     }
-    if (times > 1) {
-        za_node_log(node, ZA_WARN,
-                    "connection %s %s refused: %s (%" PRIu64 " times since the last such line)",
-                    way, address, why, times);
-    } else {
-        za_node_log(node, ZA_WARN, "connection %s %s refused: %s", way, address, why);
-    }
-    if (untold > 0) {
+    za_node_log(node, ZA_WARN, "connection %s %s refused: %s%s", way, address, why,
+                times_text(&line, times));
+    if (line.untold > 0) {
         za_node_log(node, ZA_WARN, "%" PRIu64 " connections before it were refused without a line",
-                    untold);
+                    line.untold);
     }
 }
 
 void za_node_refused(za_node_t *node, const char *why)
 {
-    uint64_t times = 0;
+    za_refusal_line_t line;
+    char times[TIMES_BYTES];
     uint64_t key = key_of("cluster", "", 0, why);
-    if (!za_refusals_again(&node->refusals, key, node->now_ms, &times)) {
-        return;
-    }
-    if (times > 1) {
-        za_node_log(node, ZA_ERROR,
-                    "the cluster refused this node: %s (%" PRIu64
-                    " times since the last such line)",
-                    why, times);
-    } else {
-        za_node_log(node, ZA_ERROR, "the cluster refused this node: %s", why);
+    if (za_refusals_step(&node->join_refusals, key, node->now_ms, &line)) {
+        za_node_log(node, ZA_ERROR, "the cluster refused this node: %s%s", why,
+                    times_text(&line, times));
     }
 }

@@ -295,7 +295,8 @@ struct za_node {
     uint64_t answering;        // whose datagram over a link is being stepped; 0: none
     bool wants_material;
     bool rotation_due;
-    za_refusals_t refusals;
+    za_refusals_t link_refusals;            // by us
+    za_refusals_t join_refusals;            // of us, which strangers' do not push out of the log
     bool gave_up;                           // in a split, and is about to be reborn
     uint64_t refused_datagrams, refused_ms; // since the last line of the log; the next may come
 
