@@ -133,9 +133,11 @@ za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
                     name);
         return NULL;
     }
-    // relaxed, all four: published by the index
+    // relaxed, all: published by the index
     atomic_store_explicit(&peer->terminal, false, memory_order_relaxed);
     atomic_store_explicit(&peer->apart, false, memory_order_relaxed);
+    atomic_store_explicit(&peer->wanted, false, memory_order_relaxed);
+    atomic_store_explicit(&peer->used, false, memory_order_relaxed);
     atomic_store_explicit(&peer->heard_ms, node->now_ms, memory_order_relaxed);
     atomic_store_explicit(&peer->uid, uid, memory_order_relaxed);
     peer->announced = 0;

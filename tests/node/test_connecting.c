@@ -1,12 +1,11 @@
 // Whom a node connects to, and when: many that start at once, seen as whole simulated nodes.
 #include "support/za_test.h"
 
-#include <string.h>
-
 #include <zactor/sim.h>
 
 #include "cluster/cluster.h"
 #include "node/node.h"
+#include "support/note.h"
 
 enum {
     MANY = 12,
@@ -15,42 +14,6 @@ enum {
     KNOWN_MS = 2000,          // until all know all
     MESH_MS = 20000,          // until the mesh is made
 };
-
-typedef struct t_Note {
-    uint64_t n;
-} t_Note;
-
-static za_err_t note_size(const void *message, size_t *out)
-{
-    (void)message;
-    *out = sizeof(t_Note);
-    return ZA_OK;
-}
-
-static za_err_t note_encode(const void *message, uint8_t *out, size_t capacity, size_t *size)
-{
-    cr_assert(capacity >= sizeof(t_Note));
-    memcpy(out, message, sizeof(t_Note));
-    *size = sizeof(t_Note);
-    return ZA_OK;
-}
-
-static za_err_t note_decode(void *block, size_t block_bytes, const uint8_t *bytes, size_t size)
-{
-    if (block_bytes < sizeof(t_Note) || size != sizeof(t_Note)) {
-        return ZA_EPROTO;
-    }
-    memcpy(block, bytes, size);
-    return ZA_OK;
-}
-
-static const za_type_t t_Note_type = { .name = "t.Note",
-                                       .id = 501,
-                                       .size = sizeof(t_Note),
-                                       .encoded_max = sizeof(t_Note),
-                                       .encoded_size = note_size,
-                                       .encode = note_encode,
-                                       .decode = note_decode };
 
 typedef struct clerk {
     uint64_t unused;

@@ -1,39 +1,12 @@
 // Peers and what is queued for them, of a whole node that knows of as many members as a test likes.
 #include "node/state.h"
 
-#include <string.h>
-
 #include <zactor/sim.h>
 
+#include "support/note.h"
 #include "support/za_test.h"
 
 enum { MANY = 10000, SWEEP_MS = 1000 };
-
-typedef struct t_Note {
-    uint64_t n;
-} t_Note;
-
-static za_err_t note_size(const void *message, size_t *out)
-{
-    (void)message;
-    *out = sizeof(t_Note);
-    return ZA_OK;
-}
-
-static za_err_t note_encode(const void *message, uint8_t *out, size_t capacity, size_t *size)
-{
-    cr_assert(capacity >= sizeof(t_Note));
-    memcpy(out, message, sizeof(t_Note));
-    *size = sizeof(t_Note);
-    return ZA_OK;
-}
-
-static const za_type_t t_Note_type = { .name = "t.Note",
-                                       .id = 501,
-                                       .size = sizeof(t_Note),
-                                       .encoded_max = sizeof(t_Note),
-                                       .encoded_size = note_size,
-                                       .encode = note_encode };
 
 static za_sim_t *sim;
 static za_node_t *node;
@@ -203,5 +176,28 @@ Test(peers, what_is_pushed_late_into_lanes_is_lost_and_counted)
     atomic_store(&peer->lanes, NULL);
     sweep_until(node->now_ms + SWEEP_MS);
     cr_expect(lost() == 1, "it is counted");
+    za_sim_destroy(sim);
+}
+
+/** True if what was sent to it asks for a link, before any sweep. */
+static bool asks_for_a_link(uint64_t uid)
+{
+    cr_assert(send_to(uid) == ZA_OK);
+    za_inbox_drain(node);
+    za_peers_flush(node, node->worker);
+    return za_node_has_requests(node);
+}
+
+// That its slot's former member waited for a link to its end is nothing to it.
+Test(peers, the_first_message_asks_for_a_link_also_in_a_slot_of_another)
+{
+    open_node();
+    const za_peer_t *former = member(7);
+    cr_assert(asks_for_a_link(7));
+    za_peer_down(node, 7);
+    sweep_until(node->now_ms + ZA_PEER_QUARANTINE_MS + 2 * SWEEP_MS);
+    cr_assert(member(8) == former, "the slot is used again");
+    cr_expect(!atomic_load(&former->used), "nothing was sent to it");
+    cr_expect(asks_for_a_link(8));
     za_sim_destroy(sim);
 }

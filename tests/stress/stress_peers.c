@@ -5,12 +5,11 @@
  */
 #include "stress_world.h"
 
-#include <string.h>
-
 #include <zactor/sim.h>
 
 #include "base/rng.h"
 #include "node/state.h"
+#include "support/note.h"
 
 enum { STEADY = 20, LIVE = 600, SENDERS = 3, BURST = 16, FLUSH_EVERY = 8 };
 
@@ -20,28 +19,6 @@ static _Atomic uint64_t newest = STEADY; // uids above it never came
 static atomic_bool over;
 static _Atomic uint64_t accepted;
 static _Atomic uint64_t tried;
-
-static za_err_t num_size(const void *message, size_t *out)
-{
-    (void)message;
-    *out = sizeof(s_Num);
-    return ZA_OK;
-}
-
-static za_err_t num_encode(const void *message, uint8_t *out, size_t capacity, size_t *size)
-{
-    MUST(capacity >= sizeof(s_Num));
-    memcpy(out, message, sizeof(s_Num));
-    *size = sizeof(s_Num);
-    return ZA_OK;
-}
-
-static const za_type_t frame_type = { .name = "s.Frame",
-                                      .id = 202,
-                                      .size = sizeof(s_Num),
-                                      .encoded_max = sizeof(s_Num),
-                                      .encoded_size = num_size,
-                                      .encode = num_encode };
 
 static uint64_t draw_uid(za_rng_t *rng)
 {
@@ -60,8 +37,8 @@ static void send_one(za_worker_t *worker, uint64_t uid)
     if (peer == NULL) {
         return;
     }
-    const s_Num num = { .n = uid };
-    const za_outgoing_t out = { .to = { uid, 1 }, .type = &frame_type, .body = &num };
+    const t_Note note = { .n = uid };
+    const za_outgoing_t out = { .to = { uid, 1 }, .type = &t_Note_type, .body = &note };
     za_err_t err = za_peer_send(node, worker, peer, &out);
     MUST(err == ZA_OK || err == ZA_ENOROUTE || err == ZA_EFULL || err == ZA_ENOBUFS);
     if (err == ZA_OK) {
