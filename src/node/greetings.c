@@ -71,27 +71,11 @@ static bool settle_rules(za_node_t *node, za_link_t *link, const za_session_peer
     return true;
 }
 
-typedef struct uid_check {
-    uint64_t uid;
-    bool ended;
-} uid_check_t;
-
-static bool check_uid(const za_member_info_t *info, void *context)
-{
-    uid_check_t *check = context;
-    if (info->uid == check->uid) {
-        check->ended = info->state >= ZA_MEMBER_LEFT;
-        return false;
-    }
-    return true;
-}
-
 /** A uid whose end was told may come back to hear of it, but nothing of it is delivered any more. */
 static void mark_terminal(za_node_t *node, za_peer_t *peer, uint64_t uid)
 {
-    uid_check_t check = { .uid = uid };
-    za_cluster_each_member(node->cluster, check_uid, &check);
-    if (check.ended) {
+    za_member_info_t info;
+    if (za_cluster_find_member(node->cluster, uid, &info) && info.state >= ZA_MEMBER_LEFT) {
         atomic_store_explicit(&peer->terminal, true,
                               memory_order_relaxed); // a late look is as good
     }

@@ -367,8 +367,7 @@ void za_peer_frame(za_node_t *node, za_peer_t *peer, int kind, za_lane_t lane, c
     }
     za_out_t *out = out_create(node->worker, size);
     if (out == NULL) {
-        ZA_COUNT(node, lost_link, 1);
-        return;
+        return; // as without a link; the pool counts it
     }
     out->kind = kind;
     memcpy(out->bytes, bytes, size);
@@ -491,6 +490,14 @@ static void taken(za_lanes_t *lanes, za_lane_t lane, const za_out_t *out)
     }
 }
 
+/** What the cluster says is sent again, or out of date. */
+static void count_lost(za_node_t *node, const za_out_t *out)
+{
+    if (out->kind == ZA_OUT_MESSAGE) {
+        ZA_COUNT(node, lost_link, 1);
+    }
+}
+
 /** The next frame of the lane, which stays its head until it is spent. */
 static za_out_t *head(za_lanes_t *lanes, za_lane_t lane)
 {
@@ -515,9 +522,7 @@ static void spend(za_lanes_t *lanes, za_lane_t lane, za_worker_t *worker)
 static void discard_lane(za_node_t *node, za_lanes_t *lanes, za_lane_t lane)
 {
     for (za_out_t *out = head(lanes, lane); out != NULL; out = head(lanes, lane)) {
-        if (out->kind == ZA_OUT_MESSAGE) {
-            ZA_COUNT(node, lost_link, 1);
-        }
+        count_lost(node, out);
         spend(lanes, lane, node->worker);
     }
 }
@@ -577,8 +582,8 @@ void za_lanes_destroy(za_node_t *node)
 static za_peer_t *look_at(za_node_t *node, uint32_t index)
 {
     pthread_mutex_lock(&node->lanes_lock);
-    za_lanes_t *lanes = index < node->lanes_count ? lanes_at(node, index) : NULL;
-    za_peer_t *peer = lanes == NULL ? NULL : lanes->peer;
+    za_lanes_t *lanes = lanes_at(node, index);
+    za_peer_t *peer = lanes->peer;
     if (peer == NULL) {
         discard(node, lanes); // under the lock: nobody can begin to use them meanwhile
     }
@@ -671,8 +676,9 @@ static put_t put_of(za_err_t err)
 static put_t put_chunk(za_link_t *link, za_out_t *out)
 {
     if (link->chunked == NULL) {
-        if (za_session_put_bulk_begin(link->session, &out->message) != ZA_OK) {
-            return PUT_FULL;
+        put_t begun = put_of(za_session_put_bulk_begin(link->session, &out->message));
+        if (begun != PUT_DONE) {
+            return begun;
         }
         link->chunked = out;
         out->sent = 0;
@@ -699,8 +705,7 @@ static put_t put_message(za_link_t *link, za_out_t *out, uint64_t now_ms)
     if (out->size > ZA_MESSAGE_FRAME_BODY_MAX) {
         return put_chunk(link, out);
     }
-    za_err_t err = za_session_put_message(link->session, &out->message);
-    return put_of(err);
+    return put_of(za_session_put_message(link->session, &out->message));
 }
 
 static put_t put(za_link_t *link, za_lane_t lane, za_out_t *out, uint64_t now_ms)
@@ -715,8 +720,7 @@ static put_t put(za_link_t *link, za_lane_t lane, za_out_t *out, uint64_t now_ms
     za_frame_kind_t kind = out->kind == ZA_OUT_DATAGRAM  ? ZA_FRAME_DATAGRAM
                            : out->kind == ZA_OUT_CONTROL ? ZA_FRAME_CONTROL
                                                          : ZA_FRAME_SYSTEM;
-    za_err_t err = za_session_put_frame(link->session, kind, lane, out->bytes, out->size);
-    return put_of(err);
+    return put_of(za_session_put_frame(link->session, kind, lane, out->bytes, out->size));
 }
 
 /** Puts one frame or chunk of a lane; false: none is there, it must wait, or there is no room. */
@@ -740,7 +744,7 @@ static bool put_next(za_link_t *link, za_lane_t lane, za_worker_t *worker, bool 
         return true;
     }
     if (result == PUT_DROP) {
-        ZA_COUNT(link->node, lost_link, 1);
+        count_lost(link->node, out);
     } else if (out->kind == ZA_OUT_MESSAGE) {
         link->sent_messages++;
     }

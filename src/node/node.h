@@ -97,7 +97,7 @@ const char *za_node_name(const za_node_t *node);
 typedef struct za_node_counters {
     uint64_t bytes_out, bytes_in, writes;
     uint64_t messages_out, messages_in;
-    uint64_t lost_link;  // frames given up because a link or peer went away
+    uint64_t lost_link;  // messages given up: no link or peer any more, too late, or no room here
     uint64_t queue_full; // sends answered ZA_EFULL by a peer's lane
     uint64_t links_opened, links_refused, links_closed;
     uint64_t admin_requests;
