@@ -119,11 +119,8 @@ static bool may_wait(const za_node_t *node, uint64_t uid)
     if (uid == 0 || node->now_ms >= node->mesh_after_ms) {
         return false;
     }
-    za_peer_t *peer = za_peer_find((za_node_t *)node, uid);
-    if (peer == NULL) {
-        return true;
-    }
-    return !peer->met && za_peer_queued_bytes(peer) == 0;
+    const za_peer_t *peer = za_peer_find(node, uid);
+    return peer == NULL || (!peer->met && za_peer_queued_bytes(peer) == 0);
 }
 
 uint64_t za_links_deadline_ms(const za_node_t *node)

@@ -12,6 +12,8 @@
 #include "base/secret.h"
 #include "core/ctx.h"
 
+static_assert(ZA_PEER_SLOTS_MAX % ZA_LANES_CHUNK == 0, "chunks for the lanes of all slots");
+
 /* ---- whose they are --------------------------------------------------------------------------- */
 
 za_err_t za_lanes_create(za_node_t *node)

@@ -37,8 +37,8 @@ static bool put(za_peer_table_t *table, uint64_t uid, za_peer_t *peer)
     return false;
 }
 
-/** Puts all that have peers into a larger table; NULL: no memory. */
-static za_peer_table_t *grow(za_peer_table_t *former)
+/** Puts all that have peers into a larger table of `slots_max` at most; NULL: no memory, or no room. */
+static za_peer_table_t *grow(za_peer_table_t *former, uint64_t slots_max)
 {
     za_peer_table_t *table = NULL;
     uint64_t slots = former->mask + 1;
@@ -46,7 +46,7 @@ static za_peer_table_t *grow(za_peer_table_t *former)
     while (!all) { // once, but for a chance that no seed finds
         slots *= 2;
         free(table);
-        table = create_table(slots);
+        table = slots <= slots_max ? create_table(slots) : NULL;
         if (table == NULL) {
             return NULL;
         }
@@ -89,8 +89,10 @@ za_err_t za_peer_index_put(za_peer_index_t *index, uint64_t uid, za_peer_t *peer
 {
     ZA_ASSERT(uid != 0 && peer != NULL);
     za_peer_table_t *table = atomic_load_explicit(&index->table, memory_order_relaxed); // ours
-    while (2 * ((uint64_t)index->count + 1) > table->mask + 1 || !put(table, uid, peer)) {
-        za_peer_table_t *larger = grow(table);
+    uint64_t count = (uint64_t)index->count + 1;
+    uint64_t slots_max = count * ZA_PEER_INDEX_SPARSE;
+    while (2 * count > table->mask + 1 || !put(table, uid, peer)) {
+        za_peer_table_t *larger = grow(table, slots_max);
         if (larger == NULL) {
             return ZA_ENOMEM;
         }

@@ -23,8 +23,10 @@
 
 enum {
     ZA_PEER_INDEX_SLOTS = 128, // at first: 2 KiB, for a full mesh
-    ZA_PEER_INDEX_PROBES =
-        64, // nobody looks farther; a put that finds no place makes a larger table
+    // Nobody looks farther; a put that finds no place makes a larger table ...
+    ZA_PEER_INDEX_PROBES = 64,
+    // ... but not for fewer peers than one in so many slots: they bear uids that somebody chose to meet.
+    ZA_PEER_INDEX_SPARSE = 64,
 };
 
 typedef struct za_peer za_peer_t;
@@ -50,11 +52,11 @@ za_err_t za_peer_index_init(za_peer_index_t *index, uint32_t slots);
 /** Nobody reads any more. An index of zeroes is allowed. */
 void za_peer_index_deinit(za_peer_index_t *index);
 
-/** The uid is not there. ZA_ENOMEM: nothing changed. */
+/** The uid, not 0, is not there. ZA_ENOMEM: nothing changed; see also ZA_PEER_INDEX_SPARSE. */
 za_err_t za_peer_index_put(za_peer_index_t *index, uint64_t uid, za_peer_t *peer);
 void za_peer_index_remove(za_peer_index_t *index, uint64_t uid);
 
-/** NULL: none. */
+/** NULL: none, as for uid 0. */
 static inline za_peer_t *za_peer_index_find(const za_peer_index_t *index, uint64_t uid)
 {
     const za_peer_table_t *table =
@@ -64,12 +66,12 @@ static inline za_peer_t *za_peer_index_find(const za_peer_index_t *index, uint64
         const za_peer_slot_t *slot = &table->slots[at & table->mask];
         uint64_t found =
             atomic_load_explicit(&slot->uid, memory_order_acquire); // pairs: peer-index
+        if (found == 0) {
+            return NULL; // also for uid 0: the peer may be there already, and its uid not yet
+        }
         if (found == uid) {
             // relaxed: written before the uid, which the acquire above read.
             return atomic_load_explicit(&slot->peer, memory_order_relaxed);
-        }
-        if (found == 0) {
-            return NULL;
         }
     }
     return NULL;

@@ -2,10 +2,13 @@
 
 #include "node/state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+
+static_assert(ZA_PEER_SLOTS_MAX % ZA_PEER_CHUNK == 0, "chunks for all slots");
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
@@ -26,7 +29,7 @@ void za_peers_destroy(za_node_t *node)
 
 /* ---- slots ------------------------------------------------------------------------------------ */
 
-za_peer_t *za_peer_find(za_node_t *node, uint64_t uid)
+za_peer_t *za_peer_find(const za_node_t *node, uint64_t uid)
 {
     return za_peer_index_find(&node->index, uid);
 }

@@ -253,7 +253,7 @@ static uint64_t remote_roles_of(void *context, uint64_t uid)
 
 static bool remote_unreachable(void *context, uint64_t uid)
 {
-    za_node_t *node = context;
+    const za_node_t *node = context;
     if (uid == 0) {
         // relaxed, here and below: a message routed a moment before the news goes there as well
         return atomic_load_explicit(&node->unreachable_count, memory_order_relaxed) > 0;

@@ -334,7 +334,7 @@ void za_inbox_drain(za_node_t *node);
 /* peers.c: who is there */
 za_err_t za_peers_create(za_node_t *node);
 void za_peers_destroy(za_node_t *node);                                    // at the end
-za_peer_t *za_peer_find(za_node_t *node, uint64_t uid);                    // any thread
+za_peer_t *za_peer_find(const za_node_t *node, uint64_t uid);              // any thread
 za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name); // owner
 /** The peer in a slot below peers_top; its uid is 0 if the slot is free. */
 za_peer_t *za_peer_at(const za_node_t *node, uint32_t index);

@@ -102,7 +102,8 @@ Test(config, a_value_is_one_that_a_file_can_say)
         cr_expect(set("tls.ca", bad[i]) == ZA_ECONFIG, "path %zu", i);
         cr_expect(set("node.meta", bad[i]) == ZA_ECONFIG, "line %zu", i);
     }
-    cr_expect(set("cluster.seeds", " a:1") == ZA_ECONFIG && set("cluster.seeds", "a:1,\nb:2"),
+    cr_expect(set("cluster.seeds", " a:1") == ZA_ECONFIG &&
+                  set("cluster.seeds", "a:1,\nb:2") == ZA_ECONFIG,
               "lists");
     cr_expect(set("cluster.seeds", "a:1, b:2") == ZA_OK, "%s", problem);
     cr_expect(set("node.meta", "a;b and more") == ZA_OK, "%s", problem);
