@@ -355,6 +355,8 @@ ZA_MUST_USE ZA_API za_err_t za_exit(za_ctx_t *ctx, za_ref_t actor, za_Reason rea
  * ones the earlier registration. All agree on the winner; the loser gets za_NameLost, a second after
  * its node heard of the other, and stops if its class has no handler for that. A handler's verdict
  * decides otherwise: ZA_DONE lives on without the name. (Erlang's global kills one of the two.)
+ * za_NameLost.reason says if the name was taken, given up in a split (register again at za_MemberUp), or
+ * if there was no room for it.
  */
 ZA_MUST_USE ZA_API za_err_t za_register(za_ctx_t *ctx, const char *name);
 

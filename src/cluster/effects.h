@@ -74,7 +74,7 @@ typedef enum za_effect_type {
     // Registry.
     ZA_EFFECT_NAME_SET,      // name, ref: lookup of `name` now answers `ref` (own uid as 0)
     ZA_EFFECT_NAME_CLEARED,  // name, ref: nobody holds it any more; whom it answered until now
-    ZA_EFFECT_NAME_LOST,     // name, ref (winner, or none), actor, err: it lost or did not get it
+    ZA_EFFECT_NAME_LOST,     // name, ref (winner, or none), actor, err: see za_registry_register
     ZA_EFFECT_GROUP_ADDED,   // name, ref, bytes (meta): a new member, or its new meta
     ZA_EFFECT_GROUP_REMOVED, // name, ref
     // Watches.

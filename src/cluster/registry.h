@@ -66,7 +66,9 @@ typedef struct za_claim {
 
 /**
  * A local actor takes a name or joins a group; again: changes prio and meta. Refusals are counted,
- * logged and, of unique names, said in a NAME_LOST: two effects at most.
+ * logged and, of unique names that it did not hold before, said in a NAME_LOST: two effects at most.
+ * Its err, also when a name is lost later: ZA_EEXIST (another holds it), ZA_EUNAVAILABLE (this side of a
+ * split gives no names away, or gives up), ZA_ENOBUFS (too many), ZA_EINVAL (no claim).
  */
 void za_registry_register(za_registry_t *registry, const za_claim_t *claim, uint64_t now_ms,
                           za_effects_t *out);

@@ -97,8 +97,8 @@ void za_reg_saw_hlc(za_registry_t *registry, uint32_t owner_id, uint64_t hlc, za
 
 /* ---- register --------------------------------------------------------------------------------- */
 
-static void refuse(za_registry_t *registry, const za_claim_t *claim, uint64_t actor,
-                   za_ref_t holder, za_err_t err, const char *why, za_effects_t *out)
+static void refuse(za_registry_t *registry, const za_claim_t *claim, za_ref_t holder, za_err_t err,
+                   const char *why, za_effects_t *out)
 {
     const char *name = claim->name != NULL ? claim->name : "";
     bool group = claim->kind == ZA_NAME_GROUP;
@@ -111,7 +111,7 @@ static void refuse(za_registry_t *registry, const za_claim_t *claim, uint64_t ac
     za_effect_t *lost = za_effects_add(out, ZA_EFFECT_NAME_LOST);
     lost->name = za_effects_text(out, "%.*s", ZA_NAME_BYTES_MAX, name);
     lost->ref = holder;
-    lost->actor = actor;
+    lost->actor = claim->actor;
     lost->err = err;
 }
 
@@ -156,7 +156,9 @@ static void claim_again(za_registry_t *registry, uint32_t held, const za_claim_t
                                claim->actor, entry->hlc }; // since it holds it, it does
     uint32_t staged = za_reg_entry_make(registry, registry->self, &fields);
     if (staged == 0) {
-        refuse(registry, claim, 0, ZA_REF_NONE, ZA_ENOBUFS, "too many names", out);
+        registry->stats.refused++;
+        za_effects_add(out, ZA_EFFECT_LOG)->name = za_effects_text(
+            out, "what stands beside %.64s stays as it was: too many names", claim->name);
         return;
     }
     za_reg_self(registry)->applied++;
@@ -170,7 +172,7 @@ void za_registry_register(za_registry_t *registry, const za_claim_t *claim, uint
     registry->now_ms = now_ms;
     const char *fault = fault_of(claim);
     if (fault != NULL) {
-        refuse(registry, claim, claim->actor, ZA_REF_NONE, ZA_EINVAL, fault, out);
+        refuse(registry, claim, ZA_REF_NONE, ZA_EINVAL, fault, out);
         return;
     }
     uint32_t name_id = za_reg_find_name(registry, claim->kind, claim->name);
@@ -181,12 +183,11 @@ void za_registry_register(za_registry_t *registry, const za_claim_t *claim, uint
     }
     if (held != 0) {
         za_ref_t holder = za_reg_ref_of(registry, za_reg_entry_at(registry, held));
-        refuse(registry, claim, claim->actor, holder, ZA_EEXIST,
-               "another actor of this node has it", out);
+        refuse(registry, claim, holder, ZA_EEXIST, "another actor of this node has it", out);
         return;
     }
     if (claim->kind == ZA_NAME_UNIQUE && !may_claim(registry)) {
-        refuse(registry, claim, claim->actor, ZA_REF_NONE, ZA_EUNAVAILABLE,
+        refuse(registry, claim, ZA_REF_NONE, ZA_EUNAVAILABLE,
                "this side of the cluster has no majority", out);
         return;
     }
@@ -200,7 +201,7 @@ void za_registry_register(za_registry_t *registry, const za_claim_t *claim, uint
         id = za_reg_entry_make(registry, registry->self, &fields);
     }
     if (id == 0) {
-        refuse(registry, claim, claim->actor, ZA_REF_NONE, ZA_ENOBUFS, "too many names", out);
+        refuse(registry, claim, ZA_REF_NONE, ZA_ENOBUFS, "too many names", out);
         return;
     }
     self->applied++;

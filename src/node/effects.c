@@ -400,11 +400,25 @@ static void on_name_cleared(za_node_t *node, const za_effect_t *effect)
     za_listeners_name(node, effect->name, ZA_REF_NONE);
 }
 
+static za_NameLoss loss_of(za_err_t err)
+{
+    switch (err) {
+    case ZA_EEXIST:
+        return za_NameLoss_NAME_TAKEN;
+    case ZA_EUNAVAILABLE:
+        return za_NameLoss_NAME_GIVEN_UP;
+    case ZA_ENOBUFS:
+        return za_NameLoss_NAME_NO_ROOM;
+    default:
+        return za_NameLoss_NAME_LOSS_UNKNOWN;
+    }
+}
+
 static void on_name_lost(za_node_t *node, const za_effect_t *effect)
 {
     // A claim that was refused stands in the table still.
     za_names_clear(node->names, effect->name, (za_ref_t){ 0, effect->actor });
-    za_NameLost news = { .winner = effect->ref };
+    za_NameLost news = { .winner = effect->ref, .reason = loss_of(effect->err) };
     snprintf(news.name, sizeof news.name, "%s", effect->name);
     // Without a handler for it the actor stops: it may exist only once.
     bool nobody = za_ref_is_none(effect->ref);

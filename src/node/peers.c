@@ -152,7 +152,9 @@ za_peer_t *za_peer_claim(za_node_t *node, uint64_t uid, const char *name)
     if (za_peer_index_put(&node->index, uid, peer) != ZA_OK) {
         atomic_store_explicit(&peer->uid, 0, memory_order_relaxed); // nobody found it
         node->peers_free++;
-        za_node_log(node, ZA_ERROR, "no memory for the index of peers: no room for node %s", name);
+        za_node_log(node, ZA_ERROR,
+                    "no memory for the index of peers, or no place in it: no room for node %s",
+                    name);
         return NULL;
     }
     return peer;

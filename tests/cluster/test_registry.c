@@ -141,6 +141,36 @@ Test(registry, refuses_what_is_no_name_or_too_many)
     za_registry_destroy(registry);
 }
 
+// There is no room for another meta: the name is not lost for that.
+Test(registry, a_holder_stays_one_when_what_it_says_again_has_no_room)
+{
+    enum { FEW = 4 };
+    fake_view_t fake;
+    fake_init(&fake, SELF);
+    za_registry_t *registry = NULL;
+    za_registry_options_t options = { .limits = { .names_per_node_max = FEW, .entries_max = FEW },
+                                      .sync_ms = SYNC_MS,
+                                      .seed = SELF };
+    cr_assert(za_registry_create(&fake.view, &options, 0, &registry) == ZA_OK);
+    take(registry, "a", 7, 0);
+    take(registry, "b", 7, 0);
+    take(registry, "c", 7, 0);
+    take(registry, "d", 7, 0);
+    cr_assert(effects.count == 0, "there was room");
+    za_effects_reset(&effects);
+    za_claim_t claim = { .name = "a", .kind = ZA_NAME_UNIQUE, .actor = 7, .prio = 1 };
+    za_registry_register(registry, &claim, 0, &effects);
+    cr_assert(effects.count == 1 && effects.items[0].type == ZA_EFFECT_LOG, "said in the log");
+    cr_expect(strstr(effects.items[0].name, "stays as it was") != NULL, "%s",
+              effects.items[0].name);
+    za_name_answer_t answer;
+    cr_assert(za_registry_whereis(registry, "a", 0, &answer) == ZA_OK && answer.prio == 0, "held");
+    za_registry_stats_t stats;
+    za_registry_stats(registry, &stats);
+    cr_expect(stats.refused == 1, "and counted");
+    za_registry_destroy(registry);
+}
+
 static void join(za_registry_t *registry, const char *group, uint64_t actor, const char *meta)
 {
     za_claim_t claim = { group, ZA_NAME_GROUP,         0,

@@ -26,7 +26,7 @@ typedef enum stage_kind {
     ASK_ENDED,
     DOWN,      // a: reason
     EXITED,    // a: reason
-    NAME_LOST, // b: node of who lost it
+    NAME_LOST, // a: node of who lost it, b: reason
     STOPPED,   // a: node, b: reason
     SPAWNED,   // a: epoch
     MEMBER,    // a: node that heard, b: what

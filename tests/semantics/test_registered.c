@@ -37,7 +37,7 @@ static za_verdict_t on_lost(za_ctx_t *ctx, holder_t *self, const za_NameLost *lo
 {
     self->lost++;
     cr_assert(strcmp(lost->name, "shop/till") == 0, "its name");
-    stage_note(NAME_LOST, stage_node(ctx), 0, lost->winner);
+    stage_note(NAME_LOST, stage_node(ctx), lost->reason, lost->winner);
     return ZA_DONE;
 }
 
@@ -95,6 +95,7 @@ Test(registered, the_earlier_holder_stays_and_the_later_one_hears_of_it)
     cr_assert(stage_count(NAME_LOST) == 1 && stage_last(NAME_LOST).a == 1 &&
                   stage_last(NAME_LOST).ref.node == stage_uid(0),
               "the one of node 1");
+    cr_expect(stage_last(NAME_LOST).b == za_NameLoss_NAME_TAKEN, "and why");
     cr_assert(stage_count(STOPPED) == 0, "it has a handler, and lives on");
     expect_holder(0);
     stage_close();

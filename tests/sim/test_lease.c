@@ -161,6 +161,7 @@ static struct {
     za_err_t at_start, again;
     uint32_t taken_at; // the za_MemberUp at which it was given, from 1
     uint32_t lost, asks;
+    za_NameLost last_lost;
 } claims;
 
 static za_verdict_t on_claimer(za_ctx_t *ctx, claimer_t *self, const za_Started *started)
@@ -190,8 +191,9 @@ static za_verdict_t on_reborn(za_ctx_t *ctx, claimer_t *self, const za_Reborn *n
 
 static za_verdict_t on_name_lost(za_ctx_t *ctx, claimer_t *self, const za_NameLost *lost)
 {
-    (void)ctx, (void)self, (void)lost;
+    (void)ctx, (void)self;
     claims.lost++;
+    claims.last_lost = *lost;
     return ZA_DONE;
 }
 ZA_ACTOR(claimer, claimer_t, (za_Started, on_claimer), (za_MemberUp, on_up), (za_Reborn, on_reborn),
@@ -211,6 +213,9 @@ Test(lease, names_are_refused_until_this_side_may_go_on)
     za_sim_partition(sim, 2); // it is alone
     za_sim_run_for(sim, DECIDED_MS);
     cr_assert(claims.asks > 0 && claims.lost > 0, "it gave up, and the name with it");
+    cr_expect(claims.last_lost.reason == za_NameLoss_NAME_GIVEN_UP &&
+                  za_ref_is_none(claims.last_lost.winner),
+              "reason %d", (int)claims.last_lost.reason);
     cr_expect(claims.again == ZA_EUNAVAILABLE, "%s", za_err_name(claims.again));
     za_sim_destroy(sim);
 }
