@@ -3,35 +3,28 @@
 #include "base/assert.h"
 
 enum {
-    NEAR_BITS = 10,                       // what is left of a time at level 0, ...
-    GRAIN_BITS = 4,                       // ... and how wide its slots are
-    NEAR = 1 << (NEAR_BITS - GRAIN_BITS), // slots of level 0
-    FAR_BITS = 10,
-    FAR = 1 << FAR_BITS, // of each other one
+    GRAIN_BITS = 4, // of a time: a level of slots of one unit, ...
+    NEAR_BITS = 10, // ... one of slots of a grain, ...
+    FAR_BITS = 10,  // ... and then a digit each
+    NEAR = 64,      // where the slots of grains begin: each level has words of its own
+    FAR = NEAR + (1 << (NEAR_BITS - GRAIN_BITS)),
 };
 
-static_assert(NEAR == 64, "one word says which slots of level 0 are in use");
-static_assert(NEAR_BITS == FAR_BITS, "a level is a digit");
+static_assert(1 << GRAIN_BITS <= NEAR && FAR - NEAR == 64, "a word each");
+static_assert((int)NEAR_BITS == (int)FAR_BITS, "of times above it, all digits are as long");
 
 /** Of the level of the highest digit in which `at` differs from the floor. */
 static uint32_t slot_of(const za_calendar_t *calendar, uint64_t at)
 {
     uint64_t differs = at ^ calendar->floor;
+    if (differs < 1 << GRAIN_BITS) {
+        return (uint32_t)at % (1 << GRAIN_BITS);
+    }
     if (differs < 1 << NEAR_BITS) {
-        return (uint32_t)(at >> GRAIN_BITS) % NEAR;
+        return NEAR + (uint32_t)(at >> GRAIN_BITS) % (FAR - NEAR);
     }
     uint32_t level = (63u - (uint32_t)__builtin_clzll(differs)) / FAR_BITS;
-    return NEAR + (level - 1) * FAR + (uint32_t)(at >> (level * FAR_BITS)) % FAR;
-}
-
-/** Behind which one of a sorted ring `at` comes: of equals the one that was added first is first. */
-static za_entry_t *before_of(za_entry_t *last, uint64_t at)
-{
-    za_entry_t *before = last;
-    while (before->at > at && before->previous != last) {
-        before = before->previous;
-    }
-    return before->at > at ? last : before;
+    return FAR + ((level - 1) << FAR_BITS) + (uint32_t)(at >> (level * FAR_BITS)) % (1 << FAR_BITS);
 }
 
 void za_calendar_add(za_calendar_t *calendar, za_entry_t *entry)
@@ -46,14 +39,11 @@ void za_calendar_add(za_calendar_t *calendar, za_entry_t *entry)
         calendar->words |= UINT64_C(1) << (slot / 64);
         return;
     }
-    za_entry_t *before = slot < NEAR ? before_of(last, entry->at) : last;
-    entry->next = before->next;
-    entry->previous = before;
-    before->next->previous = entry;
-    before->next = entry;
-    if (before == last && (slot >= NEAR || entry->at >= last->at)) {
-        calendar->last[slot] = entry;
-    }
+    entry->next = last->next;
+    entry->previous = last;
+    last->next->previous = entry;
+    last->next = entry;
+    calendar->last[slot] = entry;
 }
 
 static void vacate(za_calendar_t *calendar, uint32_t slot)
@@ -84,10 +74,10 @@ void za_calendar_remove(za_calendar_t *calendar, za_entry_t *entry)
     take_out(calendar, slot_of(calendar, entry->at), entry);
 }
 
-/** When a slot of a higher level begins in which `at` is. */
+/** When a slot of a level above that of units begins, in which `at` is. */
 static uint64_t start_of(uint32_t slot, uint64_t at)
 {
-    uint32_t shift = ((slot - NEAR) / FAR + 1) * FAR_BITS;
+    uint32_t shift = slot < FAR ? GRAIN_BITS : (((slot - FAR) >> FAR_BITS) + 1) * FAR_BITS;
     return at >> shift << shift;
 }
 

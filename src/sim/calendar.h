@@ -3,8 +3,9 @@
  * skips empty slots by bitmaps, so a quiet hour costs as little as a quiet microsecond.
  *
  * Order    By time, then in the order of adding: a run is a function of what was added.
- * Levels   A digit of 10 bits each: what is due within the present 1,024 units lies in 64
- *          slots, each of them sorted; what is due later by its highest digit that differs.
+ * Levels   What is due within the present 16 units lies in slots of one each, within 1,024 in 64 slots
+ *          of 16, and what is due later by the highest digit of 10 bits that differs. So nothing is ever
+ *          sorted, however much is due at the same moment; an entry alone in its slot is taken from there.
  * Unit     The user's, up to 2^49.
  * Memory   Intrusive: an entry lies in its owner's struct and is the calendar's until it is taken.
  * Threads  One owner.
@@ -17,7 +18,7 @@
 #include <stdint.h>
 
 enum {
-    ZA_CALENDAR_SLOTS = 64 + 3 * 1024 + 512, // of all levels, the lowest first
+    ZA_CALENDAR_SLOTS = 64 + 64 + 3 * 1024 + 512, // of all levels, the lowest first
     ZA_CALENDAR_WORDS = ZA_CALENDAR_SLOTS / 64,
 };
 #define ZA_CALENDAR_END (UINT64_C(1) << 49)
