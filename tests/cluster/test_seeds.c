@@ -91,15 +91,22 @@ Test(seeds, two_clusters_are_one_once_they_discover_each_other)
     mini_destroy(net);
 }
 
+/** Node 1 is told of so many hosts that nobody has: "far0" and so on, with `rest` behind it. */
+static void tell_many(mini_net_t *net, int count, const char *rest)
+{
+    char many[64 * 100];
+    size_t used = 0;
+    for (int i = 0; i < count; i++) {
+        used += (size_t)snprintf(many + used, sizeof many - used, "far%d%s", i, rest);
+    }
+    tell(net, 1, many, false);
+}
+
 Test(seeds, what_is_no_address_or_one_too_many_is_passed_over)
 {
     mini_net_t *net = seedless(5);
-    char many[64 * 100];
-    size_t used = 0;
-    for (int i = 0; i < 90; i++) {
-        used += (size_t)snprintf(many + used, sizeof many - used, "far%d:1\n", i);
-    }
-    tell(net, 1, many, false);
+    char many[301];
+    tell_many(net, 90, ":1\n");
     tell(net, 1, "", false);
     tell(net, 1, "\n\n\n", false);
     memset(many, 'x', 300);
@@ -139,12 +146,7 @@ Test(seeds, who_finds_nobody_says_which_were_tried_and_why_each_failed)
 Test(seeds, a_line_says_of_how_many_it_has_no_room_to_tell)
 {
     mini_net_t *net = seedless(7);
-    char many[64 * 40];
-    size_t used = 0;
-    for (int i = 0; i < 30; i++) {
-        used += (size_t)snprintf(many + used, sizeof many - used, "far%d.example.org:7464\n", i);
-    }
-    tell(net, 1, many, false);
+    tell_many(net, 30, ".example.org:7464\n");
     mini_run(net, 10000);
     cr_expect(strstr(net->nodes[1].line, "far0.example.org:7464 (") != NULL, "%s",
               net->nodes[1].line);

@@ -127,6 +127,30 @@ static za_verdict_t on_stopping(za_ctx_t *ctx, target_t *self, const za_Stopping
 
 ZA_ACTOR(target, target_t, (probe_Work, on_work), (za_Stopping, on_stopping));
 
+typedef struct member {
+    uint32_t got;
+} member_t;
+
+static za_verdict_t on_member_work(za_ctx_t *ctx, member_t *self, const probe_Work *work)
+{
+    self->got++;
+    stage_note(WORKED, stage_node(ctx), work->n, za_self(ctx));
+    za_reply(ctx, ZA_MSG(probe_Answer, .n = work->n));
+    return ZA_DONE;
+}
+
+static za_verdict_t on_member_order(za_ctx_t *ctx, member_t *self, const probe_Do *order)
+{
+    (void)self;
+    if (order->op == 2) {
+        za_leave(ctx, "workers");
+        return ZA_DONE;
+    }
+    return ZA_STOP;
+}
+
+ZA_ACTOR(stage_member, member_t, (probe_Work, on_member_work), (probe_Do, on_member_order));
+
 /* ---- the stage ---------------------------------------------------------------------------- */
 
 uint32_t stage_node(const za_ctx_t *ctx)
@@ -211,4 +235,13 @@ void stage_await(stage_kind_t kind, uint32_t count)
     awaited_count = count;
     cr_assert(za_sim_run_until(stage_sim, has_happened, NULL, STAGE_BOUND_MS),
               "%u events of kind %d, not %u", stage_count(kind), (int)kind, count);
+}
+
+za_ref_t stage_join(uint32_t node, uint32_t mailbox)
+{
+    za_ref_t ref;
+    cr_assert(za_sim_spawn(stage_sim, node, stage_member, &ref, .group = "workers",
+                           .mailbox = mailbox) == ZA_OK,
+              "spawned");
+    return ref;
 }

@@ -73,3 +73,11 @@ void stage_await(stage_kind_t kind, uint32_t count);
 
 /** Notes what it gets, and answers an ask with its n. */
 extern const za_class_t target_class;
+
+/**
+ * Notes what it gets, as its own, and answers an ask with its n. A probe_Do of 2 has it leave "workers",
+ * any other one ends it.
+ */
+extern const za_class_t stage_member_class;
+/** One more member of "workers" on that node; `mailbox`: 0, or how many messages it has room for. */
+za_ref_t stage_join(uint32_t node, uint32_t mailbox);

@@ -11,41 +11,11 @@ static za_err_t answer;
 static za_route_opts_t opts;
 static uint32_t routed_count;
 
-typedef struct member {
-    uint32_t got;
-} member_t;
-
-static za_verdict_t on_work(za_ctx_t *ctx, member_t *self, const probe_Work *work)
-{
-    self->got++;
-    stage_note(WORKED, stage_node(ctx), work->n, za_self(ctx));
-    za_reply(ctx, ZA_MSG(probe_Answer, .n = work->n));
-    return ZA_DONE;
-}
-
-static za_verdict_t on_order(za_ctx_t *ctx, member_t *self, const probe_Do *order)
-{
-    (void)ctx;
-    (void)self;
-    (void)order;
-    return ZA_STOP;
-}
-ZA_ACTOR(member, member_t, (probe_Work, on_work), (probe_Do, on_order));
-
-static za_ref_t join_on(uint32_t node, uint32_t mailbox)
-{
-    za_ref_t ref;
-    cr_assert(za_sim_spawn(stage_sim, node, member, &ref, .group = "workers", .mailbox = mailbox) ==
-                  ZA_OK,
-              "spawned");
-    return ref;
-}
-
 static void open_with_members(uint64_t seed)
 {
     stage_open_with((za_sim_opts_t){ .seed = seed, .roles = roles });
     for (uint32_t i = 0; i < STAGE_NODES * EACH; i++) {
-        join_on(i % STAGE_NODES, 0);
+        stage_join(i % STAGE_NODES, 0);
     }
     stage_settle();
 }
@@ -121,7 +91,7 @@ Test(group_roles, each_role_has_turns_of_its_own)
 {
     stage_open_with((za_sim_opts_t){ .seed = 123, .roles = roles });
     for (uint32_t node = 0; node < STAGE_NODES; node++) {
-        join_on(node, 0);
+        stage_join(node, 0);
     }
     stage_settle();
     stage_do(0, route_to_both);
@@ -169,9 +139,9 @@ Test(group_roles, a_broadcast_reaches_all_of_the_role_once)
 Test(group_roles, full_members_are_passed_over_within_the_role)
 {
     stage_open_with((za_sim_opts_t){ .seed = 126, .roles = roles });
-    join_on(0, 0);
-    join_on(1, 4);
-    join_on(2, 0);
+    stage_join(0, 0);
+    stage_join(1, 4);
+    stage_join(2, 0);
     stage_settle();
     route_from(1, "encoder", ZA_ROUND_ROBIN, 20);
     cr_assert(answer == ZA_OK && stage_count(WORKED) == 20 && stage_count_at(WORKED, 0) == 0 &&
@@ -212,7 +182,7 @@ Test(group_roles, follow_the_nodes_that_come_and_go)
     expect_each(0, 10, 0);
     stage_restart(2);
     cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "back");
-    join_on(2, 0);
+    stage_join(2, 0);
     za_sim_run_for(stage_sim, 3000);
     route_from(0, "gpu.large", ZA_ROUND_ROBIN, 10);
     expect_each(0, 0, 10);

@@ -12,31 +12,13 @@ static za_route_opts_t opts;
 static uint32_t from_n, to_n; // numbers of the messages to be routed
 static uint64_t uids[STAGE_NODES];
 
-typedef struct member {
-    uint32_t got;
-} member_t;
-
-static za_verdict_t on_work(za_ctx_t *ctx, member_t *self, const probe_Work *work)
-{
-    self->got++;
-    stage_note(WORKED, stage_node(ctx), work->n, za_self(ctx));
-    return ZA_DONE;
-}
-ZA_ACTOR(member, member_t, (probe_Work, on_work));
-
-static void join_on(uint32_t node, uint32_t mailbox)
-{
-    cr_assert(za_sim_spawn(stage_sim, node, member, NULL, .group = "workers", .mailbox = mailbox) ==
-                  ZA_OK,
-              "spawned");
-}
-
 /** On each node an actor with a name, by which the others' view of the node is asked for. */
 static void open_stage(uint64_t seed)
 {
     stage_open_with((za_sim_opts_t){ .seed = seed, .roles = roles });
     for (uint32_t i = 0; i < STAGE_NODES; i++) {
-        cr_assert(za_sim_spawn(stage_sim, i, member, NULL, .name = names[i]) == ZA_OK, "named");
+        cr_assert(za_sim_spawn(stage_sim, i, stage_member, NULL, .name = names[i]) == ZA_OK,
+                  "named");
         uids[i] = stage_uid(i);
     }
 }
@@ -45,7 +27,7 @@ static void open_with_members(uint64_t seed)
 {
     open_stage(seed);
     for (uint32_t i = 0; i < STAGE_NODES * EACH; i++) {
-        join_on(i % STAGE_NODES, 0);
+        stage_join(i % STAGE_NODES, 0);
     }
     stage_settle();
 }
@@ -144,8 +126,8 @@ Test(group_unreachable, members_are_passed_over_until_they_can_be_reached)
 Test(group_unreachable, members_are_passed_over_by_a_node_without_own_ones)
 {
     open_stage(142);
-    join_on(1, 0);
-    join_on(2, 0);
+    stage_join(1, 0);
+    stage_join(2, 0);
     stage_settle();
     cut();
     for (uint32_t i = 0; i < 3; i++) {
@@ -160,11 +142,11 @@ Test(group_unreachable, members_leave_their_turns_to_all_others_alike)
 {
     open_stage(143);
     for (uint32_t i = 0; i < EACH; i++) {
-        join_on(2, 0);
+        stage_join(2, 0);
     }
     stage_settle();
-    join_on(0, 0);
-    join_on(1, 0);
+    stage_join(0, 0);
+    stage_join(1, 0);
     stage_settle();
     cut();
     route_from(0, NULL, ZA_ROUND_ROBIN | ZA_ANYWHERE, 60);
@@ -237,7 +219,7 @@ Test(group_unreachable, members_get_messages_if_there_are_no_others)
 {
     open_stage(146);
     for (uint32_t i = 0; i < EACH; i++) {
-        join_on(2, 0);
+        stage_join(2, 0);
     }
     stage_settle();
     cut();
@@ -252,8 +234,8 @@ Test(group_unreachable, members_get_messages_if_there_are_no_others)
 Test(group_unreachable, members_do_not_get_what_the_others_have_no_room_for)
 {
     open_stage(147);
-    join_on(0, 4);
-    join_on(2, 0);
+    stage_join(0, 4);
+    stage_join(2, 0);
     stage_settle();
     cut();
     route_from(0, NULL, ZA_ROUND_ROBIN | ZA_ANYWHERE, 20);

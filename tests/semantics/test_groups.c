@@ -11,43 +11,11 @@ static uint32_t from_n, to_n; // numbers of the messages to be routed
 static za_ref_t list[LIST_MAX];
 static uint32_t list_count;
 
-/* ---- members ------------------------------------------------------------------------------- */
-
-typedef struct member {
-    uint32_t got;
-} member_t;
-
-static za_verdict_t on_work(za_ctx_t *ctx, member_t *self, const probe_Work *work)
-{
-    self->got++;
-    stage_note(WORKED, stage_node(ctx), work->n, za_self(ctx));
-    za_reply(ctx, ZA_MSG(probe_Answer, .n = work->n));
-    return ZA_DONE;
-}
-
-static za_verdict_t on_order(za_ctx_t *ctx, member_t *self, const probe_Do *order)
-{
-    (void)self;
-    if (order->op == 2) {
-        za_leave(ctx, "workers");
-        return ZA_DONE;
-    }
-    return ZA_STOP;
-}
-ZA_ACTOR(member, member_t, (probe_Work, on_work), (probe_Do, on_order));
-
-static za_ref_t join_on(uint32_t node)
-{
-    za_ref_t ref;
-    cr_assert(za_sim_spawn(stage_sim, node, member, &ref, .group = "workers") == ZA_OK, "spawned");
-    return ref;
-}
-
 static void open_with_members(uint64_t seed, uint32_t each)
 {
     stage_open(seed, NULL);
     for (uint32_t i = 0; i < STAGE_NODES * each; i++) {
-        join_on(i % STAGE_NODES);
+        stage_join(i % STAGE_NODES, 0);
     }
     stage_settle();
 }
@@ -107,8 +75,8 @@ Test(groups, members_of_all_nodes_are_seen_on_all_nodes)
 Test(groups, who_leaves_or_ends_is_gone_on_all_nodes)
 {
     open_with_members(62, 1);
-    za_ref_t leaver = join_on(1);
-    za_ref_t ender = join_on(2);
+    za_ref_t leaver = stage_join(1, 0);
+    za_ref_t ender = stage_join(2, 0);
     stage_settle();
     expect_members(0, 5);
     cr_assert(za_sim_tell(stage_sim, 1, leaver, ZA_MSG(probe_Do, .op = 2)) == ZA_OK, "told");
@@ -131,7 +99,7 @@ Test(groups, members_of_a_node_go_when_it_is_down_and_others_when_it_is_back)
     expect_members(1, 2 * EACH);
     za_sim_restart(stage_sim, 2);
     cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "back");
-    cr_assert(za_sim_spawn(stage_sim, 2, member, NULL, .group = "workers") == ZA_OK, "spawned");
+    stage_join(2, 0);
     za_sim_run_for(stage_sim, 3000);
     expect_members(0, 2 * EACH + 1);
     expect_members(1, 2 * EACH + 1);
@@ -145,8 +113,8 @@ Test(groups, come_together_again_after_a_partition)
     za_sim_run_for(stage_sim, STAGE_BOUND_MS);
     expect_members(0, EACH);
     expect_members(1, 2 * EACH);
-    join_on(0);
-    join_on(1);
+    stage_join(0, 0);
+    stage_join(1, 0);
     za_sim_heal(stage_sim);
     cr_assert(za_sim_run_until(stage_sim, stage_converged, NULL, STAGE_BOUND_MS), "healed");
     za_sim_run_for(stage_sim, 5000);
@@ -191,11 +159,9 @@ Test(groups, anywhere_prefers_nobody)
 Test(groups, others_take_what_the_own_node_has_no_room_for)
 {
     stage_open(67, NULL);
-    za_ref_t ref;
-    cr_assert(za_sim_spawn(stage_sim, 0, member, &ref, .group = "workers", .mailbox = 4) == ZA_OK,
-              "a small one");
-    join_on(1);
-    join_on(2);
+    stage_join(0, 4);
+    stage_join(1, 0);
+    stage_join(2, 0);
     stage_settle();
     route_from(0, ZA_ROUND_ROBIN, 20);
     cr_assert(stage_count(WORKED) == 20, "none was refused");
@@ -209,8 +175,8 @@ Test(groups, others_take_what_the_own_node_has_no_room_for)
 Test(groups, a_node_without_members_reaches_those_of_others_in_turn)
 {
     stage_open(68, NULL);
-    join_on(1);
-    join_on(2);
+    stage_join(1, 0);
+    stage_join(2, 0);
     stage_settle();
     route_from(0, ZA_ROUND_ROBIN, 20);
     cr_assert(stage_count_at(WORKED, 1) == 10 && stage_count_at(WORKED, 2) == 10, "in turn");
@@ -250,7 +216,7 @@ static void ask_group(za_ctx_t *ctx)
 Test(groups, a_member_of_another_node_answers)
 {
     stage_open(70, NULL);
-    join_on(2);
+    stage_join(2, 0);
     stage_settle();
     stage_do(0, ask_group);
     cr_assert(answer == ZA_OK && stage_count(ANSWERED) == 1 && stage_last(ANSWERED).b == 77,
@@ -327,8 +293,8 @@ static void tell_and_publish(za_ctx_t *ctx)
 Test(groups, a_publication_keeps_the_order_of_each_pair)
 {
     stage_open(73, NULL);
-    za_ref_t first = join_on(1);
-    join_on(1);
+    za_ref_t first = stage_join(1, 0);
+    stage_join(1, 0);
     stage_settle();
     told = (za_ref_t){ stage_uid(1), first.actor };
     stage_do(0, tell_and_publish);
