@@ -443,8 +443,27 @@ ZA_MUST_USE ZA_API za_err_t za_query_member(za_ctx_t *ctx, uint64_t node);
  * Groups: Erlang's pg. Routers: Akka's. A topic is a group.
  */
 
-/** This actor joins; twice is once. ZA_ENOBUFS at a limit, ZA_EINVAL, ZA_ETOOBIG for the name. */
+/**
+ * This actor joins; twice is once. ZA_ENOBUFS at a limit, ZA_EINVAL, ZA_ETOOBIG for the name. Nothing was
+ * done then.
+ */
 ZA_MUST_USE ZA_API za_err_t za_join(za_ctx_t *ctx, const char *group);
+
+/** Zero is the default of every field. */
+typedef struct za_join_opts {
+    size_t size; // sizeof(za_join_opts_t)
+    // Bytes that mean something to the program alone (a weight, a version, a port), which those who listen
+    // to the group hear on all nodes: at most 64, ZA_ETOOBIG. Copied. (Consul's and serf's tags.)
+    const void *meta;
+    uint32_t meta_size;
+} za_join_opts_t;
+
+/**
+ * As za_join; by a member: changes its meta to this, which those who listen hear as if it joined again. It
+ * stays over a restart, and when the member calls za_join.
+ */
+ZA_MUST_USE ZA_API za_err_t za_join_with(za_ctx_t *ctx, const char *group,
+                                         const za_join_opts_t *opts);
 /** This actor leaves; nothing if it is no member. What was sent to it before still arrives. */
 ZA_API void za_leave(za_ctx_t *ctx, const char *group);
 /**
@@ -457,7 +476,8 @@ ZA_MUST_USE ZA_API za_err_t za_members(za_ctx_t *ctx, const char *group, za_ref_
 /**
  * From now on this actor gets za_GroupChanged for each who joins `group` (exactly this one; "" for all
  * groups) or is a member no longer, as far as this node knows; first, one for each present member, then
- * each change once and in order: what it is told adds up to the members there are. za_members, asked in
+ * each change once and in order: what it is told adds up to the members there are. A member that is there
+ * and is said to have joined has another `meta` now (za_join_with). za_members, asked in
  * the handler, is that far already, or farther for those of this node. Again for the same group: all of
  * that from the beginning, for an actor that was restarted. Ends with the actor or
  * za_unsubscribe_members. At most 1024 on a node, with those to names: ZA_ENOBUFS. ZA_ETYPE: it has no

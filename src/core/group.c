@@ -579,7 +579,8 @@ static bool leave_one(za_worker_t *worker, za_cell_t *cell, const za_group_key_t
     return membership != NULL;
 }
 
-za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name)
+za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name,
+                       const za_join_opts_t *opts)
 {
     za_group_key_t key;
     za_err_t err = za_group_key(name, &key);
@@ -595,11 +596,14 @@ za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id, const 
     err = join_locked(worker, extra, id, &key);
     pthread_mutex_unlock(&worker->runtime->groups->lock);
     const za_remote_t *remote = &worker->runtime->remote;
-    if (err != ZA_OK || extra->groups.count == before || remote->joined == NULL) {
+    bool again = extra->groups.count == before;
+    if (err != ZA_OK || (again && opts == NULL) || remote->joined == NULL) {
         return err;
     }
-    err = remote->joined(worker->runtime->config.remote_context, worker, (za_ref_t){ 0, id }, name);
-    if (err != ZA_OK) {
+    static const za_join_opts_t none = { .size = sizeof none };
+    err = remote->joined(worker->runtime->config.remote_context, worker, (za_ref_t){ 0, id }, name,
+                         opts != NULL ? opts : &none);
+    if (err != ZA_OK && !again) {
         leave_one(worker, cell, &key);
     }
     return err;
@@ -706,12 +710,24 @@ void za_runtime_group_remove(za_worker_t *worker, const char *name, za_ref_t mem
 
 /* ---- actor.h ------------------------------------------------------------------------------ */
 
+static za_err_t join(za_ctx_t *ctx, const char *group, const za_join_opts_t *opts)
+{
+    return ctx->stopping ? ZA_ESTOPPING
+                         : za_group_join(ctx->worker, ctx->cell, ctx->id, group, opts);
+}
+
 za_err_t za_join(za_ctx_t *ctx, const char *group)
 {
-    if (ctx == NULL) {
+    return ctx == NULL ? ZA_EINVAL : join(ctx, group, NULL);
+}
+
+za_err_t za_join_with(za_ctx_t *ctx, const char *group, const za_join_opts_t *opts)
+{
+    if (ctx == NULL || opts == NULL || opts->size < sizeof *opts ||
+        (opts->meta == NULL && opts->meta_size > 0)) {
         return ZA_EINVAL;
     }
-    return ctx->stopping ? ZA_ESTOPPING : za_group_join(ctx->worker, ctx->cell, ctx->id, group);
+    return opts->meta_size > ZA_NAME_META_BYTES_MAX ? ZA_ETOOBIG : join(ctx, group, opts);
 }
 
 void za_leave(za_ctx_t *ctx, const char *group)

@@ -38,10 +38,11 @@ za_groups_t *za_groups_create(void);
 void za_groups_destroy(za_groups_t *groups);
 
 /**
- * Adds the actor `id` of `cell` and tells the other nodes; twice is once. ZA_ENOBUFS at a limit, or if
- * the pool is empty; else as za_group_key. Nothing was done then.
+ * Adds the actor `id` of `cell` and tells the other nodes; twice is once, but for what `opts` (valid; NULL:
+ * none) say. ZA_ENOBUFS at a limit, or if the pool is empty; else as za_group_key. Nothing was done then.
  */
-za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name);
+za_err_t za_group_join(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name,
+                       const za_join_opts_t *opts);
 void za_group_leave(za_worker_t *worker, za_cell_t *cell, uint64_t id, const char *name);
 /** Out of all groups: the actor ends. Other nodes hear of that by za_remote_t.stopped. */
 void za_groups_leave(za_worker_t *worker, za_cell_t *cell);

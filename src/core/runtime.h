@@ -66,8 +66,10 @@ typedef struct za_remote {
     za_err_t (*stop)(void *context, za_worker_t *worker, za_ref_t parent, za_ref_t actor);
     /** A local actor is being spawned under a name; an error undoes the spawn. */
     za_err_t (*named)(void *context, za_worker_t *worker, za_ref_t actor, const char *name);
-    /** A local actor joined a group, or left one by itself; an error undoes the join. */
-    za_err_t (*joined)(void *context, za_worker_t *worker, za_ref_t actor, const char *group);
+    /** A local actor joined a group, or wants other meta beside its membership. An error undoes that. */
+    za_err_t (*joined)(void *context, za_worker_t *worker, za_ref_t actor, const char *group,
+                       const za_join_opts_t *opts);
+    /** It left one by itself. */
     void (*left)(void *context, za_worker_t *worker, za_ref_t actor, const char *group);
     /**
      * One message to `count` members of a group that live on one other node; `message` says all but

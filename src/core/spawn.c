@@ -457,7 +457,7 @@ spawn(za_worker_t *worker, za_cell_t *parent, za_ref_t owner, const za_class_t *
     fill_cell(worker, cell, parent, class_, opts);
     atomic_store_explicit(&cell->id, id, memory_order_release); // pairs: cell-id
     if (opts->group != NULL) {
-        err = za_group_join(worker, cell, id, opts->group);
+        err = za_group_join(worker, cell, id, opts->group, NULL);
         if (err != ZA_OK) {
             goto fail_group;
         }

@@ -449,13 +449,13 @@ static void on_group_added(za_node_t *node, const za_effect_t *effect)
         za_node_log(node, ZA_ERROR, "no room for a member of the group %s: %s", effect->name,
                     za_err_text(err));
     }
-    za_listeners_group(node, effect->name, effect->ref, true);
+    za_listeners_group(node, effect);
 }
 
 static void on_group_removed(za_node_t *node, const za_effect_t *effect)
 {
     za_runtime_group_remove(node->worker, effect->name, effect->ref);
-    za_listeners_group(node, effect->name, effect->ref, false);
+    za_listeners_group(node, effect);
 }
 
 static void send_frame(za_node_t *node, const za_effect_t *effect)

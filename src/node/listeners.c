@@ -1,6 +1,7 @@
 // Subscriptions: actors that hear who holds the names with a prefix, or who is in a group. In the owner,
 // in the order in which the registry says it.
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,19 +46,28 @@ void za_listeners_name(za_node_t *node, const char *name, za_ref_t ref)
     }
 }
 
-static void tell_group(za_node_t *node, uint64_t actor, const char *group, za_ref_t ref,
-                       bool joined)
+static_assert(ZA_NAME_META_BYTES_MAX == sizeof(((za_GroupChanged *)0)->meta.bytes), "meta fits");
+
+static za_GroupChanged group_news(const char *group, za_ref_t ref, bool joined, const uint8_t *meta,
+                                  uint32_t meta_bytes)
 {
     za_GroupChanged news = { .ref = ref, .joined = joined };
     snprintf(news.group, sizeof news.group, "%s", group);
-    za_node_inform(node, actor, &za_GroupChanged_type, &news);
+    news.meta.size = (uint16_t)meta_bytes;
+    if (meta_bytes > 0) { // else there is nothing to copy from
+        memcpy(news.meta.bytes, meta, meta_bytes);
+    }
+    return news;
 }
 
-void za_listeners_group(za_node_t *node, const char *group, za_ref_t ref, bool joined)
+void za_listeners_group(za_node_t *node, const za_effect_t *effect)
 {
+    za_GroupChanged news =
+        group_news(effect->name, effect->ref, effect->type == ZA_EFFECT_GROUP_ADDED, effect->bytes,
+                   effect->size);
     for (uint32_t i = 0; i < count_of(node); i++) {
-        if (concerns(&node->listeners[i], ZA_NAME_GROUP, group)) {
-            tell_group(node, node->listeners[i].actor, group, ref, joined);
+        if (concerns(&node->listeners[i], ZA_NAME_GROUP, effect->name)) {
+            za_node_inform(node, node->listeners[i].actor, &za_GroupChanged_type, &news);
         }
     }
 }
@@ -82,9 +92,8 @@ static bool replay_member(const char *group, za_ref_t ref, const uint8_t *meta, 
                           void *context)
 {
     const replay_t *replay = context;
-    (void)meta;
-    (void)meta_bytes;
-    tell_group(replay->node, replay->to->actor, group, ref, true);
+    za_GroupChanged news = group_news(group, ref, true, meta, meta_bytes);
+    za_node_inform(replay->node, replay->to->actor, &za_GroupChanged_type, &news);
     return true;
 }
 

@@ -143,6 +143,26 @@ static bool may_claim(za_node_t *node, const char *name, uint64_t actor)
             held.actor == actor);
 }
 
+/** A request that says what an actor of ours claims, with copies of the name and of what stands beside it. */
+static za_request_t *claim_request(za_node_t *node, za_worker_t *worker, za_cluster_event_t claim)
+{
+    size_t length = strlen(claim.name);
+    za_request_t *request = za_request_create(node, worker, length + 1 + claim.size, false);
+    if (request == NULL) {
+        return NULL;
+    }
+    request->kind = ZA_REQUEST_EVENT;
+    request->event = claim;
+    request->event.type = ZA_CLUSTER_REGISTER;
+    memcpy(request->bytes, claim.name, length + 1);
+    request->event.name = (const char *)request->bytes;
+    if (claim.size > 0) { // else there is nothing to copy from
+        memcpy(request->bytes + length + 1, claim.bytes, claim.size);
+        request->event.bytes = request->bytes + length + 1;
+    }
+    return request;
+}
+
 /** Claims the name for an actor of ours and announces it. */
 static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t actor,
                               const char *name, const za_register_opts_t *opts)
@@ -150,14 +170,19 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
     if (name == NULL || name[0] == '\0' || (opts->meta == NULL && opts->meta_size > 0)) {
         return ZA_EINVAL;
     }
-    size_t length = strlen(name);
-    if (length > ZA_NAME_BYTES_MAX || opts->meta_size > ZA_NAME_META_BYTES_MAX) {
+    if (strlen(name) > ZA_NAME_BYTES_MAX || opts->meta_size > ZA_NAME_META_BYTES_MAX) {
         return ZA_ETOOBIG;
     }
     if (!may_claim(node, name, actor)) {
         return ZA_EUNAVAILABLE;
     }
-    za_request_t *request = za_request_create(node, worker, length + 1 + opts->meta_size, false);
+    za_request_t *request = claim_request(node, worker,
+                                          (za_cluster_event_t){ .kind = ZA_NAME_UNIQUE,
+                                                                .name = name,
+                                                                .actor = actor,
+                                                                .prio = opts->prio,
+                                                                .bytes = opts->meta,
+                                                                .size = opts->meta_size });
     if (request == NULL) {
         return ZA_ENOBUFS;
     }
@@ -165,17 +190,6 @@ static za_err_t announce_name(za_node_t *node, za_worker_t *worker, uint64_t act
     if (err != ZA_OK) {
         za_request_destroy(worker, request);
         return err;
-    }
-    memcpy(request->bytes, name, length + 1);
-    request->kind = ZA_REQUEST_EVENT;
-    request->event = (za_cluster_event_t){ .type = ZA_CLUSTER_REGISTER,
-                                           .actor = actor,
-                                           .prio = opts->prio,
-                                           .name = (const char *)request->bytes };
-    if (opts->meta_size > 0) {
-        memcpy(request->bytes + length + 1, opts->meta, opts->meta_size);
-        request->event.bytes = request->bytes + length + 1;
-        request->event.size = opts->meta_size;
     }
     za_runtime_attach(worker, actor);
     za_request_post(node, request);
@@ -188,16 +202,21 @@ static za_err_t remote_named(void *context, za_worker_t *worker, za_ref_t actor,
     return announce_name(context, worker, actor.actor, name, &opts);
 }
 
-static za_err_t remote_joined(void *context, za_worker_t *worker, za_ref_t actor, const char *group)
+static za_err_t remote_joined(void *context, za_worker_t *worker, za_ref_t actor, const char *group,
+                              const za_join_opts_t *opts)
 {
-    za_cluster_event_t event = {
-        .type = ZA_CLUSTER_REGISTER, .kind = ZA_NAME_GROUP, .actor = actor.actor, .name = group
-    };
-    za_err_t err = za_request_event(context, worker, &event, false);
-    if (err == ZA_OK) {
-        za_runtime_attach(worker, actor.actor);
+    za_request_t *request = claim_request(context, worker,
+                                          (za_cluster_event_t){ .kind = ZA_NAME_GROUP,
+                                                                .name = group,
+                                                                .actor = actor.actor,
+                                                                .bytes = opts->meta,
+                                                                .size = opts->meta_size });
+    if (request == NULL) {
+        return ZA_ENOBUFS;
     }
-    return err;
+    za_runtime_attach(worker, actor.actor);
+    za_request_post(context, request);
+    return ZA_OK;
 }
 
 static void remote_left(void *context, za_worker_t *worker, za_ref_t actor, const char *group)

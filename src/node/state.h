@@ -459,8 +459,8 @@ void za_listeners_remove(za_node_t *node, uint64_t actor, za_name_kind_t kind, c
 void za_listeners_forget(za_node_t *node, uint64_t actor);
 /** Whom a name answers now; none: nobody. */
 void za_listeners_name(za_node_t *node, const char *name, za_ref_t ref);
-/** Who came to a group, or is gone. */
-void za_listeners_group(za_node_t *node, const char *group, za_ref_t ref, bool joined);
+/** Who came to a group or is gone, or has other meta: a GROUP_ADDED or GROUP_REMOVED. */
+void za_listeners_group(za_node_t *node, const za_effect_t *effect);
 
 /* effects.c */
 /** A runtime message to one actor; an actor without a handler for it does not want to know. */

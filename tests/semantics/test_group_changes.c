@@ -375,3 +375,169 @@ Test(group_changes, add_up_to_the_present_members_whatever_happens)
     cr_assert(!seeds.enough || (reborn > 10 && crashes > 10), "%u reborn, %u crashes", reborn,
               crashes);
 }
+
+/* ---- what stands beside a membership --------------------------------------------------------- */
+
+static const char *noted; // the meta, without its end
+static za_GroupChanged last_heard[STAGE_NODES];
+static uint32_t heard_metas[STAGE_NODES];
+
+typedef struct reader {
+    uint32_t unused;
+} reader_t;
+
+static za_verdict_t on_reader(za_ctx_t *ctx, reader_t *self, const za_Started *started)
+{
+    (void)self;
+    (void)started;
+    cr_assert(za_subscribe_members(ctx, "room/1") == ZA_OK, "subscribed");
+    return ZA_DONE;
+}
+
+static za_verdict_t on_read(za_ctx_t *ctx, reader_t *self, const za_GroupChanged *changed)
+{
+    (void)self;
+    last_heard[stage_node(ctx)] = *changed;
+    heard_metas[stage_node(ctx)]++;
+    return ZA_DONE;
+}
+ZA_ACTOR(reader, reader_t, (za_Started, on_reader), (za_GroupChanged, on_read));
+
+static void read_on(uint32_t node)
+{
+    cr_assert(za_sim_spawn(stage_sim, node, reader, NULL) == ZA_OK, "spawned");
+    stage_settle();
+}
+
+static void open_with_readers(uint64_t seed)
+{
+    memset(heard_metas, 0, sizeof heard_metas);
+    stage_open(seed, NULL);
+    for (uint32_t node = 0; node < STAGE_NODES; node++) {
+        read_on(node);
+    }
+}
+
+static void join_noted(za_ctx_t *ctx)
+{
+    char copy[64];
+    uint32_t size = (uint32_t)strlen(noted);
+    memcpy(copy, noted, size);
+    answer = za_join_with(
+        ctx, "room/1",
+        &(za_join_opts_t){ .size = sizeof(za_join_opts_t), .meta = copy, .meta_size = size });
+    memset(copy, 0, sizeof copy); // it was copied
+}
+
+static void join_plainly(za_ctx_t *ctx)
+{
+    answer = za_join(ctx, "room/1");
+}
+
+static void note_on_1(const char *meta)
+{
+    noted = meta;
+    stage_do(1, join_noted);
+    cr_assert(answer == ZA_OK, "%s", za_err_name(answer));
+}
+
+static void expect_heard(uint32_t node, uint32_t times, bool joined, const char *meta)
+{
+    const za_GroupChanged *last = &last_heard[node];
+    cr_assert(heard_metas[node] == times, "node %u: %u times", node, heard_metas[node]);
+    cr_assert(last->joined == joined && last->ref.node == (node == 1 ? 0 : stage_uid(1)) &&
+                  last->ref.actor == stage_doers[1].actor,
+              "node %u: the doer of node 1", node);
+    cr_assert(last->meta.size == strlen(meta) &&
+                  memcmp(last->meta.bytes, meta, last->meta.size) == 0,
+              "node %u: meta of %u bytes", node, last->meta.size);
+}
+
+static void expect_all_heard(uint32_t times, bool joined, const char *meta)
+{
+    for (uint32_t node = 0; node < STAGE_NODES; node++) {
+        expect_heard(node, times, joined, meta);
+    }
+}
+
+#define SIXTY_FOUR "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+Test(group_changes, a_member_has_meta_that_is_heard_on_all_nodes_and_may_change)
+{
+    open_with_readers(110);
+    note_on_1("v1");
+    expect_all_heard(1, true, "v1");
+    note_on_1(SIXTY_FOUR);
+    expect_all_heard(2, true, SIXTY_FOUR);
+    note_on_1(SIXTY_FOUR);
+    expect_all_heard(2, true, SIXTY_FOUR); // the same is no news
+    note_on_1("");
+    expect_all_heard(3, true, "");
+    stage_do(0, count_members);
+    cr_assert(seen_there == 1, "it is one member all the time");
+    stage_close();
+}
+
+Test(group_changes, a_subscriber_that_comes_later_hears_the_present_meta)
+{
+    open_with_readers(111);
+    note_on_1("v1");
+    note_on_1("v2");
+    read_on(0);
+    expect_heard(0, 3, true, "v2");
+    stage_close();
+}
+
+Test(group_changes, a_member_that_joins_again_keeps_its_meta_until_it_leaves)
+{
+    open_with_readers(112);
+    note_on_1("v1");
+    stage_do(1, join_plainly);
+    expect_all_heard(1, true, "v1");
+    read_on(0);
+    expect_heard(0, 2, true, "v1");
+    stage_close();
+}
+
+static void leave_room(za_ctx_t *ctx)
+{
+    za_leave(ctx, "room/1");
+}
+
+Test(group_changes, a_member_that_left_has_no_meta)
+{
+    open_with_readers(113);
+    note_on_1("v1");
+    stage_do(1, leave_room);
+    expect_all_heard(2, false, "");
+    stage_do(1, join_plainly);
+    expect_all_heard(3, true, "");
+    stage_close();
+}
+
+static void join_badly(za_ctx_t *ctx)
+{
+    char many[257];
+    memset(many, 'a', 256);
+    many[256] = '\0';
+    za_join_opts_t opts = { .size = sizeof opts };
+    cr_expect(za_join_with(NULL, "room/1", &opts) == ZA_EINVAL, "no context");
+    cr_expect(za_join_with(ctx, "room/1", NULL) == ZA_EINVAL, "no options");
+    cr_expect(za_join_with(ctx, NULL, &opts) == ZA_EINVAL, "no group");
+    cr_expect(za_join_with(ctx, many, &opts) == ZA_ETOOBIG, "no name");
+    opts = (za_join_opts_t){ .size = sizeof opts, .meta = many, .meta_size = 65 };
+    cr_expect(za_join_with(ctx, "room/1", &opts) == ZA_ETOOBIG, "too much meta");
+    opts = (za_join_opts_t){ .size = sizeof opts, .meta_size = 1 };
+    cr_expect(za_join_with(ctx, "room/1", &opts) == ZA_EINVAL, "no meta");
+    opts = (za_join_opts_t){ .size = 8 };
+    cr_expect(za_join_with(ctx, "room/1", &opts) == ZA_EINVAL, "of another version");
+    count_members(ctx);
+    cr_expect(seen_there == 0, "nothing was done");
+}
+
+Test(group_changes, bad_meta_is_refused)
+{
+    stage_open(114, NULL);
+    stage_do(0, join_badly);
+    stage_close();
+}

@@ -486,6 +486,7 @@ status_t verb_names(const options_t *options, int argc, char **argv)
 
 static const column_t group_columns[] = { { "GROUP", "group", false, NULL },
                                           { "NODE", "node", false, NULL },
+                                          { "META", "meta", true, NULL },
                                           { "REFERENCE", "ref", false, NULL },
                                           { NULL, NULL, false, NULL } };
 
