@@ -7,7 +7,11 @@
 
 #include "sim/realm_internal.h"
 
-enum { LINE_BYTES = 512 };
+enum {
+    LINE_BYTES = 512,
+    NODE_BYTES = 40,
+    ABOUT_BYTES = 2 * NODE_BYTES + 32,
+};
 
 static const char *event_name(za_cluster_event_type_t type)
 {
@@ -81,6 +85,25 @@ static void uid_text(const za_realm_t *realm, uint64_t uid, char *text, size_t b
     snprintf(text, bytes, "%s%s", realm->hosts[host].name, present ? "" : " once");
 }
 
+/** Which watch, link or child it is about, and the far ends as nodes: " #5 of n3 on n4"; else nothing. */
+static void about_text(const za_realm_t *realm, uint64_t id, za_ref_t watcher, za_ref_t target,
+                       char text[static ABOUT_BYTES])
+{
+    char of[NODE_BYTES] = "";
+    char on[NODE_BYTES] = "";
+    if (watcher.node != 0) {
+        uid_text(realm, watcher.node, of, sizeof of);
+    }
+    if (target.node != 0) {
+        uid_text(realm, target.node, on, sizeof on);
+    }
+    text[0] = '\0';
+    if (id != 0) {
+        snprintf(text, ABOUT_BYTES, "#%" PRIu64 "%s%s%s%s", id, of[0] != '\0' ? " of " : "", of,
+                 on[0] != '\0' ? " on " : "", on);
+    }
+}
+
 static bool traced(const za_realm_t *realm, uint32_t host)
 {
     return realm->trace.host == UINT32_MAX || realm->trace.host == host;
@@ -106,7 +129,7 @@ void za_trace_event(za_realm_t *realm, uint32_t host, const za_cluster_event_t *
     if (!traced(realm, host)) {
         return;
     }
-    char who[40] = "";
+    char who[NODE_BYTES] = "";
     if (event->uid != 0) {
         uid_text(realm, event->uid, who, sizeof who);
     }
@@ -116,8 +139,10 @@ void za_trace_event(za_realm_t *realm, uint32_t host, const za_cluster_event_t *
     if (event->size > 0) {
         za_trace_text(realm, host, "<- %s %s, %u bytes", event_name(event->type), who, event->size);
     } else {
-        za_trace_text(realm, host, "<- %s %s %s %s %s", event_name(event->type), who, name, address,
-                      err);
+        char about[ABOUT_BYTES];
+        about_text(realm, event->id, event->watcher, event->ref, about);
+        za_trace_text(realm, host, "<- %s %s %s %s %s %s", event_name(event->type), who, name,
+                      address, err, about);
     }
 }
 
@@ -135,7 +160,7 @@ void za_trace_effect(za_realm_t *realm, uint32_t host, const za_effect_t *effect
     if (!traced(realm, host)) {
         return;
     }
-    char who[40] = "";
+    char who[NODE_BYTES] = "";
     if (effect->uid != 0) {
         uid_text(realm, effect->uid, who, sizeof who);
     }
@@ -153,9 +178,12 @@ void za_trace_effect(za_realm_t *realm, uint32_t host, const za_effect_t *effect
     case ZA_EFFECT_MARK:
         za_trace_text(realm, host, "   mark %d", (int)effect->mark);
         break;
-    default:
-        za_trace_text(realm, host, "   -> %s %s %s %s", effect_name(effect->type), who, name,
-                      address);
+    default: {
+        char about[ABOUT_BYTES];
+        about_text(realm, effect->id, effect->watcher, effect->ref, about);
+        za_trace_text(realm, host, "   -> %s %s %s %s %s", effect_name(effect->type), who, name,
+                      address, about);
         break;
+    }
     }
 }
