@@ -91,6 +91,11 @@ uint32_t za_guest_find_actor(const za_children_t *children, uint64_t actor)
     return id;
 }
 
+static bool is_asked_for(const za_child_t *child)
+{
+    return child->place == ZA_PLACE_ASKED || child->place == ZA_PLACE_RUNS;
+}
+
 void za_children_actor_stopped(za_children_t *children, uint64_t actor, za_Reason reason)
 {
     uint32_t entry = za_guest_find_actor(children, actor);
@@ -103,7 +108,7 @@ void za_children_actor_stopped(za_children_t *children, uint64_t actor, za_Reaso
     while (id != 0) {
         uint32_t next = za_chain_next(&children->children, ZA_CHILD_SIBLINGS, id);
         const za_child_t *child = za_child_at(children, id);
-        if (child->place == ZA_PLACE_ASKED || child->place == ZA_PLACE_RUNS) {
+        if (is_asked_for(child)) {
             za_child_set_todo(children, id, ZA_TODO_FORGET);
         } else {
             za_child_drop(children, id);
@@ -164,14 +169,39 @@ static bool guest_lives(const za_children_t *children, uint32_t id)
     return za_guest_find(children, guest->uid, guest->request) == id;
 }
 
-za_step_t za_children_gone(za_children_t *children, uint64_t uid, za_Reason reason, uint64_t now_ms,
-                           za_effects_t *out)
+/** Stops what runs here for `uid`. */
+static za_step_t lose_askers(za_children_t *children, uint64_t uid, za_effects_t *out)
 {
     for (uint32_t id = 1; id <= children->guests.fresh; id++) {
         if (guest_lives(children, id) && za_guest_at(children, id)->uid == uid &&
             !za_guest_at(children, id)->orphan && !lose_asker(children, id, out)) {
             return ZA_STEP_MORE;
         }
+    }
+    return ZA_STEP_DONE;
+}
+
+za_step_t za_children_forgotten(za_children_t *children, uint64_t uid, uint64_t now_ms,
+                                za_effects_t *out)
+{
+    if (lose_askers(children, uid, out) == ZA_STEP_MORE) {
+        return ZA_STEP_MORE;
+    }
+    for (uint32_t id = 1; id <= children->children.fresh; id++) {
+        const za_child_t *child = za_child_at(children, id);
+        if (child_lives(children, id) && child->uid == uid && is_asked_for(child) &&
+            !za_child_lose_host(children, id, za_Reason_REASON_NO_NODE, 0, now_ms, out)) {
+            return ZA_STEP_MORE;
+        }
+    }
+    return ZA_STEP_DONE;
+}
+
+za_step_t za_children_gone(za_children_t *children, uint64_t uid, za_Reason reason, uint64_t now_ms,
+                           za_effects_t *out)
+{
+    if (lose_askers(children, uid, out) == ZA_STEP_MORE) {
+        return ZA_STEP_MORE;
     }
     for (uint32_t id = 1; id <= children->children.fresh; id++) {
         if (child_lives(children, id) && za_child_at(children, id)->uid == uid &&
@@ -194,7 +224,7 @@ za_step_t za_children_reborn(za_children_t *children, uint64_t now_ms, za_effect
     for (uint32_t id = 1; id <= children->children.fresh; id++) {
         za_child_t *child = za_child_at(children, id);
         child->patient_until_ms = now_ms + ZA_CHILDREN_ALONE_MS;
-        bool placed = child->place == ZA_PLACE_ASKED || child->place == ZA_PLACE_RUNS;
+        bool placed = is_asked_for(child);
         child->held = child->held || (placed && children->margin_ms > 0);
         child->clear_ms = now_ms;
         if (child_lives(children, id) && child->uid != ZA_CHILDREN_SELF && placed &&

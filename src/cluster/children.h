@@ -51,6 +51,9 @@ void za_children_frame(za_children_t *children, uint64_t uid, const za_SysFrame 
 /** `uid` is terminal. After MORE: call again. */
 za_step_t za_children_gone(za_children_t *children, uint64_t uid, za_Reason reason, uint64_t now_ms,
                            za_effects_t *out);
+/** `uid` has forgotten us, and what it was asked for; not what it is still to be asked for. After MORE: call again. */
+za_step_t za_children_forgotten(za_children_t *children, uint64_t uid, uint64_t now_ms,
+                                za_effects_t *out);
 /** Our uid changed: hosts stop our children, and we stop our guests. After MORE: call again. */
 za_step_t za_children_reborn(za_children_t *children, uint64_t now_ms, za_effects_t *out);
 /** Whether something for `uid` waits for a link to it. */

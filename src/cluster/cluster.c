@@ -330,6 +330,23 @@ static bool forget_strangers(za_cluster_t *cluster, za_effects_t *out)
     return true;
 }
 
+/**
+ * Peers that have forgotten us as strangers, while we remember them. To them we were gone: they have
+ * stopped what they ran for us, and started elsewhere what we run for them. False: `out` is full.
+ */
+static bool restart_lost(za_cluster_t *cluster, za_effects_t *out)
+{
+    for (uint64_t uid = za_syslane_lost(cluster->lane); uid != 0;
+         uid = za_syslane_lost(cluster->lane)) {
+        if (za_watch_forgotten(cluster->watch, uid, out) == ZA_STEP_MORE ||
+            za_children_forgotten(cluster->children, uid, cluster->now_ms, out) == ZA_STEP_MORE) {
+            return false;
+        }
+        za_syslane_restart(cluster->lane, uid, cluster->now_ms);
+    }
+    return true;
+}
+
 static link_t *link_at(const za_cluster_t *cluster, uint32_t id)
 {
     return za_slots_at(&cluster->links, id);
@@ -866,7 +883,7 @@ static void take_event(za_cluster_t *cluster, const za_cluster_event_t *event, z
 static bool pump(za_cluster_t *cluster, za_effects_t *out)
 {
     uint64_t now_ms = cluster->now_ms;
-    return forget_strangers(cluster, out) &&
+    return forget_strangers(cluster, out) && restart_lost(cluster, out) &&
            za_relay_pump(cluster->relay, now_ms, out) == ZA_STEP_DONE &&
            za_syslane_pump(cluster->lane, now_ms, out) == ZA_STEP_DONE &&
            za_watch_pump(cluster->watch, now_ms, out) == ZA_STEP_DONE &&

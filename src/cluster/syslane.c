@@ -16,7 +16,7 @@ enum {
     FRAMES_MAX = 16 * 1024, // unacked, of all peers
     BLOCKS_MAX = 32 * 1024, // their bytes: 4 MiB
     ACK_EVERY = 64,         // frames received without an ack sent
-    HEAD_BYTES_MAX = 33,
+    HEAD_BYTES_MAX = 55,
     FRAME_HEADS_MAX = HEAD_BYTES_MAX + ZA_RELAY_HEAD_MAX,
 };
 
@@ -38,6 +38,8 @@ typedef struct peer {
     uint64_t via, self; // the neighbour who hands frames on, 0: none, and our uid then
     uint64_t sent;      // last seq given out
     uint64_t received;  // last seq delivered
+    uint64_t mine;      // number of what we remember of it
+    uint64_t theirs;    // and of what it remembers of us; 0: not heard
     uint64_t ack_at_ms;
     uint64_t resend_at_ms;
     uint32_t unacked_bytes;
@@ -47,8 +49,11 @@ typedef struct peer {
     bool linked;
     bool ack_due;
     bool waiting;     // in the list of peers with a resend timer
+    bool greets;      // it may remember us: it hears our number as soon as there is a link
+    bool lost;        // in the list of peers that have forgotten us
+    bool unheard;     // it spoke to whom we have forgotten: what we have sent since was not taken
     za_chain_t queue; // unacked frames
-    za_link_t acks, timers, resends;
+    za_link_t acks, timers, resends, losses;
 } peer_t;
 
 struct za_syslane {
@@ -58,6 +63,8 @@ struct za_syslane {
     za_chain_t acks;    // peers that wait for an ack, the first due first
     za_chain_t timers;  // peers with unacked frames on a link, the first due first
     za_chain_t resends; // peers whose frames are being sent again
+    za_chain_t losses;  // peers that have forgotten us, and wait for za_syslane_restart
+    uint64_t begun;     // the last number given to what we remember of a peer
     uint64_t resent, relayed;
     za_SysFrame draft;
     uint8_t bytes[HEAD_BYTES_MAX + za_SysFrame_size];
@@ -66,6 +73,7 @@ struct za_syslane {
 #define ACKS offsetof(peer_t, acks)
 #define TIMERS offsetof(peer_t, timers)
 #define RESENDS offsetof(peer_t, resends)
+#define LOSSES offsetof(peer_t, losses)
 #define QUEUE offsetof(frame_t, queue)
 
 za_err_t za_syslane_create(za_syslane_t **out)
@@ -121,6 +129,7 @@ static uint32_t make_peer(za_syslane_t *lane, uint64_t uid)
         id = za_slots_add(&lane->peers, za_mix64(uid));
         if (id != 0) {
             peer_at(lane, id)->uid = uid;
+            peer_at(lane, id)->mine = ++lane->begun;
         }
     }
     return id;
@@ -132,6 +141,8 @@ za_SysFrame *za_syslane_draft(za_syslane_t *lane)
     lane->draft.seq = 0;
     lane->draft.ack = 0;
     lane->draft.after_user = 0;
+    lane->draft.mine = 0;
+    lane->draft.theirs = 0;
     return &lane->draft;
 }
 
@@ -142,7 +153,8 @@ bool za_syslane_ready(const za_syslane_t *lane, uint64_t uid)
         return false;
     }
     const peer_t *peer = peer_at(lane, id);
-    return peer->linked && peer->resend == 0 && peer->queue.count < ZA_SYSLANE_FRAMES_MAX &&
+    return peer->linked && !peer->lost && peer->resend == 0 &&
+           peer->queue.count < ZA_SYSLANE_FRAMES_MAX &&
            peer->unacked_bytes + ZA_BLOCK_BYTES <= ZA_SYSLANE_BYTES_MAX &&
            lane->frames.count < FRAMES_MAX && lane->blocks.used < BLOCKS_MAX;
 }
@@ -178,6 +190,19 @@ static void want_ack(za_syslane_t *lane, uint32_t id, uint64_t now_ms)
         peer->ack_at_ms = now_ms;
         za_chain_insert(&lane->acks, &lane->peers, ACKS, 0, id);
     }
+}
+
+/** An ack at once. */
+static void hurry_ack(za_syslane_t *lane, uint32_t id, uint64_t now_ms)
+{
+    peer_t *peer = peer_at(lane, id);
+    stop_ack(lane, id);
+    if (!peer->linked) {
+        return;
+    }
+    peer->ack_due = true;
+    peer->ack_at_ms = now_ms;
+    za_chain_insert(&lane->acks, &lane->peers, ACKS, 0, id);
 }
 
 static void stop_timer(za_syslane_t *lane, uint32_t id)
@@ -223,17 +248,22 @@ static void start_resend(za_syslane_t *lane, uint32_t id)
 
 static size_t write_head(const peer_t *peer, uint64_t seq, uint64_t after_user, uint8_t *out)
 {
-    za_SysHead head = { .seq = seq, .ack = peer->received, .after_user = after_user };
+    za_SysHead head = { .seq = seq,
+                        .ack = peer->received,
+                        .after_user = after_user,
+                        .mine = peer->mine,
+                        .theirs = peer->theirs };
     pb_ostream_t stream = pb_ostream_from_buffer(out, HEAD_BYTES_MAX);
     bool fits = pb_encode(&stream, za_SysHead_fields, &head);
-    ZA_ASSERT(fits); // three varints
+    ZA_ASSERT(fits); // five varints
     return stream.bytes_written;
 }
 
 /** The caller has made sure of room for the bytes and FRAME_HEADS_MAX. */
-static void emit(za_syslane_t *lane, const peer_t *peer, const uint8_t *bytes, size_t size,
+static void emit(za_syslane_t *lane, peer_t *peer, const uint8_t *bytes, size_t size,
                  za_effects_t *out)
 {
+    peer->greets = true;
     za_effect_t *effect = za_effects_add(out, ZA_EFFECT_SEND_FRAME);
     uint8_t *start = za_effects_next(out);
     uint8_t *at = start;
@@ -249,8 +279,7 @@ static void emit(za_syslane_t *lane, const peer_t *peer, const uint8_t *bytes, s
     effect->bytes = za_effects_alloc(out, effect->size);
 }
 
-static void emit_frame(za_syslane_t *lane, const peer_t *peer, const frame_t *frame,
-                       za_effects_t *out)
+static void emit_frame(za_syslane_t *lane, peer_t *peer, const frame_t *frame, za_effects_t *out)
 {
     size_t head = write_head(peer, frame->seq, frame->after_user, lane->bytes);
     za_blocks_get(&lane->blocks, frame->blocks, lane->bytes + head, frame->size);
@@ -324,6 +353,38 @@ static void take_ack(za_syslane_t *lane, uint32_t id, uint64_t ack, uint64_t now
     }
 }
 
+static void begin_loss(za_syslane_t *lane, uint32_t id)
+{
+    peer_t *peer = peer_at(lane, id);
+    if (!peer->lost) {
+        peer->lost = true;
+        za_chain_append(&lane->losses, &lane->peers, LOSSES, id);
+    }
+}
+
+/**
+ * Whether a frame is of what both remember now. If the sender has forgotten us, nothing of it is taken before
+ * za_syslane_restart; if it takes us for one who remembers, it hears that we do not.
+ */
+static bool is_of_now(za_syslane_t *lane, uint32_t id, const za_SysFrame *got, uint64_t now_ms)
+{
+    peer_t *peer = peer_at(lane, id);
+    if (got->mine != 0 && peer->theirs != 0 && got->mine != peer->theirs) {
+        if (got->mine > peer->theirs) { // below: it was long under way
+            peer->theirs = got->mine;
+            begin_loss(lane, id);
+        }
+        return false;
+    }
+    if (got->theirs != 0 && got->theirs != peer->mine) {
+        peer->greets = true;
+        peer->unheard = true;
+        hurry_ack(lane, id, now_ms);
+        return false;
+    }
+    return !peer->lost;
+}
+
 za_sys_in_t za_syslane_receive(za_syslane_t *lane, uint64_t uid, const uint8_t *bytes, size_t size,
                                uint64_t now_ms, const za_SysFrame **frame)
 {
@@ -337,10 +398,21 @@ za_sys_in_t za_syslane_receive(za_syslane_t *lane, uint64_t uid, const uint8_t *
         return ZA_SYS_NONE; // too many peers: it keeps the frame and sends it again
     }
     peer_t *peer = peer_at(lane, id);
-    if (got->ack > peer->sent || (got->seq != 0) != (got->which_body != 0)) {
+    if ((got->seq != 0) != (got->which_body != 0)) {
+        return ZA_SYS_BAD;
+    }
+    if (!is_of_now(lane, id, got, now_ms)) {
+        return ZA_SYS_NONE;
+    }
+    if (got->ack > peer->sent) {
         return ZA_SYS_BAD;
     }
     take_ack(lane, id, got->ack, now_ms);
+    peer->theirs = got->mine != 0 ? got->mine : peer->theirs;
+    if (peer->unheard) {
+        peer->unheard = false;
+        start_resend(lane, id);
+    }
     if (got->seq == 0) {
         return ZA_SYS_NONE;
     }
@@ -374,6 +446,9 @@ static void begin_link(za_syslane_t *lane, uint64_t uid, uint64_t self, uint64_t
     }
     start_resend(lane, id);
     restart_timer(lane, id, now_ms);
+    if ((peer->greets || peer->received > 0) && peer->queue.count == 0) {
+        hurry_ack(lane, id, now_ms);
+    }
 }
 
 void za_syslane_link_up(za_syslane_t *lane, uint64_t uid, uint64_t now_ms)
@@ -398,17 +473,15 @@ void za_syslane_link_down(za_syslane_t *lane, uint64_t uid)
     stop_ack(lane, id);
     stop_timer(lane, id);
     stop_resend(lane, id);
-    if (peer->sent == 0 && peer->received == 0) {
+    peer->unheard = false; // at the next link all that is not acked goes again
+    if (!peer->greets && peer->received == 0) {
         za_slots_remove(&lane->peers, id); // nothing to remember of a link that carried nothing
     }
 }
 
-void za_syslane_forget(za_syslane_t *lane, uint64_t uid)
+/** Drops all that is under way to and from a peer. */
+static void stop_peer(za_syslane_t *lane, uint32_t id)
 {
-    uint32_t id = find_peer(lane, uid);
-    if (id == 0) {
-        return;
-    }
     peer_t *peer = peer_at(lane, id);
     stop_ack(lane, id);
     stop_timer(lane, id);
@@ -416,7 +489,35 @@ void za_syslane_forget(za_syslane_t *lane, uint64_t uid)
     while (peer->queue.first != 0) {
         drop_frame(lane, peer, peer->queue.first);
     }
-    za_slots_remove(&lane->peers, id);
+    if (peer->lost) {
+        peer->lost = false;
+        za_chain_remove(&lane->losses, &lane->peers, LOSSES, id);
+    }
+}
+
+void za_syslane_forget(za_syslane_t *lane, uint64_t uid)
+{
+    uint32_t id = find_peer(lane, uid);
+    if (id != 0) {
+        stop_peer(lane, id);
+        za_slots_remove(&lane->peers, id);
+    }
+}
+
+uint64_t za_syslane_lost(const za_syslane_t *lane)
+{
+    return lane->losses.first != 0 ? peer_at(lane, lane->losses.first)->uid : 0;
+}
+
+void za_syslane_restart(za_syslane_t *lane, uint64_t uid, uint64_t now_ms)
+{
+    uint32_t id = find_peer(lane, uid);
+    ZA_ASSERT(id != 0 && peer_at(lane, id)->lost);
+    stop_peer(lane, id);
+    peer_t *peer = peer_at(lane, id);
+    peer->sent = 0;
+    peer->received = 0;
+    hurry_ack(lane, id, now_ms);
 }
 
 void za_syslane_reset(za_syslane_t *lane)
@@ -467,7 +568,7 @@ za_step_t za_syslane_pump(za_syslane_t *lane, uint64_t now_ms, za_effects_t *out
     }
     while (lane->acks.first != 0 && peer_at(lane, lane->acks.first)->ack_at_ms <= now_ms) {
         uint32_t id = lane->acks.first;
-        const peer_t *peer = peer_at(lane, id);
+        peer_t *peer = peer_at(lane, id);
         if (!za_effects_have_room(out, 1, FRAME_HEADS_MAX)) {
             return ZA_STEP_MORE;
         }

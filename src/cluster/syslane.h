@@ -5,6 +5,10 @@
  * Frames carry a sequence and a cumulative ack; what is not acked is sent again on the next link. A
  * link loses nothing inside, so there is one slow timer only, against a link that was lost unseen.
  *
+ * A node may forget a peer that it did not know for long (za_syslane_forget) while that one remembers it.
+ * Frames therefore name what both remember, as TCP's initial sequence numbers tell one connection from
+ * the next between the same ends (RFC 9293, 3.4): the peer learns of it with the next link.
+ *
  * Order    As sent. A frame waits at the receiver for the user frames before it (after_user).
  * Bounds   ZA_SYSLANE_FRAMES_MAX and _BYTES_MAX unacked per peer. Beyond that, and without a link,
  *          send says no, and the caller keeps its state until the next pump: the tables of watch and
@@ -63,6 +67,10 @@ void za_syslane_relay(za_syslane_t *lane, uint64_t uid, uint64_t self, uint64_t 
                       uint64_t now_ms);
 /** `uid` is terminal: what was under way is dropped. */
 void za_syslane_forget(za_syslane_t *lane, uint64_t uid);
+/** A peer that has forgotten us, and all that we have told it; 0: none. */
+uint64_t za_syslane_lost(const za_syslane_t *lane);
+/** Begins anew with such a peer, after all that it had of us, and we of it, was given up. */
+void za_syslane_restart(za_syslane_t *lane, uint64_t uid, uint64_t now_ms);
 /** Our own uid changed: every conversation begins anew. */
 void za_syslane_reset(za_syslane_t *lane);
 

@@ -482,10 +482,11 @@ za_step_t za_watch_gone(za_watch_t *watch, uint64_t uid, za_Reason reason, za_ef
 }
 
 /**
- * Watches of one peer after our rebirth: under the new uid the far end knows none of them. Links
- * have ended, for it was told that we are down.
+ * Watches of a peer that knows none of them: under our new uid, or because it has forgotten us. Links have
+ * ended, for the actors there were told that we are gone, for the same reason.
  */
-static za_step_t watch_again(za_watch_t *watch, uint32_t peer_id, za_effects_t *out)
+static za_step_t watch_again(za_watch_t *watch, uint32_t peer_id, za_Reason reason,
+                             za_effects_t *out)
 {
     uint32_t at = peer_at(watch, peer_id)->ours.first;
     while (at != 0) {
@@ -496,7 +497,7 @@ static za_step_t watch_again(za_watch_t *watch, uint32_t peer_id, za_effects_t *
         if (record_at(watch, at)->news == NEWS_UNWATCH) {
             drop_record(watch, at);
         } else if (record_at(watch, at)->links) {
-            fire(watch, at, za_Reason_REASON_NODE_DOWN, out);
+            fire(watch, at, reason, out);
         } else {
             set_news(watch, at, NEWS_WATCH);
         }
@@ -510,21 +511,30 @@ static bool peer_lives(const za_watch_t *watch, uint32_t id)
     return find_peer(watch, peer_at(watch, id)->uid) == id;
 }
 
+/** All of one peer anew. Its record may go with its last watch. */
+static za_step_t begin_anew(za_watch_t *watch, uint32_t id, za_Reason reason, za_effects_t *out)
+{
+    if (peer_lives(watch, id) && drop_theirs(watch, id, reason, out) == ZA_STEP_MORE) {
+        return ZA_STEP_MORE;
+    }
+    return peer_lives(watch, id) ? watch_again(watch, id, reason, out) : ZA_STEP_DONE;
+}
+
 za_step_t za_watch_reborn(za_watch_t *watch, za_effects_t *out)
 {
     // By slot number: their order follows from the history alone.
     for (uint32_t id = 1; id <= watch->peers.fresh; id++) {
-        if (!peer_lives(watch, id)) {
-            continue;
-        }
-        if (drop_theirs(watch, id, za_Reason_REASON_NODE_DOWN, out) == ZA_STEP_MORE) {
-            return ZA_STEP_MORE;
-        }
-        if (peer_lives(watch, id) && watch_again(watch, id, out) == ZA_STEP_MORE) {
+        if (begin_anew(watch, id, za_Reason_REASON_NODE_DOWN, out) == ZA_STEP_MORE) {
             return ZA_STEP_MORE;
         }
     }
     return ZA_STEP_DONE;
+}
+
+za_step_t za_watch_forgotten(za_watch_t *watch, uint64_t uid, za_effects_t *out)
+{
+    uint32_t id = find_peer(watch, uid);
+    return id != 0 ? begin_anew(watch, id, za_Reason_REASON_NO_NODE, out) : ZA_STEP_DONE;
 }
 
 /* ---- pump ------------------------------------------------------------------------------------- */

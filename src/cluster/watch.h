@@ -3,10 +3,12 @@
  *
  * The watcher's node holds (watcher, id) -> target; the target's node holds the same key with the
  * watcher's uid. A watch fires exactly once: by the far end's Down, by the end of the target's uid,
- * or because that uid stays unknown; never after unwatch.
+ * or because that uid stays unknown; never after unwatch. A far node that was unknown for so long that
+ * it was forgotten (or has forgotten us) hears so with the next link, and begins anew.
  *
  * A link is a watch that tells both ends: the far target hears of the end of the watcher, and of the
- * end of its uid. It does not outlive a rebirth, for the far end was told then that we are down.
+ * end of its uid. It does not outlive a rebirth, for the far end was told then that we are down; nor that
+ * the far node forgets us.
  *
  * Order    When a uid ends, its watches fire in watch id order.
  * Bounds   ZA_WATCHES_MAX records of both ends. Full: a new watch fires at once with REASON_LIMIT.
@@ -48,6 +50,8 @@ void za_watch_frame(za_watch_t *watch, uint64_t uid, const za_SysFrame *frame, z
 za_step_t za_watch_gone(za_watch_t *watch, uint64_t uid, za_Reason reason, za_effects_t *out);
 /** Our uid changed: ours are to be watched again, the others' have fired. After MORE: call again. */
 za_step_t za_watch_reborn(za_watch_t *watch, za_effects_t *out);
+/** `uid` has forgotten us: ours are to be watched again, its own are over. After MORE: call again. */
+za_step_t za_watch_forgotten(za_watch_t *watch, uint64_t uid, za_effects_t *out);
 /** Whether something for `uid` waits for a link to it. */
 bool za_watch_waits_for(const za_watch_t *watch, uint64_t uid);
 /** Sends what is pending, and looks at targets whose uid was unknown. */

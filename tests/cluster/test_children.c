@@ -320,3 +320,23 @@ Test(children, a_full_table_is_told)
     spawn(ZA_CHILDREN_MAX + 1, FAR, ZA_NODE_DOWN_RESPAWN);
     cr_assert(effects.count == 1 && effects.items[0].reason == za_Reason_REASON_LIMIT);
 }
+
+// To a node that has forgotten us its guests' parents are gone, and so is what it ran for us; but what it was
+// not asked for yet it may still be asked for.
+Test(children, a_node_that_forgot_us_loses_guests_and_children)
+{
+    running_child(ZA_NODE_DOWN_RESPAWN);
+    spawn_in(FAR, 30);
+    za_children_started(children, 30, FAR, 600, ZA_OK, &effects);
+    za_syslane_link_down(lane, FAR);
+    spawn(2, FAR, ZA_NODE_DOWN_RESPAWN);
+    za_effects_reset(&effects);
+    cr_assert(za_children_forgotten(children, FAR, now_ms, &effects) == ZA_STEP_DONE);
+    cr_assert(effects.count == 1 && effects.items[0].type == ZA_EFFECT_STOP_LOCAL);
+    cr_expect(effects.items[0].actor == 600);
+    cr_expect(za_children_wait_for(children, FAR), "the new one is still to be asked for there");
+    fake_set(&fake, FAR, ZA_KNOWN_DOWN);
+    now_ms += ZA_CHILDREN_JITTER_MS;
+    cr_assert(pump() == 2, "a mark and a frame, %u", effects.count);
+    cr_expect(effects.items[1].uid == OTHER, "the one that ran is started elsewhere");
+}

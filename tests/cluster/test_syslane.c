@@ -173,6 +173,117 @@ Test(syslane, bad_frames_change_nothing)
     za_syslane_destroy(a);
 }
 
+/* ---- a peer that has forgotten ---------------------------------------------------------------- */
+
+static void link_both(za_syslane_t *a, za_syslane_t *b, uint64_t now_ms)
+{
+    za_effects_reset(&effects);
+    za_syslane_link_up(a, B, now_ms);
+    za_syslane_link_up(b, A, now_ms);
+}
+
+/** Takes what `from` sends now to `to`, up to the first frame that is taken. */
+static za_sys_in_t carry_pump(za_syslane_t *from, za_syslane_t *to, uint64_t uid, uint64_t now_ms,
+                              const za_SysFrame **frame)
+{
+    za_sys_in_t in = ZA_SYS_NONE;
+    za_effects_reset(&effects);
+    cr_assert(za_syslane_pump(from, now_ms, &effects) == ZA_STEP_DONE);
+    for (uint32_t i = 0; i < effects.count && in != ZA_SYS_FRAME; i++) {
+        const za_effect_t *effect = &effects.items[i];
+        if (effect->type == ZA_EFFECT_SEND_FRAME) {
+            in = za_syslane_receive(to, uid, effect->bytes, effect->size, now_ms, frame);
+        }
+    }
+    return in;
+}
+
+/** A told B something and B told A so; then their link went, and B forgot A. */
+static void forgotten_pair(za_syslane_t **a, za_syslane_t **b)
+{
+    const za_SysFrame *frame = NULL;
+    *a = lane_new();
+    *b = lane_new();
+    link_both(*a, *b, 0);
+    cr_assert(send_id(*a, B, 7, 0, 0));
+    cr_assert(za_syslane_receive(*b, A, last_effect()->bytes, last_effect()->size, 0, &frame) ==
+              ZA_SYS_FRAME);
+    carry_pump(*b, *a, B, ZA_SYSLANE_ACK_MS, &frame);
+    cr_assert(za_syslane_unacked(*a, B) == 0, "B's word came");
+    za_syslane_link_down(*a, B);
+    za_syslane_link_down(*b, A);
+    za_syslane_forget(*b, A);
+}
+
+// Or B would wait for ever for the frames before A's next one, and A serve for ever what B has given up.
+Test(syslane, who_was_forgotten_learns_it_at_the_next_link)
+{
+    za_syslane_t *a, *b;
+    const za_SysFrame *frame = NULL;
+    forgotten_pair(&a, &b);
+    link_both(a, b, 1000);
+    carry_pump(a, b, A, 1000, &frame);
+    cr_expect(za_syslane_lost(a) == 0, "not yet");
+    carry_pump(b, a, B, 1000, &frame);
+    cr_assert(za_syslane_lost(a) == B, "what B says is of a later number");
+    cr_expect(!za_syslane_ready(a, B), "nothing goes before the restart");
+    za_syslane_restart(a, B, 1000);
+    cr_expect(za_syslane_lost(a) == 0 && za_syslane_lost(b) == 0);
+    cr_assert(send_id(a, B, 8, 0, 1000));
+    cr_expect(za_syslane_receive(b, A, last_effect()->bytes, last_effect()->size, 1000, &frame) ==
+              ZA_SYS_FRAME);
+    cr_expect(frame->body.unwatch.id == 8);
+    za_syslane_destroy(a);
+    za_syslane_destroy(b);
+}
+
+// It begins with its own first frame while the other still remembers more: not a duplicate, and not lost.
+Test(syslane, what_the_forgetful_sends_first_arrives_after_the_restart)
+{
+    za_syslane_t *a, *b;
+    const za_SysFrame *frame = NULL;
+    forgotten_pair(&a, &b);
+    link_both(a, b, 1000);
+    cr_assert(send_id(b, A, 9, 0, 1000));
+    uint8_t first[64];
+    uint32_t size = last_effect()->size;
+    cr_assert(size <= sizeof first);
+    memcpy(first, last_effect()->bytes, size);
+    carry_pump(a, b, A, 1000, &frame); // both are under way at once
+    cr_expect(za_syslane_receive(a, B, first, size, 1000, &frame) == ZA_SYS_NONE);
+    cr_assert(za_syslane_lost(a) == B);
+    za_syslane_restart(a, B, 1001);
+    carry_pump(a, b, A, 1001, &frame);
+    cr_assert(carry_pump(b, a, B, 1001, &frame) == ZA_SYS_FRAME, "again, and at once");
+    cr_expect(frame->body.unwatch.id == 9);
+    za_syslane_destroy(a);
+    za_syslane_destroy(b);
+}
+
+// A frame that a neighbour handed on late is of no conversation of now.
+Test(syslane, frames_from_before_a_restart_are_passed_over)
+{
+    za_syslane_t *a, *b;
+    const za_SysFrame *frame = NULL;
+    forgotten_pair(&a, &b);
+    link_both(a, b, 1000);
+    carry_pump(a, b, A, 1000, &frame);
+    za_effects_reset(&effects);
+    cr_assert(send_id(a, B, 8, 0, 1000)); // A does not know yet
+    uint8_t late[64];
+    uint32_t size = last_effect()->size;
+    cr_assert(size <= sizeof late);
+    memcpy(late, last_effect()->bytes, size);
+    carry_pump(b, a, B, 1000, &frame);
+    za_syslane_restart(a, B, 1000);
+    cr_assert(send_id(a, B, 9, 0, 1000));
+    cr_assert(za_syslane_receive(b, A, last_effect()->bytes, last_effect()->size, 1000, &frame) ==
+              ZA_SYS_FRAME);
+    cr_expect(za_syslane_receive(b, A, late, size, 1001, &frame) == ZA_SYS_NONE, "too late");
+    za_syslane_destroy(a);
+    za_syslane_destroy(b);
+}
+
 /** One direction of a link with frames under way, for the property below. */
 typedef struct wire {
     uint8_t bytes[256][64];
@@ -193,8 +304,20 @@ static void carry(wire_t *wire, bool up)
     za_effects_reset(&effects);
 }
 
+/** Whoever was forgotten begins anew: both count from 0 again. */
+static void restart_lost(za_syslane_t *lane, uint64_t now_ms, uint64_t *sent, uint64_t *seen)
+{
+    uint64_t uid = za_syslane_lost(lane);
+    if (uid != 0) {
+        za_syslane_restart(lane, uid, now_ms);
+        *sent = *seen = 0;
+    }
+}
+
+typedef enum memory { REMEMBERS, FORGETS } memory_t;
+
 /** Two lanes over links that break at random: every frame arrives once, in order. */
-static void run_lossy(uint64_t seed)
+static void run_lossy(uint64_t seed, memory_t memory)
 {
     static wire_t wires[2];
     za_syslane_t *lanes[2] = { lane_new(), lane_new() };
@@ -216,6 +339,11 @@ static void run_lossy(uint64_t seed)
             za_syslane_link_down(lanes[0], B);
             za_syslane_link_down(lanes[1], A);
             wires[0].count = wires[1].count = 0; // what was under way is lost
+            if (memory == FORGETS && za_rng_below(&rng, 3) == 0) {
+                int who = (int)za_rng_below(&rng, 2);
+                za_syslane_forget(lanes[who], uids[!who]);
+                sent[who] = seen[!who] = 0;
+            }
         }
         for (int i = 0; i < 2; i++) {
             if (!calm && za_rng_below(&rng, 3) == 0 &&
@@ -234,6 +362,7 @@ static void run_lossy(uint64_t seed)
                 za_sys_in_t in = za_syslane_receive(lanes[!i], uids[i], wires[i].bytes[at],
                                                     wires[i].size[at], now, &frame);
                 cr_assert(in != ZA_SYS_BAD, "seed %" PRIu64, seed);
+                restart_lost(lanes[!i], now, &sent[!i], &seen[i]);
                 if (in == ZA_SYS_FRAME) {
                     cr_assert(frame->body.unwatch.id == seen[i], "seed %" PRIu64 ": order", seed);
                     seen[i]++;
@@ -252,6 +381,14 @@ static void run_lossy(uint64_t seed)
 Test(syslane, exactly_once_in_order_over_breaking_links, .timeout = 120)
 {
     for (uint64_t seed = 1; seed <= 100; seed++) {
-        run_lossy(seed);
+        run_lossy(seed, REMEMBERS);
+    }
+}
+
+// What is sent after the last loss of memory arrives once and in order, whoever begins.
+Test(syslane, in_order_again_after_either_end_has_forgotten, .timeout = 120)
+{
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        run_lossy(seed, FORGETS);
     }
 }

@@ -369,6 +369,40 @@ Test(watch, a_rebirth_ends_links_of_both_ends)
     cr_expect(pump(0) == 0, "and does not make them anew");
 }
 
+// A node that has forgotten us serves none of our watches and wants none of its own.
+Test(watch, a_node_that_forgot_us_is_told_again_and_served_no_more)
+{
+    za_syslane_link_up(lane, FAR, 0);
+    add(5, 1, FAR, 9, 0);
+    add(5, 2, FAR, 9, 0);
+    add(5, 3, OTHER, 9, 0);
+    cr_assert(pump(0) == 2, "two frames to it");
+    za_watch_remove(watch, (za_ref_t){ 0, 5 }, 2, (za_ref_t){ FAR, 9 });
+    za_SysFrame frame = { .which_body = za_SysFrame_watch_tag };
+    frame.body.watch = (za_SysWatch){ .watcher = 70, .id = 4, .target = 9 };
+    frame_in(FAR, frame);
+    za_effects_reset(&effects);
+    cr_assert(za_watch_forgotten(watch, FAR, &effects) == ZA_STEP_DONE);
+    cr_assert(effects.count == 1 && effects.items[0].type == ZA_EFFECT_UNWATCH_LOCAL);
+    cr_expect(effects.items[0].watcher.node == FAR && effects.items[0].id == 4);
+    cr_assert(pump(0) == 1, "what was taken back is not told again, and what is of others neither");
+    cr_expect(sent(0).which_body == za_SysFrame_watch_tag && sent(0).body.watch.id == 1);
+}
+
+Test(watch, a_node_that_forgot_us_ends_links_of_both_ends)
+{
+    za_syslane_link_up(lane, FAR, 0);
+    link_to(5, 1, FAR, 9);
+    cr_assert(pump(0) == 1);
+    link_frame_in();
+    za_effects_reset(&effects);
+    cr_assert(za_watch_forgotten(watch, FAR, &effects) == ZA_STEP_DONE);
+    cr_assert(effects.count == 2);
+    expect_exit(0, 9, 70, za_Reason_REASON_NO_NODE);
+    expect_exit(1, 5, 9, za_Reason_REASON_NO_NODE);
+    cr_expect(pump(0) == 0, "and does not make them anew");
+}
+
 Test(watch, our_actors_end_is_told_to_a_far_maker)
 {
     link_frame_in();
