@@ -82,7 +82,7 @@ void za_member_census_answered(za_membership_t *m, uint64_t uid, uint64_t seq)
 
 void za_member_census_forget(za_membership_t *m, const za_member_t *member)
 {
-    if (m->census.on) {
+    if (m->census_on) {
         m->census.answered_ms[za_member_index(m, member)] = 0; // another will have its place
     }
 }
@@ -92,7 +92,7 @@ void za_member_census_forget(za_membership_t *m, const za_member_t *member)
 void za_member_census_begin(za_membership_t *m)
 {
     za_member_census_t *census = &m->census;
-    census->on = true;
+    m->census_on = true;
     census->began_ms = m->now_ms;
     census->looks = 0;
     census->asked[0] = census->asked[1] = m->next_seq;
@@ -102,7 +102,7 @@ void za_member_census_begin(za_membership_t *m)
 
 void za_member_census_end(za_membership_t *m)
 {
-    m->census.on = false;
+    m->census_on = false;
 }
 
 static bool counts(za_membership_t *m, const za_member_t *member)
@@ -207,7 +207,7 @@ static void suspect_silent(za_membership_t *m, za_effects_t *out)
 void za_member_census_look(za_membership_t *m, za_effects_t *out)
 {
     za_member_census_t *census = &m->census;
-    ZA_ASSERT(census->on);
+    ZA_ASSERT(m->census_on);
     // A question may be answered for as long as it takes to ask four to eight others.
     if (++census->looks >= SILENT_QUESTIONS * turns(m)) {
         census->looks = 0;

@@ -57,7 +57,7 @@ static bool has_role(const za_membership_t *m, const za_member_t *member, const 
 
 static bool enabled(const za_membership_t *m)
 {
-    return m->downing.config.strategy != ZA_DOWNING_NONE;
+    return m->decides;
 }
 
 static uint64_t interval(const za_membership_t *m)
@@ -85,6 +85,7 @@ void za_member_downing_init(za_membership_t *m, const za_downing_config_t *confi
 {
     za_member_downing_t *downing = &m->downing;
     downing->config = *config;
+    m->decides = config->strategy != ZA_DOWNING_NONE;
     za_downing_describe(config, downing->text);
     downing->calm_ms = m->now_ms;
     downing->settle_ms = ZA_MEMBER_NEVER;

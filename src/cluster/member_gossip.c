@@ -392,7 +392,7 @@ static void answer_ping(za_membership_t *m, const za_cluster_event_t *event,
 /** Whoever answers shows that our words reach it, and a helper's ack that they reach its target. */
 static void note_answer(za_membership_t *m, uint64_t uid, const za_member_datagram_t *datagram)
 {
-    if (!m->census.on) {
+    if (!m->census_on) {
         return;
     }
     za_member_census_answered(m, uid, datagram->seq);
@@ -427,7 +427,7 @@ static void dispatch(za_membership_t *m, const za_cluster_event_t *event, const 
 void za_member_on_datagram(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out)
 {
     za_member_datagram_t datagram;
-    m->counters.datagrams_in++;
+    m->datagrams_in++;
     if (event->uid == 0 || event->uid == za_membership_self_uid(m) || event->bytes == NULL ||
         event->size > ZA_DATAGRAM_BYTES_MAX ||
         !za_member_datagram_get(event->bytes, event->size, &datagram)) {

@@ -167,7 +167,7 @@ static void begin_round(za_membership_t *m, za_effects_t *out)
     probe->end_ms = m->now_ms + interval_ms(m);
     probe->asked = 0;
     probe->nacks = 0;
-    m->counters.probes++;
+    m->probes++;
     if (target->linked || m->datagrams) {
         za_member_send_t ping = {
             .uid = target->uid,

@@ -563,7 +563,7 @@ void za_member_table_reborn(za_membership_t *m, uint64_t uid)
     za_member_t *self = za_member_insert(m, uid, &opinion, &profile);
     ZA_ASSERT(self != NULL); // two texts of a node's own are counted in
     za_member_texts_release(m->texts, texts);
-    m->self = za_member_index(m, self);
+    za_member_set_self(m, self);
     if (!full) {
         recount(m, old);
     }

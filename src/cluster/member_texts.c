@@ -15,6 +15,7 @@ enum {
     CAPACITY_MAX = 1 << 24,
     SLAB_SHIFT = 28, // an id is slab and place in it, from 1
     BUCKETS_MIN = 64,
+    LINE = 64, // bytes of a cache line
 };
 
 static_assert(sizeof(za_member_text_t) + ZA_NODE_NAME_BYTES_MAX + ZA_ADDRESS_BYTES_MAX +
@@ -23,7 +24,8 @@ static_assert(sizeof(za_member_text_t) + ZA_NODE_NAME_BYTES_MAX + ZA_ADDRESS_BYT
               "the longest fits the largest slab");
 
 typedef struct slab {
-    uint8_t *bytes;
+    uint8_t *bytes; // in `memory`, where a cache line begins: most texts are read with one
+    void *memory;
     uint32_t fresh, free;
 } slab_t;
 
@@ -34,6 +36,15 @@ struct za_member_texts {
     uint32_t buckets_max;
     uint32_t *buckets;
 };
+
+/** Zero pages cost nothing until they are used. */
+static bool slab_create(slab_t *slab, size_t bytes)
+{
+    uint8_t *memory = calloc(1, bytes + LINE);
+    slab->memory = memory;
+    slab->bytes = memory != NULL ? memory + (0 - (uintptr_t)memory) % LINE : NULL;
+    return memory != NULL;
+}
 
 za_err_t za_member_texts_create(uint32_t capacity, za_member_texts_t **out)
 {
@@ -53,8 +64,7 @@ za_err_t za_member_texts_create(uint32_t capacity, za_member_texts_t **out)
     texts->buckets = calloc(texts->buckets_max, sizeof *texts->buckets);
     bool good = texts->buckets != NULL;
     for (int i = 0; i < SLABS; i++) {
-        texts->slabs[i].bytes = calloc(capacity, slab_bytes[i]);
-        good = good && texts->slabs[i].bytes != NULL;
+        good = slab_create(&texts->slabs[i], (size_t)capacity * slab_bytes[i]) && good;
     }
     if (!good) {
         za_member_texts_destroy(texts);
@@ -70,7 +80,7 @@ void za_member_texts_destroy(za_member_texts_t *texts)
         return;
     }
     for (int i = 0; i < SLABS; i++) {
-        free(texts->slabs[i].bytes);
+        free(texts->slabs[i].memory);
     }
     free(texts->buckets);
     free(texts);

@@ -186,7 +186,9 @@ static bool insert_self(za_membership_t *m, const za_cluster_config_t *config)
     za_member_profile_t profile = own_profile(config);
     za_member_opinion_t opinion = { .inc = 1 };
     za_member_t *self = za_member_insert(m, uid, &opinion, &profile);
-    m->self = self != NULL ? (uint16_t)(self - m->members) : 0;
+    if (self != NULL) {
+        za_member_set_self(m, self);
+    }
     return self != NULL;
 }
 
@@ -258,10 +260,11 @@ za_err_t za_membership_create(const za_cluster_config_t *config, uint64_t now_ms
     if (out == NULL || !config_valid(config)) {
         return ZA_EINVAL;
     }
-    za_membership_t *m = calloc(1, sizeof *m);
+    za_membership_t *m = aligned_alloc(ZA_MEMBER_LINE, sizeof *m);
     if (m == NULL) {
         return ZA_ENOMEM;
     }
+    memset(m, 0, sizeof *m);
     m->now_ms = now_ms;
     m->gossip_first = ZA_MEMBER_NONE;
     m->gossip_last = ZA_MEMBER_NONE;
@@ -519,7 +522,7 @@ uint32_t za_membership_sample_linked(const za_membership_t *membership, za_rng_t
 void za_membership_counters(const za_membership_t *membership, za_cluster_counters_t *out)
 {
     const za_cluster_counters_t *counters = &membership->counters;
-    out->probes = counters->probes;
+    out->probes = membership->probes;
     out->probe_failures = counters->probe_failures;
     out->suspects = counters->suspects;
     out->refutes = counters->refutes;
@@ -529,7 +532,7 @@ void za_membership_counters(const za_membership_t *membership, za_cluster_counte
     out->downing_kept = counters->downing_kept;
     out->downing_self = counters->downing_self;
     out->joins_refused = counters->joins_refused;
-    out->datagrams_in = counters->datagrams_in;
+    out->datagrams_in = membership->datagrams_in;
     out->datagrams_bad = counters->datagrams_bad;
     out->frames_bad = counters->frames_bad;
     out->udp_degraded = counters->udp_degraded;

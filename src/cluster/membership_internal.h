@@ -26,6 +26,7 @@
 
 enum {
     ZA_MEMBER_NONE = 0xffff,     // no index
+    ZA_MEMBER_LINE = 64,         // bytes of a cache line
     ZA_MEMBER_MESH_MAX = 64,     // members up to which everyone links to everyone
     ZA_MEMBER_RING = 2,          // links to the next ones in the ring of uids, above that
     ZA_MEMBER_SPARSE_LINKS = 96, // links kept above that; below ZA_PEERS_MAX with room for incoming
@@ -140,11 +141,14 @@ typedef enum za_probe_phase {
 
 typedef struct za_member_probe {
     za_probe_phase_t phase;
+    uint32_t asked;
+    uint64_t next_ms, timeout_ms, end_ms;
     uint64_t target, seq; // of the last round while IDLE
-    uint64_t next_ms, start_ms, start_us, timeout_ms, end_ms;
-    uint32_t asked, nacks;
+    uint64_t start_ms, start_us;
+    // A line further: what only rounds that begin or fail look at.
     uint64_t urgent; // uid to probe next; 0: none
     uint64_t voided; // whose round a stall of ours has ended without a result; 0: none
+    uint32_t nacks;
 } za_member_probe_t;
 
 typedef struct za_member_relay {
@@ -189,7 +193,6 @@ typedef struct za_member_downing {
 } za_member_downing_t;
 
 typedef struct za_member_census {
-    bool on;
     uint64_t began_ms;
     uint64_t
         asked[2]; // next_seq four to eight questions ago, and since: answers to older ones are late
@@ -222,18 +225,26 @@ typedef struct za_member_seed {
 } za_member_seed_t;
 
 struct za_membership {
-    // ---- what each step looks at, in the order in which it does: few cache lines ----
-    uint64_t now_ms, now_us;
+    // ---- what steps look at: a line for all of them, ... ----
+    _Alignas(ZA_MEMBER_LINE) uint64_t now_ms;
+    uint64_t now_us;
     uint64_t deadline_ms; // as it was after the last step
     uint64_t noticed_ms;  // when a stall was noticed last
     // The deadline without probes and gossip, and when a tick has more to do than these. Kept from
     // step to step, because datagrams without news are most of what a node gets.
     uint64_t rest_ms, look_ms;
+    uint64_t self_uid;
+    uint64_t view_hash;
+
+    // ---- ... one more for datagrams, ... ----
+    za_member_t *members;
+    uint16_t *by_uid; // open addressing: slot + 1, 0 if empty
+    za_member_texts_t *texts;
+    uint64_t datagrams_in;
+    uint64_t relays_ms; // lower bound of all relays' times
+    uint32_t mask;      // of the two tables of buckets in use; both double as members come
     za_member_phase_t phase;
     uint16_t self;
-    uint16_t live_count;  // neither left nor down, ourselves included once up
-    uint16_t alive_count; // of these, neither suspect nor unreachable
-    uint16_t doubt_count;
     uint16_t gossip_count;
     bool datagrams;   // sent to members without a link, too
     bool plain;       // SWIM without Lifeguard
@@ -242,37 +253,40 @@ struct za_membership {
     bool rebirth_due;
     bool ring_stale;
     bool rest_stale; // this step may move what rest_ms and look_ms are of
-    uint32_t mask;   // of the two tables of buckets in use; both double as members come
+    bool decides;    // it has a downing strategy
+    bool census_on;  // member_census.c
 
-    za_member_t *members;
-    za_member_rest_t *rests; // of the same places
-    uint16_t *by_uid;        // open addressing: slot + 1, 0 if empty
-    za_member_texts_t *texts;
-    uint64_t view_hash;
-    uint64_t changed_ms; // of the view
+    // ---- ... one for the round of a probe, and its rest, ... ----
+    _Alignas(ZA_MEMBER_LINE) za_member_probe_t probe;
+    uint64_t next_seq;
+    uint64_t rtt99; // of all peers, in 256ths of a microsecond; 0: unknown
+    uint32_t health; // 0: well
+    uint16_t pass_at;   // in `live`: whom this pass of probes has met are before it
+    uint16_t live_size; // live_count without ourselves
+
+    // ---- ... and one for rounds that begin. ----
+    uint16_t *live;
+    za_rng_t rng;
+    uint64_t names_ms; // look for names that two members have
+    uint64_t probes;   // rounds so far
+    za_cluster_timing_t timing;
+    uint16_t live_count;  // neither left nor down, ourselves included once up
+    uint16_t alive_count; // of these, neither suspect nor unreachable
+    uint32_t link_count;
+
+    // ---- ticks of all else ----
+    uint16_t doubt_count;
+    za_member_rest_t *rests; // of the same places as `members`
+    uint64_t changed_ms;     // of the view
     uint64_t gossip_ms, gossiped_ms;
     uint64_t connects_ms; // lower bound of all connects
-
     uint64_t sync_ms;
     uint64_t hash_sync_ms; // last sync because of a hash
     uint64_t reconnect_ms, seed_ms, ring_ms;
-    uint64_t names_ms; // look for names that two members have
     uint64_t purge_ms;
     uint32_t claimant_count, dump_count;
-
-    za_member_probe_t probe;
-    uint64_t rtt99; // of all peers, in 256ths of a microsecond; 0: unknown
-    uint64_t next_seq;
-    uint64_t relays_ms; // lower bound of all relays' times
     uint32_t relay_count;
-    uint32_t health;    // 0: well
-    uint16_t pass_at;   // in `live`: whom this pass of probes has met are before it
-    uint16_t live_size; // live_count without ourselves
-    uint32_t link_count;
-    uint16_t *live;
-    za_rng_t rng;
-    za_cluster_timing_t timing;
-    za_cluster_counters_t counters;
+    za_cluster_counters_t counters; // but for `datagrams_in` and `probes`, which are above
 
     // ---- now and then ----
     // membership.c
@@ -344,13 +358,19 @@ struct za_membership {
     uint32_t reconnect_cursor;
 };
 
+/** Whoever becomes ourselves. */
+static inline void za_member_set_self(za_membership_t *m, const za_member_t *member)
+{
+    m->self = (uint16_t)(member - m->members);
+    m->self_uid = member->uid;
+}
 static inline za_member_t *za_member_self(za_membership_t *m)
 {
     return &m->members[m->self];
 }
 static inline uint64_t za_membership_self_uid(const za_membership_t *m)
 {
-    return m->members[m->self].uid;
+    return m->self_uid;
 }
 static inline za_member_rest_t *za_member_rest(const za_membership_t *m, const za_member_t *member)
 {

@@ -42,7 +42,7 @@ static void node_destroy(const za_realm_t *realm, za_host_t *host)
 static za_step_t node_step(za_realm_t *realm, za_host_t *host, const za_cluster_event_t *event)
 {
     za_effects_reset(&realm->effects);
-    realm->effects.withheld = host->tight != 0 ? ZA_EFFECTS_MAX - TIGHT_EFFECTS : 0;
+    realm->effects.withheld = host->narrow ? ZA_EFFECTS_MAX - TIGHT_EFFECTS : 0;
     realm->stats.steps++;
     return realm->config.services ? za_cluster_step(host->cluster, event, &realm->effects)
                                   : za_membership_step(host->membership, event, &realm->effects);
@@ -97,7 +97,7 @@ static uint64_t realm_us(const za_realm_t *realm, const za_host_t *host, uint64_
 static void cancel_tick(za_realm_t *realm, za_host_t *host)
 {
     if (host->tick_us != NEVER) {
-        za_calendar_remove(&realm->calendar, &host->tick->entry);
+        za_calendar_remove(&realm->calendar, &realm->ticks[host - realm->hosts].entry);
         host->tick_us = NEVER;
     }
 }
@@ -117,7 +117,7 @@ static void plan_tick_anew(za_realm_t *realm, uint32_t index, uint64_t here_us,
         at_us += za_chance_below(late, realm->config.late_us);
     }
     host->tick_us = at_us;
-    za_parcel_post(realm, host->tick, at_us);
+    za_parcel_post(realm, &realm->ticks[index], at_us);
 }
 
 /** Sees that a tick comes when the node, whose clock shows `here_us`, wants one. */
@@ -362,7 +362,7 @@ void za_host_tick(za_realm_t *realm, uint32_t index)
         host->tick_waits = true;
         return;
     }
-    za_realm_mix(realm, host->tick);
+    za_realm_mix(realm, &realm->ticks[index]);
     step(realm, index, &realm->due);
 }
 
@@ -425,8 +425,8 @@ static void deliver(za_realm_t *realm, za_parcel_t *parcel)
 
 static bool waits(const za_realm_t *realm, const za_host_t *host)
 {
-    return stands_still(host) || host->starved || host->held != NULL ||
-           (host->service_us != 0 && realm->now_us < host->busy_us);
+    return stands_still(host) || host->starved || host->holds ||
+           (host->serves && realm->now_us < host->busy_us);
 }
 
 static void hold(za_realm_t *realm, za_host_t *host, za_parcel_t *parcel)
@@ -449,6 +449,7 @@ static void hold(za_realm_t *realm, za_host_t *host, za_parcel_t *parcel)
         host->held->next = &parcel->entry;
     }
     host->held = &parcel->entry;
+    host->holds = true;
 }
 
 static za_parcel_t *take_held(za_host_t *host)
@@ -456,6 +457,7 @@ static za_parcel_t *take_held(za_host_t *host)
     za_entry_t *first = host->held->next;
     if (first == host->held) {
         host->held = NULL;
+        host->holds = false;
     } else {
         host->held->next = first->next;
     }
@@ -489,7 +491,7 @@ void za_host_take(za_realm_t *realm, za_parcel_t *parcel)
         return;
     }
     deliver(realm, parcel);
-    if (host->service_us != 0) {
+    if (host->serves) {
         host->busy_us = realm->now_us + host->service_us;
     }
 }
@@ -551,11 +553,16 @@ za_err_t za_hosts_create(za_realm_t *realm)
     if (err != ZA_OK) {
         return err;
     }
-    realm->hosts = calloc(count, sizeof *realm->hosts);
+    realm->hosts = aligned_alloc(64, count * sizeof *realm->hosts);
+    if (realm->hosts == NULL) {
+        return ZA_ENOMEM;
+    }
+    memset(realm->hosts, 0, count * sizeof *realm->hosts);
+    realm->ticks = aligned_alloc(64, count * sizeof *realm->ticks);
     realm->address_capacity = count + 4096; // hosts that move
     realm->addresses = malloc(realm->address_capacity * sizeof *realm->addresses);
     realm->address_owners = malloc(realm->address_capacity * sizeof *realm->address_owners);
-    if (realm->hosts == NULL || realm->addresses == NULL || realm->address_owners == NULL) {
+    if (realm->ticks == NULL || realm->addresses == NULL || realm->address_owners == NULL) {
         return ZA_ENOMEM;
     }
     realm->address_count = count;
@@ -567,12 +574,12 @@ za_err_t za_hosts_create(za_realm_t *realm)
         host->offset_us = (int64_t)(ZA_US_PER_S + za_chance_below(offset, OFFSET_MAX_US));
         int64_t drift_ppm =
             (int64_t)za_chance_below(drift, drifts) - (int64_t)realm->config.drift_ppm;
-        host->drift = drift_ppm * (1 << DRIFT_SHIFT) / (int64_t)ZA_PER_MILLION;
+        host->drift = (int32_t)(drift_ppm * (1 << DRIFT_SHIFT) / (int64_t)ZA_PER_MILLION);
         uint64_t wall = za_chance(realm->config.seed, ZA_CHANCE_CLOCK, i, 2);
         host->wall_ms = (int64_t)za_chance_below(wall, 2 * WALL_OFF_MS + 1) - WALL_OFF_MS;
         host->cert_from = EPOCH_MS - CERT_LEAD_MS;
         host->cert_until = NEVER;
-        host->tick = za_parcel_create(realm, ZA_PARCEL_TICK, i);
+        realm->ticks[i] = (za_parcel_t){ .kind = ZA_PARCEL_TICK, .host = i, .from = i };
         host->tick_us = NEVER;
         host->address = i;
         realm->addresses[i] = realm->address_owners[i] = i;
@@ -592,6 +599,7 @@ void za_hosts_destroy(za_realm_t *realm)
     }
     za_member_texts_destroy(realm->texts);
     free(realm->hosts);
+    free(realm->ticks);
     realm->hosts = NULL;
 }
 
@@ -717,6 +725,7 @@ void za_host_starve(za_realm_t *realm, uint32_t index, bool starved)
 void za_host_slow(za_realm_t *realm, uint32_t index, uint32_t service_us)
 {
     realm->hosts[index].service_us = service_us;
+    realm->hosts[index].serves = service_us != 0;
     plan_drain(realm, index);
 }
 
@@ -784,6 +793,7 @@ void za_host_set_back(za_realm_t *realm, uint32_t index, uint32_t behind_ms)
 void za_host_tighten(za_realm_t *realm, uint32_t index, uint32_t bytes)
 {
     realm->hosts[index].tight = bytes;
+    realm->hosts[index].narrow = bytes != 0;
 }
 
 void za_host_set_version(za_realm_t *realm, uint32_t index, za_host_version_t version)

@@ -124,43 +124,47 @@ struct za_stream {
 };
 
 typedef struct za_host {
-    // Each event.
+    // Each event: one cache line, of its sender's and its receiver's host.
+    _Alignas(64) int64_t offset_us; // of its clock
     union {
         za_cluster_t *cluster;
         za_membership_t *membership;
     };
-    int64_t offset_us;
-    int64_t drift;    // of its clock, in 2^-28
-    uint32_t process; // starts so far
-    uint64_t uid;
     uint64_t deadline_ms; // of the node, as last asked
-    za_parcel_t *tick;    // in the calendar unless tick_us says never
-    uint64_t tick_us;
+    uint64_t tick_us;     // when its tick is due; UINT64_MAX: it is not in the calendar
+    uint64_t uid;
     uint64_t datagram_bytes;
-    uint8_t state; // za_host_state_t
-    bool paused, starved, left, distrusted, lease_cut, suspended;
-    uint8_t version, next_version; // za_host_version_t
-    uint32_t faults;               // of paths, that name this host
-    uint32_t service_us;           // of one input
-    uint32_t tight;                // bytes that its sockets and queues hold; 0: as many as ever
+    int32_t drift;    // of its clock, in 2^-28
+    uint32_t process; // starts so far
+    uint32_t faults;  // of paths, that name this host
+    uint8_t state;    // za_host_state_t
+    uint8_t version;  // za_host_version_t
+    bool left : 1, paused : 1, starved : 1, suspended : 1;
+    bool holds : 1;  // `held` is not NULL
+    bool serves : 1; // `service_us` is not 0
+    bool narrow : 1; // `tight` is not 0
+    // Seldom.
+    bool distrusted, lease_cut, draining;
+    bool tick_waits;      // it came while the process stood still
+    uint8_t next_version; // za_host_version_t
+    uint32_t address;     // number
+    uint32_t service_us;  // of one input
+    uint32_t tight;       // bytes that its sockets and queues hold; 0: as many as ever
     uint64_t suspended_us;
     int64_t wall_ms;                // its wall clock is ahead
-    uint32_t behind_ms;             // less this
     uint64_t cert_from, cert_until; // ms since 1970
-    uint32_t address;               // number
-    // Waiting input.
-    za_entry_t *held; // ring: the last one
+    uint32_t behind_ms;             // of its wall clock
+    uint32_t stream_count;
+    za_entry_t *held; // input that waits, a ring: the last one
     uint32_t held_bytes, held_frame_bytes;
-    bool draining;
-    bool tick_waits; // it came while the process stood still
     uint64_t busy_us;
-    // Connections.
     za_stream_t *streams;
     uint64_t shake_us; // until when its CPU is at handshakes
-    uint32_t stream_count;
-    uint64_t on_us; // since when the process runs
+    uint64_t on_us;    // since when the process runs
     char name[16];
 } za_host_t;
+
+static_assert(sizeof(za_host_t) % 128 == 64, "first lines of hosts share no few sets of a cache");
 
 typedef struct za_datagram_block {
     struct za_datagram_block *next;
@@ -187,6 +191,7 @@ struct za_realm {
     uint32_t draws; // of this step: two datagrams of one moment have their own luck
     za_realm_stats_t stats;
     za_host_t *hosts;
+    za_parcel_t *ticks;       // of each host; in the calendar unless its tick_us says never
     uint32_t *addresses;      // number to host; ADDRESS_NOBODY, ADDRESS_STRANGER
     uint32_t *address_owners; // the host that has or had it
     uint32_t address_count, address_capacity;
