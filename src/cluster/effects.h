@@ -191,7 +191,24 @@ static inline za_effect_t *za_effects_add(za_effects_t *effects, za_effect_type_
 {
     ZA_ASSERT(effects->count < ZA_EFFECTS_MAX);
     za_effect_t *effect = &effects->items[effects->count++];
-    *effect = (za_effect_t){ .type = type };
+    // Field by field: of the whole of it compilers make a string instruction, which takes longer.
+    effect->type = type;
+    effect->lane = (za_lane_t)0; // and all of the union
+    effect->reason = (za_Reason)0;
+    effect->over_link = false;
+    effect->asks = false;
+    effect->uid = 0;
+    effect->was = 0;
+    effect->id = 0;
+    effect->tag = 0;
+    effect->actor = 0;
+    effect->ref = (za_ref_t){ 0, 0 };
+    effect->watcher = (za_ref_t){ 0, 0 };
+    effect->name = NULL;
+    effect->address = NULL;
+    effect->bytes = NULL;
+    effect->size = 0;
+    effect->spawn = NULL;
     return effect;
 }
 

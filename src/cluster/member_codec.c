@@ -354,12 +354,23 @@ bool za_member_record_get(const uint8_t *bytes, size_t size, za_member_news_t *o
 
 /* ---- datagrams ----------------------------------------------------------------------------- */
 
+uint8_t *za_member_head_put(uint8_t *out, za_DatagramKind kind, uint64_t seq, uint64_t target,
+                            uint64_t view_hash)
+{
+    if (kind != 0) {
+        out[0] = DATAGRAM_KIND;
+        out[1] = (uint8_t)kind;
+        out += 2;
+    }
+    out = za_member_number_put(out, 2, seq);
+    out = za_member_fixed_put(out, 3, target);
+    return za_member_fixed_put(out, 4, view_hash);
+}
+
 uint8_t *za_member_datagram_put(uint8_t *out, const za_member_datagram_t *datagram)
 {
-    out = za_member_number_put(out, 1, (uint64_t)datagram->kind);
-    out = za_member_number_put(out, 2, datagram->seq);
-    out = za_member_fixed_put(out, 3, datagram->target);
-    return za_member_fixed_put(out, 4, datagram->view_hash);
+    return za_member_head_put(out, datagram->kind, datagram->seq, datagram->target,
+                              datagram->view_hash);
 }
 
 static bool get_datagram_field(const za_member_field_t *field, za_member_datagram_t *out)
@@ -397,7 +408,10 @@ static const uint8_t *get_head(const uint8_t *at, const uint8_t *end, za_member_
         out->kind = (za_DatagramKind)at[1];
         at += 2;
     }
-    if (end - at >= 2 && at[0] == DATAGRAM_SEQ) {
+    if (end - at >= 3 && at[0] == DATAGRAM_SEQ && at[1] >= 0x80 && at[2] < 0x80) {
+        out->seq = (at[1] & 0x7fu) | (uint32_t)at[2] << 7; // the first two hours
+        at += 3;
+    } else if (end - at >= 2 && at[0] == DATAGRAM_SEQ) {
         const uint8_t *value = at + 1;
         at = za_varint_get(&value, end, &out->seq) ? value : at;
     }
@@ -412,7 +426,8 @@ static const uint8_t *get_head(const uint8_t *at, const uint8_t *end, za_member_
     return at;
 }
 
-static bool get_tail(const uint8_t *next, za_member_datagram_t *out)
+/** Apart, so that what is read without it saves no registers for it. */
+__attribute__((noinline)) static bool get_tail(const uint8_t *next, za_member_datagram_t *out)
 {
     za_member_field_t field = { 0 };
     while (get_field(&next, out->end, &field)) {

@@ -49,6 +49,9 @@ typedef struct za_member_datagram {
     const uint8_t *next, *end; // where the records are read from
 } za_member_datagram_t;
 
+/** The fields before the records, which the caller puts behind them. */
+uint8_t *za_member_head_put(uint8_t *out, za_DatagramKind kind, uint64_t seq, uint64_t target,
+                            uint64_t view_hash);
 /** All but the records, which the caller puts behind it as field ZA_MEMBER_DATAGRAM_RECORDS. */
 uint8_t *za_member_datagram_put(uint8_t *out, const za_member_datagram_t *datagram);
 /** Checks all of it, records too. */

@@ -183,14 +183,10 @@ static inline bool letter_open(za_membership_t *m, const za_member_send_t *send,
                               ZA_DATAGRAM_BYTES_MAX + ZA_ADDRESS_BYTES_MAX + 1)) {
         return false;
     }
-    za_member_datagram_t head = {
-        .kind = send->kind,
-        .seq = send->seq,
-        .target = send->target,
-        .view_hash = m->view_hash,
-    };
     uint8_t *start = za_effects_next(out);
-    *letter = (letter_t){ .start = start, .at = za_member_datagram_put(start, &head) };
+    letter->start = start;
+    letter->at = za_member_head_put(start, send->kind, send->seq, send->target, m->view_hash);
+    letter->records = 0;
     bool gossip = send->kind == za_DatagramKind_DATAGRAM_KIND_GOSSIP;
     letter->end = gossip ? start + ZA_DATAGRAM_BYTES_MAX : letter->at + ZA_MEMBER_PIGGYBACK_BYTES;
     return true;
@@ -401,7 +397,7 @@ static void note_answer(za_membership_t *m, uint64_t uid, const za_member_datagr
     }
 }
 
-static void dispatch(za_membership_t *m, const za_cluster_event_t *event, const za_member_t *sender,
+static void dispatch(za_membership_t *m, const za_cluster_event_t *event, za_member_t *sender,
                      const za_member_datagram_t *datagram, za_effects_t *out)
 {
     switch (datagram->kind) {
@@ -412,7 +408,7 @@ static void dispatch(za_membership_t *m, const za_cluster_event_t *event, const 
         break;
     case za_DatagramKind_DATAGRAM_KIND_ACK:
         note_answer(m, event->uid, datagram);
-        za_member_probe_ack(m, event->uid, datagram->seq, event->over_link, out);
+        za_member_probe_ack(m, event->uid, sender, datagram->seq, event->over_link, out);
         break;
     case za_DatagramKind_DATAGRAM_KIND_PING_REQ:
         za_member_probe_relay(m, event->uid, datagram->seq, datagram->target, out);

@@ -368,13 +368,14 @@ static void answered(za_membership_t *m, za_member_t *target, bool direct, bool 
     za_member_probe_start(m, za_ms_min(probe->end_ms, probe->start_ms + interval_ms(m)));
 }
 
-void za_member_probe_ack(za_membership_t *m, uint64_t uid, uint64_t seq, bool over_link,
-                         za_effects_t *out)
+void za_member_probe_ack(za_membership_t *m, uint64_t uid, za_member_t *sender, uint64_t seq,
+                         bool over_link, za_effects_t *out)
 {
     // Acks come from peers. One of another round says nothing of this one.
     if (m->probe.target != 0 && m->probe.seq == seq) {
-        za_member_t *target = za_member_find(m, m->probe.target);
         bool direct = uid == m->probe.target;
+        za_member_t *target =
+            direct && sender != NULL ? sender : za_member_find(m, m->probe.target);
         if (direct && !over_link && target != NULL) {
             note_udp(m, target, out); // also if the link was faster
         }

@@ -259,8 +259,8 @@ struct za_membership {
     // ---- ... one for the round of a probe, and its rest, ... ----
     _Alignas(ZA_MEMBER_LINE) za_member_probe_t probe;
     uint64_t next_seq;
-    uint64_t rtt99; // of all peers, in 256ths of a microsecond; 0: unknown
-    uint32_t health; // 0: well
+    uint64_t rtt99;     // of all peers, in 256ths of a microsecond; 0: unknown
+    uint32_t health;    // 0: well
     uint16_t pass_at;   // in `live`: whom this pass of probes has met are before it
     uint16_t live_size; // live_count without ourselves
 
@@ -541,8 +541,9 @@ static inline uint64_t za_member_probe_deadline(const za_membership_t *m)
 void za_member_probe_tick(za_membership_t *m, za_effects_t *out);
 void za_member_probe_lag(za_membership_t *m, uint64_t lag_ms);
 void za_member_probe_linked(za_membership_t *m, uint64_t uid, za_effects_t *out);
-void za_member_probe_ack(za_membership_t *m, uint64_t uid, uint64_t seq, bool over_link,
-                         za_effects_t *out);
+/** `sender` is the member `uid`, if it is at hand. */
+void za_member_probe_ack(za_membership_t *m, uint64_t uid, za_member_t *sender, uint64_t seq,
+                         bool over_link, za_effects_t *out);
 void za_member_probe_nack(za_membership_t *m, uint64_t seq);
 void za_member_probe_relay(za_membership_t *m, uint64_t origin, uint64_t seq, uint64_t target,
                            za_effects_t *out);

@@ -225,7 +225,8 @@ static void send_out(za_realm_t *realm, uint32_t index, const za_effect_t *effec
 }
 
 /** Messages with fields that are not known, and now and then a frame of a kind that is not. */
-static void send_later(za_realm_t *realm, uint32_t index, const za_effect_t *effect)
+__attribute__((noinline)) static void send_later(za_realm_t *realm, uint32_t index,
+                                                 const za_effect_t *effect)
 {
     static const uint8_t unknown[2][5] = { { ZA_MEMBERSHIP_TAG, 15 << 3 | 2, 2, 8, 1 },
                                            { 77, 10, 2, 8, 1 } };
@@ -368,7 +369,8 @@ void za_host_tick(za_realm_t *realm, uint32_t index)
 
 /* ---- input ------------------------------------------------------------------------------------ */
 
-static void step_news(za_realm_t *realm, const za_parcel_t *parcel)
+// Apart, as what is seldom needs a frame that every datagram would pay for.
+__attribute__((noinline)) static void step_news(za_realm_t *realm, const za_parcel_t *parcel)
 {
     char address[24];
     za_cluster_event_t event = { .type = parcel->news.type,
@@ -429,7 +431,7 @@ static bool waits(const za_realm_t *realm, const za_host_t *host)
            (host->serves && realm->now_us < host->busy_us);
 }
 
-static void hold(za_realm_t *realm, za_host_t *host, za_parcel_t *parcel)
+__attribute__((noinline)) static void hold(za_realm_t *realm, za_host_t *host, za_parcel_t *parcel)
 {
     if (parcel->kind == ZA_PARCEL_DATAGRAM) {
         uint32_t cost = parcel->size + ZA_SOCKET_COST;

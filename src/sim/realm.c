@@ -179,10 +179,11 @@ void za_realm_mix(za_realm_t *realm, const za_parcel_t *parcel)
 {
     uint64_t place = (uint64_t)parcel->kind << 56 ^ (uint64_t)parcel->from << 28 ^ parcel->host;
     uint64_t hash = za_mix64(realm->hash + (parcel->entry.at << 4) + place);
-    if (parcel->kind == ZA_PARCEL_DATAGRAM) {
-        hash = XXH3_64bits_withSeed(parcel->bytes, parcel->size, hash);
-    } else if (parcel->kind == ZA_PARCEL_EVENT && parcel->news.frame != NULL) {
-        hash = XXH3_64bits_withSeed(parcel->news.frame->bytes, parcel->news.frame->size, hash);
+    const za_frame_t *frame = parcel->kind == ZA_PARCEL_EVENT ? parcel->news.frame : NULL;
+    bool datagram = parcel->kind == ZA_PARCEL_DATAGRAM;
+    if (datagram || frame != NULL) { // one call, which compilers take in
+        hash = XXH3_64bits_withSeed(datagram ? parcel->bytes : frame->bytes,
+                                    datagram ? parcel->size : frame->size, hash);
     }
     realm->hash = hash;
 }
