@@ -544,9 +544,10 @@ static __attribute__((noinline)) za_message_t *handle_linked(za_worker_t *worker
             break;
         }
         // Two ahead: a line that another core wrote takes longer than one handler.
-        const char *ahead = (const char *)next_of(next);
-        __builtin_prefetch(ahead);
-        __builtin_prefetch(ahead + sizeof(za_message_t));
+        // A number, for there may be none.
+        uintptr_t ahead = (uintptr_t)next_of(next);
+        __builtin_prefetch((const void *)ahead);
+        __builtin_prefetch((const void *)(ahead + sizeof(za_message_t)));
         za_moved_end(head); // nothing but in debug builds
         worker->ctx.message = head;
         // relaxed: as in za_ctx_set; the type is there already
