@@ -539,20 +539,37 @@ static za_err_t fill_spawn(za_request_t *request, const za_class_t *class_,
     return ZA_OK;
 }
 
-za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node_uid, const za_class_t *class_,
-                          const za_spawn_opts_t *opts)
+/** What is wrong with the options themselves; else how many bytes the arguments take. */
+static za_err_t check_spawn(const za_class_t *class_, const za_spawn_opts_t *opts,
+                            size_t *args_bytes)
 {
-    if (ctx == NULL || class_ == NULL || class_->name == NULL || opts == NULL ||
-        opts->size != sizeof *opts || opts->group != NULL || opts->worker != 0 || opts->dedicated ||
-        opts->fiber || (opts->args_type != NULL && opts->args == NULL)) {
+    if (class_ == NULL || class_->name == NULL || opts == NULL || opts->size != sizeof *opts ||
+        opts->group != NULL || opts->worker != 0 || opts->dedicated || opts->fiber ||
+        (opts->args_type != NULL && opts->args == NULL)) {
         return ZA_EINVAL;
     }
     if (strlen(class_->name) > ZA_CLASS_NAME_BYTES_MAX ||
         (opts->name != NULL && strlen(opts->name) > ZA_NAME_BYTES_MAX)) {
         return ZA_ETOOBIG;
     }
-    if (opts->args_type != NULL && za_class_type(class_, opts->args_type->id) == NULL) {
+    *args_bytes = 0;
+    if (opts->args_type == NULL) {
+        return ZA_OK;
+    }
+    if (za_class_type(class_, opts->args_type->id) == NULL) {
         return ZA_ETYPE;
+    }
+    za_err_t err = opts->args_type->encoded_size(opts->args, args_bytes);
+    return err == ZA_OK && *args_bytes > ZA_SPAWN_ARGS_BYTES_MAX ? ZA_ETOOBIG : err;
+}
+
+za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node_uid, const za_class_t *class_,
+                          const za_spawn_opts_t *opts)
+{
+    size_t args_bytes = 0;
+    za_err_t err = ctx == NULL ? ZA_EINVAL : check_spawn(class_, opts, &args_bytes);
+    if (err != ZA_OK) {
+        return err;
     }
     za_node_t *node = za_ctx_node(ctx);
     za_worker_t *worker = za_ctx_worker(ctx);
@@ -564,22 +581,12 @@ za_err_t za_spawn_on_with(za_ctx_t *ctx, uint64_t node_uid, const za_class_t *cl
         return ZA_ENOROUTE;
     }
     size_t name_bytes = opts->name == NULL ? 0 : strlen(opts->name) + 1;
-    size_t args_bytes = 0;
-    if (opts->args_type != NULL) {
-        za_err_t err = opts->args_type->encoded_size(opts->args, &args_bytes);
-        if (err != ZA_OK) {
-            return err;
-        }
-    }
-    if (args_bytes > ZA_SPAWN_ARGS_BYTES_MAX) {
-        return ZA_ETOOBIG;
-    }
     za_request_t *request =
         za_request_create(node, worker, strlen(class_->name) + 1 + name_bytes + args_bytes, false);
     if (request == NULL) {
         return ZA_ENOBUFS;
     }
-    za_err_t err = fill_spawn(request, class_, opts, name_bytes, args_bytes);
+    err = fill_spawn(request, class_, opts, name_bytes, args_bytes);
     if (err != ZA_OK) {
         za_request_destroy(worker, request);
         return err;
