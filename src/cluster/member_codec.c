@@ -321,8 +321,8 @@ static bool get_record_field(const za_member_field_t *field, za_member_news_t *o
 static bool news_valid(const za_member_news_t *news)
 {
     const za_member_profile_t *profile = &news->profile;
-    if (news->uid == 0 || !za_member_opinion_valid(&news->opinion) || profile->attributes == 0 ||
-        profile->attributes > news->opinion.inc) {
+    if (news->uid == 0 || news->uid == ZA_NODE_NAMED || !za_member_opinion_valid(&news->opinion) ||
+        profile->attributes == 0 || profile->attributes > news->opinion.inc) {
         return false;
     }
     if (news->brief) {

@@ -6,6 +6,8 @@
 #include <pb_decode.h>
 #include <pb_encode.h>
 
+#include <zactor/ref.h>
+
 #include "base/assert.h"
 #include "net/identity.h"
 #include "zactor/session.pb.h"
@@ -96,7 +98,8 @@ za_err_t za_hello_decode(const uint8_t *bytes, size_t size, za_hello_t *out)
         return ZA_EPROTO;
     }
     // A member is somebody, and can be reached.
-    if (role == ZA_ROLE_MEMBER && (message.from == 0 || message.address[0] == '\0')) {
+    bool has_uid = message.from != 0 && message.from != ZA_NODE_NAMED;
+    if (role == ZA_ROLE_MEMBER && (!has_uid || message.address[0] == '\0')) {
         return ZA_EPROTO;
     }
     *out = (za_hello_t){

@@ -197,6 +197,8 @@ Test(member_codec, a_record_out_of_bounds_is_refused)
     za_MemberRecord bad = sound;
     bad.uid = 0;
     cr_expect(!taken(&bad), "no uid");
+    bad.uid = ZA_NODE_NAMED;
+    cr_expect(!taken(&bad), "what stands for names in references");
     bad = sound;
     bad.inc = UINT64_MAX;
     cr_expect(!taken(&bad), "an incarnation that would wrap");

@@ -428,14 +428,15 @@ Test(session, refuses_hellos_that_make_no_sense)
                               .address = "a:1",
                               .from = 11,
                               .role = ZA_ROLE_MEMBER };
-    za_hello_t bad[6] = { good, good, good, good, good, good };
+    za_hello_t bad[7] = { good, good, good, good, good, good, good };
     bad[0].from = 0;
     bad[1].address[0] = '\0';
     strcpy(bad[2].name, "a b");
     strcpy(bad[3].address, "a\n:1");
     bad[4].version_min = 0;
     strcpy(bad[5].cluster, "");
-    for (int i = 0; i < 6; i++) {
+    bad[6].from = ZA_NODE_NAMED; // which stands for names in references
+    for (int i = 0; i < 7; i++) {
         side_t server = server_given(bytes, hello_frame(&bad[i], bytes));
         expect_end(&server, ZA_EPROTO, false, "first frame is no Hello");
     }
