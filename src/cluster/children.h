@@ -56,8 +56,9 @@ za_step_t za_children_forgotten(za_children_t *children, uint64_t uid, uint64_t 
                                 za_effects_t *out);
 /** Our uid changed: hosts stop our children, and we stop our guests. After MORE: call again. */
 za_step_t za_children_reborn(za_children_t *children, uint64_t now_ms, za_effects_t *out);
-/** Whether something for `uid` waits for a link to it. */
-bool za_children_wait_for(const za_children_t *children, uint64_t uid);
+/** Each uid for which something waits to be sent; it may be visited more than once. */
+void za_children_each_waiting(const za_children_t *children,
+                              void (*visit)(uint64_t uid, void *visitor), void *visitor);
 za_step_t za_children_pump(za_children_t *children, uint64_t now_ms, za_effects_t *out);
 uint64_t za_children_deadline_ms(const za_children_t *children);
 

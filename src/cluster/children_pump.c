@@ -162,17 +162,27 @@ static za_step_t pump_work(za_children_t *children, uint64_t now_ms, za_effects_
     return ZA_STEP_DONE;
 }
 
-bool za_children_wait_for(const za_children_t *children, uint64_t uid)
+void za_children_each_waiting(const za_children_t *children,
+                              void (*visit)(uint64_t uid, void *visitor), void *visitor)
 {
-    uint32_t id = children->work.first;
-    while (id != 0 && za_child_at(children, id)->uid != uid) {
-        id = za_chain_next(&children->children, ZA_CHILD_WORK, id);
+    uint64_t last = ZA_CHILDREN_SELF; // most often many wait for the same one
+    for (uint32_t id = children->work.first; id != 0;
+         id = za_chain_next(&children->children, ZA_CHILD_WORK, id)) {
+        uint64_t uid = za_child_at(children, id)->uid;
+        if (uid != ZA_CHILDREN_SELF && uid != last) {
+            visit(uid, visitor);
+        }
+        last = uid;
     }
-    uint32_t report = children->reports.first;
-    while (report != 0 && za_guest_at(children, report)->uid != uid) {
-        report = za_chain_next(&children->guests, ZA_GUEST_REPORTS, report);
+    last = ZA_CHILDREN_SELF;
+    for (uint32_t id = children->reports.first; id != 0;
+         id = za_chain_next(&children->guests, ZA_GUEST_REPORTS, id)) {
+        uint64_t uid = za_guest_at(children, id)->uid;
+        if (uid != ZA_CHILDREN_SELF && uid != last) {
+            visit(uid, visitor);
+        }
+        last = uid;
     }
-    return id != 0 || report != 0;
 }
 
 za_step_t za_children_pump(za_children_t *children, uint64_t now_ms, za_effects_t *out)

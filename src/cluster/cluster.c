@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "cluster/asked.h"
 #include "cluster/children.h"
 #include "cluster/member_keys.h"
 #include "cluster/membership.h"
@@ -55,6 +56,7 @@ struct za_cluster {
     za_slots_t links; // peers with a link, as we were told
     za_slots_t strangers;
     za_chain_t stranger_list; // the first due first
+    za_asked_t *asked;        // for links that the services wait for
     uint64_t now_ms;
     uint64_t frames_bad;
     za_effects_t *inner; // effects of membership that wait for their consequences
@@ -166,6 +168,9 @@ static za_err_t create_services(za_cluster_t *cluster, const za_cluster_config_t
     uint32_t sync_ms = config->timing.registry_sync_ms;
     za_err_t err = za_membership_create(config, now_ms, &cluster->membership);
     if (err == ZA_OK) {
+        err = za_asked_create(&cluster->asked);
+    }
+    if (err == ZA_OK) {
         err = za_syslane_create(&cluster->lane);
     }
     if (err == ZA_OK) {
@@ -240,6 +245,7 @@ void za_cluster_destroy(za_cluster_t *cluster)
     za_watch_destroy(cluster->watch);
     za_relay_destroy(cluster->relay);
     za_syslane_destroy(cluster->lane);
+    za_asked_destroy(cluster->asked);
     if (cluster->membership != NULL) {
         za_membership_destroy(cluster->membership);
     }
@@ -293,9 +299,6 @@ static void link_down(za_cluster_t *cluster, uint64_t uid)
     uint32_t id = find_link(cluster, uid);
     if (id != 0) {
         za_slots_remove(&cluster->links, id);
-        if (za_syslane_unacked(cluster->lane, uid) > 0) {
-            za_membership_want_link(cluster->membership, uid);
-        }
         za_syslane_link_down(cluster->lane, uid);
         za_relay_link_down(cluster->relay, uid, cluster->now_ms);
         za_registry_link_down(cluster->registry, uid);
@@ -379,6 +382,7 @@ static bool served(const za_cluster_t *cluster, uint64_t uid)
 static void link_up(za_cluster_t *cluster, uint64_t uid)
 {
     link_down(cluster, uid); // the newest link counts
+    za_asked_forget(cluster->asked, uid);
     if (uid == za_cluster_uid(cluster)) {
         return;
     }
@@ -540,31 +544,13 @@ static bool apart(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t
     return true;
 }
 
-/**
- * After a rebirth, above the mesh, no link is left to whom watches and children are told again: it is asked
- * for when both are members.
- */
-static void want_waited_for(za_cluster_t *cluster, uint64_t uid)
-{
-    if (find_link(cluster, uid) == 0 &&
-        (za_watch_waits_for(cluster->watch, uid) || za_children_wait_for(cluster->children, uid))) {
-        za_membership_want_link(cluster->membership, uid);
-    }
-}
-
-static bool want_each(const za_member_info_t *info, void *context)
-{
-    want_waited_for(context, info->uid);
-    return true;
-}
-
 static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effects_t *out)
 {
     switch (effect->type) {
     case ZA_EFFECT_MEMBER:
         if (effect->uid == za_cluster_uid(cluster)) {
-            if (effect->state == ZA_MEMBER_UP) { // many were known before
-                za_membership_each_member(cluster->membership, want_each, cluster);
+            if (effect->state == ZA_MEMBER_UP) {
+                za_asked_reset(cluster->asked); // before, nobody would make a link
             }
             return pass_on(effect, out);
         }
@@ -574,7 +560,7 @@ static bool drain_one(za_cluster_t *cluster, const za_effect_t *effect, za_effec
         if (!terminal(cluster, effect->uid)) { // it may have gone in the same batch
             za_registry_member(cluster->registry, effect->uid, cluster->now_ms);
             serve_link(cluster, effect->uid);
-            want_waited_for(cluster, effect->uid);
+            za_asked_forget(cluster->asked, effect->uid); // it may not have been a member yet
         }
         return pass_on(effect, out);
     case ZA_EFFECT_APART:
@@ -892,6 +878,23 @@ static bool pump(za_cluster_t *cluster, za_effects_t *out)
            za_registry_pump(cluster->registry, now_ms, out) == ZA_STEP_DONE;
 }
 
+static void want_link(uint64_t uid, void *context)
+{
+    za_cluster_t *cluster = context;
+    if (find_link(cluster, uid) == 0 && za_asked_try(cluster->asked, uid, cluster->now_ms)) {
+        za_membership_want_link(cluster->membership, uid);
+    }
+}
+
+/** Above the mesh, or after a rebirth, there may be no link to those for whom something waits. */
+static void want_links(za_cluster_t *cluster)
+{
+    za_asked_expire(cluster->asked, cluster->now_ms);
+    za_syslane_each_waiting(cluster->lane, want_link, cluster);
+    za_watch_each_waiting(cluster->watch, want_link, cluster);
+    za_children_each_waiting(cluster->children, want_link, cluster);
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -904,6 +907,7 @@ static uint64_t services_deadline_ms(const za_cluster_t *cluster)
     deadline = earlier(deadline, za_children_deadline_ms(cluster->children));
     const stranger_t *stranger = first_stranger(cluster);
     deadline = earlier(deadline, stranger != NULL ? stranger->until_ms : UINT64_MAX);
+    deadline = earlier(deadline, za_asked_deadline_ms(cluster->asked));
     deadline = earlier(deadline, za_keys_deadline_ms(cluster->keys));
     deadline = earlier(deadline, za_relay_deadline_ms(cluster->relay));
     return earlier(deadline, za_registry_deadline_ms(cluster->registry));
@@ -933,6 +937,7 @@ za_step_t za_cluster_step(za_cluster_t *cluster, const za_cluster_event_t *event
         step_membership(cluster, &(za_cluster_event_t){ .type = ZA_CLUSTER_CONTINUE,
                                                         .now_ms = cluster->now_ms });
     }
+    want_links(cluster);
     cluster->unfinished = false;
     cluster->services_ms = services_deadline_ms(cluster);
     return ZA_STEP_DONE;

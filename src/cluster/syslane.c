@@ -52,8 +52,9 @@ typedef struct peer {
     bool greets;      // it may remember us: it hears our number as soon as there is a link
     bool lost;        // in the list of peers that have forgotten us
     bool unheard;     // it spoke to whom we have forgotten: what we have sent since was not taken
+    bool stuck;       // in the list of peers with unacked frames and no link
     za_chain_t queue; // unacked frames
-    za_link_t acks, timers, resends, losses;
+    za_link_t acks, timers, resends, losses, stucks;
 } peer_t;
 
 struct za_syslane {
@@ -64,6 +65,7 @@ struct za_syslane {
     za_chain_t timers;  // peers with unacked frames on a link, the first due first
     za_chain_t resends; // peers whose frames are being sent again
     za_chain_t losses;  // peers that have forgotten us, and wait for za_syslane_restart
+    za_chain_t stucks;  // peers with unacked frames and no link
     uint64_t begun;     // the last number given to what we remember of a peer
     uint64_t resent, relayed;
     za_SysFrame draft;
@@ -74,6 +76,7 @@ struct za_syslane {
 #define TIMERS offsetof(peer_t, timers)
 #define RESENDS offsetof(peer_t, resends)
 #define LOSSES offsetof(peer_t, losses)
+#define STUCKS offsetof(peer_t, stucks)
 #define QUEUE offsetof(frame_t, queue)
 
 za_err_t za_syslane_create(za_syslane_t **out)
@@ -244,6 +247,24 @@ static void start_resend(za_syslane_t *lane, uint32_t id)
     }
 }
 
+static void end_stuck(za_syslane_t *lane, uint32_t id)
+{
+    peer_t *peer = peer_at(lane, id);
+    if (peer->stuck) {
+        peer->stuck = false;
+        za_chain_remove(&lane->stucks, &lane->peers, STUCKS, id);
+    }
+}
+
+static void begin_stuck(za_syslane_t *lane, uint32_t id)
+{
+    peer_t *peer = peer_at(lane, id);
+    if (!peer->stuck && peer->queue.count > 0) {
+        peer->stuck = true;
+        za_chain_append(&lane->stucks, &lane->peers, STUCKS, id);
+    }
+}
+
 /* ---- sending -------------------------------------------------------------------------------- */
 
 static size_t write_head(const peer_t *peer, uint64_t seq, uint64_t after_user, uint8_t *out)
@@ -351,6 +372,9 @@ static void take_ack(za_syslane_t *lane, uint32_t id, uint64_t ack, uint64_t now
     if (progress) {
         restart_timer(lane, id, now_ms);
     }
+    if (peer->queue.count == 0) {
+        end_stuck(lane, id);
+    }
 }
 
 static void begin_loss(za_syslane_t *lane, uint32_t id)
@@ -435,6 +459,7 @@ static void begin_link(za_syslane_t *lane, uint64_t uid, uint64_t self, uint64_t
         return; // beyond ZA_MEMBERS_MAX: frames to it wait in their tables
     }
     peer_t *peer = peer_at(lane, id);
+    end_stuck(lane, id);
     peer->linked = true;
     peer->self = self;
     peer->via = via;
@@ -470,6 +495,7 @@ void za_syslane_link_down(za_syslane_t *lane, uint64_t uid)
     }
     peer_t *peer = peer_at(lane, id);
     peer->linked = false;
+    begin_stuck(lane, id);
     stop_ack(lane, id);
     stop_timer(lane, id);
     stop_resend(lane, id);
@@ -486,6 +512,7 @@ static void stop_peer(za_syslane_t *lane, uint32_t id)
     stop_ack(lane, id);
     stop_timer(lane, id);
     stop_resend(lane, id);
+    end_stuck(lane, id);
     while (peer->queue.first != 0) {
         drop_frame(lane, peer, peer->queue.first);
     }
@@ -602,6 +629,14 @@ uint64_t za_syslane_relayed(const za_syslane_t *lane)
 uint64_t za_syslane_resends(const za_syslane_t *lane)
 {
     return lane->resent;
+}
+
+void za_syslane_each_waiting(const za_syslane_t *lane, void (*visit)(uint64_t uid, void *visitor),
+                             void *visitor)
+{
+    for (uint32_t id = lane->stucks.first; id != 0; id = za_chain_next(&lane->peers, STUCKS, id)) {
+        visit(peer_at(lane, id)->uid, visitor);
+    }
 }
 
 uint32_t za_syslane_unacked(const za_syslane_t *lane, uint64_t uid)

@@ -81,6 +81,9 @@ uint64_t za_syslane_deadline_ms(const za_syslane_t *lane);
 uint64_t za_syslane_relayed(const za_syslane_t *lane);
 /** Frames sent again, ever. */
 uint64_t za_syslane_resends(const za_syslane_t *lane);
+/** Each uid whose unacked frames wait for a link. */
+void za_syslane_each_waiting(const za_syslane_t *lane, void (*visit)(uint64_t uid, void *visitor),
+                             void *visitor);
 /** Frames not acked by `uid`. */
 uint32_t za_syslane_unacked(const za_syslane_t *lane, uint64_t uid);
 

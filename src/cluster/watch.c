@@ -623,10 +623,12 @@ static za_step_t check_doubts(za_watch_t *watch, uint64_t now_ms, za_effects_t *
     return ZA_STEP_DONE;
 }
 
-bool za_watch_waits_for(const za_watch_t *watch, uint64_t uid)
+void za_watch_each_waiting(const za_watch_t *watch, void (*visit)(uint64_t uid, void *visitor),
+                           void *visitor)
 {
-    uint32_t id = find_peer(watch, uid);
-    return id != 0 && peer_at(watch, id)->pending.count > 0;
+    for (uint32_t id = watch->busy.first; id != 0; id = za_chain_next(&watch->peers, BUSY, id)) {
+        visit(peer_at(watch, id)->uid, visitor);
+    }
 }
 
 za_step_t za_watch_pump(za_watch_t *watch, uint64_t now_ms, za_effects_t *out)

@@ -52,8 +52,9 @@ za_step_t za_watch_gone(za_watch_t *watch, uint64_t uid, za_Reason reason, za_ef
 za_step_t za_watch_reborn(za_watch_t *watch, za_effects_t *out);
 /** `uid` has forgotten us: ours are to be watched again, its own are over. After MORE: call again. */
 za_step_t za_watch_forgotten(za_watch_t *watch, uint64_t uid, za_effects_t *out);
-/** Whether something for `uid` waits for a link to it. */
-bool za_watch_waits_for(const za_watch_t *watch, uint64_t uid);
+/** Each uid for which something waits to be sent. */
+void za_watch_each_waiting(const za_watch_t *watch, void (*visit)(uint64_t uid, void *visitor),
+                           void *visitor);
 /** Sends what is pending, and looks at targets whose uid was unknown. */
 za_step_t za_watch_pump(za_watch_t *watch, uint64_t now_ms, za_effects_t *out);
 uint64_t za_watch_deadline_ms(const za_watch_t *watch);

@@ -392,3 +392,31 @@ Test(syslane, in_order_again_after_either_end_has_forgotten, .timeout = 120)
         run_lossy(seed, FORGETS);
     }
 }
+
+static void take_uid(uint64_t uid, void *visitor)
+{
+    *(uint64_t *)visitor = uid;
+}
+
+static uint64_t stuck(const za_syslane_t *lane)
+{
+    uint64_t uid = 0;
+    za_syslane_each_waiting(lane, take_uid, &uid);
+    return uid;
+}
+
+Test(syslane, unacked_frames_without_a_link_wait_for_one)
+{
+    za_syslane_t *a = lane_new();
+    za_syslane_link_up(a, B, 0);
+    cr_assert(send_id(a, B, 1, 0, 0));
+    cr_expect(stuck(a) == 0, "they are under way");
+    za_syslane_link_down(a, B);
+    cr_expect(stuck(a) == B);
+    za_syslane_link_up(a, B, 10);
+    cr_expect(stuck(a) == 0);
+    za_syslane_link_down(a, B);
+    za_syslane_forget(a, B);
+    cr_expect(stuck(a) == 0, "given up");
+    za_syslane_destroy(a);
+}

@@ -412,3 +412,31 @@ Test(watch, our_actors_end_is_told_to_a_far_maker)
     cr_expect(sent(0).which_body == za_SysFrame_down_tag);
     cr_expect(sent(0).body.down.reason == za_Reason_REASON_FAILED);
 }
+
+static void count_waiting(uint64_t uid, void *visitor)
+{
+    *(uint64_t *)visitor = *(uint64_t *)visitor * 100 + uid;
+}
+
+/** The uids for which something waits, two digits each. */
+static uint64_t waiting(void)
+{
+    uint64_t uids = 0;
+    za_watch_each_waiting(watch, count_waiting, &uids);
+    return uids;
+}
+
+// Who waits for a link, and what it is for that waits: also a watch that is only taken back.
+Test(watch, says_for_whom_something_waits)
+{
+    add(5, 1, FAR, 9, 0);
+    add(5, 2, FAR, 9, 0);
+    add(5, 3, OTHER, 9, 0);
+    cr_expect(waiting() == 100 * FAR + OTHER, "each once");
+    za_syslane_link_up(lane, FAR, 0);
+    pump(0);
+    cr_expect(waiting() == OTHER);
+    za_syslane_link_down(lane, FAR);
+    za_watch_remove(watch, (za_ref_t){ 0, 5 }, 2, (za_ref_t){ FAR, 9 });
+    cr_expect(waiting() == 100 * OTHER + FAR);
+}

@@ -10,13 +10,29 @@
 
 enum { NODES = 80, FORM_MS = 20000, TARGET = NODES - 1, WIDER = 300, LOOK_MS = 100 };
 
-enum { OP_WATCH, OP_COUNT, OP_STOP };
+enum { OP_WATCH, OP_COUNT, OP_SPAWN, OP_STOP };
 
 static za_sim_t *sim;
 static za_ref_t refs[WIDER];
 static za_ref_t target;  // as seen from elsewhere
 static uint32_t counted; // messages that reached the target
 static uint32_t fired;   // watches of it
+static uint32_t began;   // children on the target's node
+static uint32_t moved;   // children that began again elsewhere
+
+typedef struct child {
+    uint32_t unused;
+} child_t;
+
+static za_verdict_t on_start(za_ctx_t *ctx, child_t *self, const probe_Do *order)
+{
+    (void)ctx;
+    (void)self;
+    (void)order;
+    return ZA_DONE;
+}
+
+ZA_ACTOR(child, child_t, (probe_Do, on_start));
 
 typedef struct peer {
     uint32_t unused;
@@ -32,9 +48,23 @@ static za_verdict_t on_do(za_ctx_t *ctx, peer_t *self, const probe_Do *order)
     case OP_COUNT:
         counted++;
         return ZA_DONE;
+    case OP_SPAWN:
+        for (uint32_t tag = 1; tag <= order->n; tag++) {
+            cr_assert(za_spawn_on(ctx, order->node, child, .tag = tag) == ZA_OK, "asked");
+        }
+        return ZA_DONE;
     default:
         return ZA_STOP;
     }
+}
+
+static za_verdict_t on_spawned(za_ctx_t *ctx, peer_t *self, const za_Spawned *spawned)
+{
+    (void)ctx;
+    (void)self;
+    began += spawned->epoch == 1;
+    moved += spawned->epoch == 2;
+    return ZA_DONE;
 }
 
 static za_verdict_t on_down(za_ctx_t *ctx, peer_t *self, const za_Down *down)
@@ -46,7 +76,7 @@ static za_verdict_t on_down(za_ctx_t *ctx, peer_t *self, const za_Down *down)
     return ZA_DONE;
 }
 
-ZA_ACTOR(peer, peer_t, (probe_Do, on_do), (za_Down, on_down));
+ZA_ACTOR(peer, peer_t, (probe_Do, on_do), (za_Down, on_down), (za_Spawned, on_spawned));
 
 static void tell(uint32_t from, za_ref_t to, const probe_Do *order)
 {
@@ -59,9 +89,11 @@ static void open_nodes(uint32_t nodes)
     if (ZA_SANITIZED) {
         cr_skip_test("the shadow memory of so many nodes takes minutes");
     }
+    static const za_class_t *const classes[] = { &child_class, NULL };
     za_sim_opts_t opts = { .size = sizeof opts,
                            .seed = 50,
                            .nodes = nodes,
+                           .classes = classes,
                            .actors_max = 100,
                            .pool_bytes_max = 1 << 22 };
     cr_assert(za_sim_create(&opts, &sim) == ZA_OK);
@@ -113,6 +145,20 @@ Test(wide, watches_reach_members_without_a_link, .timeout = 300)
     tell(TARGET, refs[TARGET], &(probe_Do){ .op = OP_STOP });
     za_sim_run_for(sim, 5000);
     cr_expect(fired == TARGET, "%u of %u watches fired", fired, TARGET);
+    za_sim_destroy(sim);
+}
+
+// A host of choice is one of many, linked or not, and nothing more may ever be heard of it.
+Test(wide, children_are_started_again_on_members_without_a_link, .timeout = 300)
+{
+    enum { CHILDREN = 20, PARENT = NODES / 2 }; // all have links to those that they joined by
+    open_wide();
+    tell(PARENT, refs[PARENT], &(probe_Do){ .op = OP_SPAWN, .node = target.node, .n = CHILDREN });
+    za_sim_run_for(sim, 5000);
+    cr_assert(began == CHILDREN, "%u of %u children began", began, CHILDREN);
+    za_sim_crash(sim, TARGET);
+    za_sim_run_for(sim, 10000);
+    cr_expect(moved == CHILDREN, "%u of %u began again", moved, CHILDREN);
     za_sim_destroy(sim);
 }
 
