@@ -267,12 +267,12 @@ struct za_membership {
     // ---- ... and one for rounds that begin. ----
     uint16_t *live;
     za_rng_t rng;
-    uint64_t names_ms; // look for names that two members have
-    uint64_t probes;   // rounds so far
-    za_cluster_timing_t timing;
+    uint64_t names_ms;    // look for names that two members have
+    uint64_t probes;      // rounds so far
     uint16_t live_count;  // neither left nor down, ourselves included once up
     uint16_t alive_count; // of these, neither suspect nor unreachable
     uint32_t link_count;
+    za_cluster_timing_t timing;
 
     // ---- ticks of all else ----
     uint16_t doubt_count;
