@@ -59,6 +59,34 @@ za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32
     return NULL;
 }
 
+/** Whether there is a link to it that was made when the other was there already, and was not any more. */
+static bool has_outlived(const za_membership_t *m, const za_member_t *member,
+                         const za_member_t *other)
+{
+    const za_member_link_t *link = za_member_link(m, member->uid);
+    return member == &m->members[m->self] ||
+           (link != NULL && link->up_ms > za_member_rest(m, other)->since_ms);
+}
+
+static bool share_address(const za_membership_t *m, const za_member_t *a, const za_member_t *b)
+{
+    return strcmp(za_member_address(m, a), za_member_address(m, b)) == 0;
+}
+
+/**
+ * Of two under one name and address that both seem to be up one has gone, and its end was not heard of
+ * here: who joined first says nothing of that, a link does, or in the end that nobody answers.
+ */
+static void resolve_address(za_membership_t *m, za_member_t *a, za_member_t *b, za_effects_t *out)
+{
+    za_member_t *gone = has_outlived(m, a, b) ? b : has_outlived(m, b, a) ? a : NULL;
+    if (gone != NULL) {
+        za_member_down(m, gone, za_MemberReason_MEMBER_REASON_REPLACED, out);
+    } else {
+        m->names_ms = m->now_ms + m->timing.probe_interval_ms;
+    }
+}
+
 static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_effects_t *out)
 {
     // Joins are checked against the acceptor's view alone; this is for names that met later.
@@ -66,6 +94,10 @@ static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_
     if (!a->in_alive || !b->in_alive || m->now_ms - since_ms[0] < za_member_settle_ms(m) ||
         m->now_ms - since_ms[1] < za_member_settle_ms(m)) {
         m->names_ms = m->now_ms + m->timing.probe_interval_ms;
+        return;
+    }
+    if (share_address(m, a, b)) {
+        resolve_address(m, a, b, out);
         return;
     }
     za_member_t *later = joined_before(m, a, b) ? b : a;

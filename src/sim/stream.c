@@ -189,16 +189,18 @@ static void fail_connect(za_realm_t *realm, za_stream_t *stream, za_err_t err, u
     stream->ends[1].open = false;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------------------------------ */
 
-static void move(za_realm_t *realm, za_stream_t *stream, int side)
+/** Off, or standing still as a whole. */
+static bool unreachable(const za_host_t *host)
 {
-    za_direction_t *way = &stream->ways[side];
-    if (!way->moving && way->first != NULL) {
-        way->moving = true;
-        uint64_t at_us = way->first->at_us > realm->now_us ? way->first->at_us : realm->now_us;
-        post_stream(realm, stream, ZA_PARCEL_STREAM, (uint8_t)side, at_us);
-    }
+    return host->state == ZA_HOST_GONE || host->suspended;
+}
+
+static bool blocked(const za_realm_t *realm, uint32_t from, uint32_t to)
+{
+    return unreachable(&realm->hosts[from]) || unreachable(&realm->hosts[to]) ||
+           za_path_of(realm, from, to, true).blocked;
 }
 
 /** A lost segment comes a retransmission time-out later, and again if that is lost, too. */
@@ -215,6 +217,27 @@ static uint64_t retransmissions_us(const za_path_t *path, uint32_t size, uint64_
         draw = za_mix64(draw);
     }
     return wait_us;
+}
+
+static uint64_t latency_us(za_realm_t *realm, uint32_t from, uint32_t to)
+{
+    za_path_t path = za_path_of(realm, from, to, true);
+    uint64_t draw = za_chance(realm->config.seed, ZA_CHANCE_STREAM,
+                              za_chance_link(from, to) + realm->draws++, realm->now_us);
+    uint64_t again = za_mix64(draw);
+    return za_path_latency_us(realm, &path, from, to, draw) + retransmissions_us(&path, 0, again);
+}
+
+/* ---- sending ---------------------------------------------------------------------------------- */
+
+static void move(za_realm_t *realm, za_stream_t *stream, int side)
+{
+    za_direction_t *way = &stream->ways[side];
+    if (!way->moving && way->first != NULL) {
+        way->moving = true;
+        uint64_t at_us = way->first->at_us > realm->now_us ? way->first->at_us : realm->now_us;
+        post_stream(realm, stream, ZA_PARCEL_STREAM, (uint8_t)side, at_us);
+    }
 }
 
 static void push(za_realm_t *realm, za_stream_t *stream, int side, frame_kind_t kind, uint8_t lane,
@@ -260,12 +283,27 @@ static za_stream_t *link_of(const za_realm_t *realm, uint32_t host, uint64_t uid
     return good ? stream : NULL;
 }
 
+/** Sent over a link to a former process, that its present one knows nothing of: a reset comes back. */
+static void answer_with_reset(za_realm_t *realm, uint32_t host, uint64_t uid)
+{
+    uint32_t peer = za_host_of_uid(realm, uid);
+    bool former = peer != UINT32_MAX && peer != host && realm->hosts[peer].uid != uid;
+    if (former && !blocked(realm, host, peer) && !blocked(realm, peer, host)) {
+        za_stream_end_t here = { .host = host, .process = realm->hosts[host].process };
+        za_stream_end_t there = { .host = peer, .uid = uid, .address = realm->hosts[peer].address };
+        uint64_t rtt_us = latency_us(realm, host, peer) + latency_us(realm, peer, host);
+        post_news(realm, &here, &there, ZA_CLUSTER_LINK_DOWN, ZA_ECLOSED, realm->now_us + rtt_us);
+    }
+}
+
 void za_stream_send(za_realm_t *realm, uint32_t host, const za_effect_t *effect)
 {
     int side = 0;
     za_stream_t *stream = link_of(realm, host, effect->uid, &side);
     if (stream == NULL) {
-        return; // the cluster hears of links, and sends again what must arrive
+        // The cluster hears of links, and sends again what must arrive.
+        answer_with_reset(realm, host, effect->uid);
+        return;
     }
     bool datagram = effect->type == ZA_EFFECT_SEND_DATAGRAM;
     if (realm->lose != NULL && !datagram &&
@@ -356,18 +394,6 @@ void za_stream_release_frame(za_realm_t *realm, za_parcel_t *parcel)
     parcel->news.frame = NULL;
     parcel->stream->parcels--;
     settle(realm, parcel->stream);
-}
-
-/** Off, or standing still as a whole. */
-static bool unreachable(const za_host_t *host)
-{
-    return host->state == ZA_HOST_GONE || host->suspended;
-}
-
-static bool blocked(const za_realm_t *realm, uint32_t from, uint32_t to)
-{
-    return unreachable(&realm->hosts[from]) || unreachable(&realm->hosts[to]) ||
-           za_path_of(realm, from, to, true).blocked;
 }
 
 /** Nothing passes: again later, as TCP does, until it gives up. */
@@ -524,15 +550,6 @@ static bool connecting(const za_realm_t *realm, uint32_t host, uint32_t address)
     return stream != NULL && stream->ends[0].open;
 }
 
-static uint64_t latency_us(za_realm_t *realm, uint32_t from, uint32_t to)
-{
-    za_path_t path = za_path_of(realm, from, to, true);
-    uint64_t draw = za_chance(realm->config.seed, ZA_CHANCE_STREAM,
-                              za_chance_link(from, to) + realm->draws++, realm->now_us);
-    uint64_t again = za_mix64(draw);
-    return za_path_latency_us(realm, &path, from, to, draw) + retransmissions_us(&path, 0, again);
-}
-
 void za_stream_connect(za_realm_t *realm, uint32_t host, const char *address)
 {
     uint32_t number = za_address_number(address);
@@ -665,7 +682,10 @@ static void reach(za_realm_t *realm, za_stream_t *stream)
     }
 }
 
-/** The older one is of a peer that is gone, or it would have stayed: nobody is told of its end. */
+/**
+ * The older one is of a peer that is gone, or it would have stayed: nobody is told of its end before
+ * something is sent over it.
+ */
 static void replace(za_realm_t *realm, za_stream_t *old)
 {
     for (int side = 0; side < 2; side++) {

@@ -782,6 +782,27 @@ Test(membership_parts, of_two_live_members_with_one_name_the_later_yields)
     stop();
 }
 
+// The end of the first was not heard of here: that it had joined first says nothing of who is there.
+Test(membership_parts, of_two_at_one_address_the_one_that_joined_first_does_not_live_on_for_it)
+{
+    with_datagrams = true;
+    start();
+    tell(5, numbered(1));
+    run_answered(T);
+    za_MemberRecord next = record(2, "m1", "m1:1");
+    next.joined = 9;
+    tell(5, next);
+    run_answered(12 * T);
+    cr_assert(state(1) == ZA_MEMBER_UP && state(2) == ZA_MEMBER_UP, "1 %s, 2 %s",
+              za_member_state_name(state(1)), za_member_state_name(state(2)));
+    link_up(2);
+    run_answered(2 * T);
+    cr_assert(state(2) == ZA_MEMBER_UP && state(1) == ZA_MEMBER_DOWN, "1 %s, 2 %s",
+              za_member_state_name(state(1)), za_member_state_name(state(2)));
+    stop();
+    with_datagrams = false;
+}
+
 Test(membership_parts, a_uid_keeps_its_name)
 {
     start();
