@@ -668,6 +668,7 @@ void za_member_downing_reborn(za_membership_t *m, uint64_t was)
     za_member_census_end(m);
     downing->fenced = true;
     downing->wait_ms = m->now_ms + WAIT_INTERVALS * interval(m);
+    za_member_anew_start(m);
     downing->cut_count = 0;
     downing->cut_ms = ZA_MEMBER_NEVER;
     downing->lost_ms = ZA_MEMBER_NEVER;
@@ -693,6 +694,7 @@ void za_member_downing_wait(za_membership_t *m, za_effects_t *out)
         return;
     }
     downing->wait_ms = m->now_ms + WAIT_INTERVALS * interval(m);
+    za_member_anew_start(m); // who could not be reached may be back
     const za_member_t *missing = NULL;
     uint32_t count = 0;
     for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {

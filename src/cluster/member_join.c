@@ -146,6 +146,7 @@ void za_member_ask_to_join(za_membership_t *m, za_effects_t *out)
     if (m->join_prefer != 0 && m->now_ms < m->join_prefer_ms) {
         chosen = za_member_link(m, m->join_prefer) != NULL ? m->join_prefer : 0;
     } else {
+        chosen = za_member_anew_ask(m);
         for (uint32_t i = 0; i < m->link_count && chosen == 0; i++) {
             uint64_t uid = m->links[m->ask_cursor++ % m->link_count].uid;
             chosen = may_ask(m, uid) ? uid : 0;
@@ -190,6 +191,11 @@ static void seek(za_membership_t *m, za_effects_t *out)
         m->join_cursor = (uint32_t)za_rng_below(&m->rng, all); // not all that wait go to the same
     }
     uint32_t tried = 0;
+    const char *first = addresses > 0 ? za_member_anew_connect(m) : NULL;
+    if (first != NULL && (!m->join_crowded || za_rng_below(&m->rng, 2) == 0)) {
+        za_membership_connect(m, out, first);
+        tried++;
+    }
     for (uint32_t i = 0; i < all && tried < addresses; i++) {
         const char *address = join_address(m, m->join_cursor++ % all);
         if (address != NULL && strcmp(address, m->address) != 0) {
@@ -665,6 +671,7 @@ void za_member_join_tick(za_membership_t *m, za_effects_t *out)
         return;
     }
     if (m->now_ms >= m->join_end_ms) {
+        za_member_anew_silent(m, m->join_target);
         m->join_target = 0;
         m->join_end_ms = ZA_MEMBER_NEVER;
         m->join_crowded = false; // it is silent, and may be so for ever

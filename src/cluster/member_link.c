@@ -433,6 +433,7 @@ static void retry_soon(za_membership_t *m)
 static void join_failed(za_membership_t *m, za_err_t err, const char *address, za_effects_t *out)
 {
     za_member_seed_failed(m, address, err);
+    za_member_anew_failed(m, address, err);
     if (err == ZA_EREFUSED) {
         retry_soon(m);
     }

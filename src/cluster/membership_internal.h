@@ -192,6 +192,13 @@ typedef struct za_member_downing {
     uint64_t wait_ms;    // when it is said for whom we wait
 } za_member_downing_t;
 
+/** After a split that nobody won: whom of those who gave up to seek. */
+typedef struct za_member_anew {
+    uint32_t passed; // of the lowest names: they do not answer
+    uint64_t ask_ms; // when the first of the others is asked
+    uint64_t asked;  // last
+} za_member_anew_t;
+
 typedef struct za_member_census {
     uint64_t began_ms;
     uint64_t
@@ -346,6 +353,7 @@ struct za_membership {
     za_member_claimant_t claimants[ZA_MEMBER_CLAIMANTS_MAX];
 
     za_member_downing_t downing; // member_downing.c
+    za_member_anew_t anew;       // member_anew.c
     za_member_census_t census;   // member_census.c
 
     // member_link.c
@@ -693,6 +701,17 @@ bool za_member_downing_waits(const za_membership_t *m);
 bool za_member_downing_may_found(const za_membership_t *m);
 /** While we join: says after a time, and then again, who is missing after a split that nobody won. */
 void za_member_downing_wait(za_membership_t *m, za_effects_t *out);
+
+/* ---- member_anew.c: where this node gave up in a split ---------------------------------------- */
+
+/** Begins with the lowest name of all. */
+void za_member_anew_start(za_membership_t *m);
+/** The address to connect to now, or NULL; then the uid of a link to ask over now, or 0. */
+const char *za_member_anew_connect(za_membership_t *m);
+uint64_t za_member_anew_ask(za_membership_t *m);
+/** The connect failed, or the Join had no answer. */
+void za_member_anew_failed(za_membership_t *m, const char *address, za_err_t err);
+void za_member_anew_silent(za_membership_t *m, uint64_t uid);
 
 /* ---- member_census.c ------------------------------------------------------------------------- */
 

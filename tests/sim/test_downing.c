@@ -192,6 +192,33 @@ Test(downing, all_that_give_up_gather_within_the_bound, .timeout = 600)
     free(plan);
 }
 
+// M9: where there are more members than a node has links, each of those who gave up seeks the one with the
+// lowest name, which begins. Each that asked each would need 12 s here, and with 600 would never be enough.
+Test(downing, all_of_many_that_give_up_gather_by_the_lowest_name, .timeout = 600)
+{
+    enum { NODES = 300 };
+    if (ZA_SANITIZED) {
+        cr_skip_test("so many nodes take minutes");
+    }
+    za_plan_t *plan = malloc(sizeof *plan);
+    za_trial_result_t *result = malloc(sizeof *result);
+    za_plan_init(plan, 77, NODES);
+    plan->datagrams = 1;
+    plan->downing = ZA_DOWNING_KEEP_MAJORITY;
+    plan->duration_ms = 90000;
+    plan->settle_ms = 3000;
+    za_fault_t *fault = za_plan_add(plan, ZA_FAULT_STARVE, 59143, 26432);
+    for (uint32_t host = 0; host < NODES; host++) {
+        za_fault_add_host(fault->a, host);
+    }
+    cr_assert(za_trial_run(plan, NULL, result) == ZA_OK, "memory");
+    cr_expect(!result->failure.failed, "%s: %s", result->failure.oracle, result->failure.text);
+    cr_expect(result->stats.marks[ZA_MARK_DOWNING_FENCED] >= NODES, "%" PRIu64 " gave up",
+              result->stats.marks[ZA_MARK_DOWNING_FENCED]);
+    free(result);
+    free(plan);
+}
+
 // W7: who lost a split has another uid and, above the mesh, no links. What it watches at the others is told
 // to them again, although nobody asks for these links anew.
 Test(downing, who_lost_a_split_of_many_is_served_again, .timeout = 600)
