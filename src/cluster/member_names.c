@@ -101,6 +101,15 @@ static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_
         return;
     }
     za_member_t *later = joined_before(m, a, b) ? b : a;
+    const za_member_t *first = later == a ? b : a;
+    uint64_t both_ms = since_ms[0] > since_ms[1] ? since_ms[0] : since_ms[1];
+    bool lives = first == &m->members[m->self] ||
+                 (first->heard_ms != ZA_MEMBER_NEVER && first->heard_ms > both_ms);
+    if (!lives) {
+        // Who was away for long may tell of one that is gone: nobody yields to a name in a table.
+        m->names_ms = m->now_ms + m->timing.probe_interval_ms;
+        return;
+    }
     if (later == za_member_self(m)) {
         m->rebirth_due = true;
         m->rebirth_by = 0;

@@ -242,8 +242,8 @@ static za_member_state_t state(uint64_t uid)
     return za_membership_find(self, uid, &info) ? info.state : ZA_MEMBER_JOINING;
 }
 
-/** As run; every ping is answered, so that nobody is doubted. */
-static void run_answered(uint64_t for_ms)
+/** As run; every ping is answered, so that nobody is doubted, but those of `silent`. */
+static void answer_all_but(uint64_t silent, uint64_t for_ms)
 {
     for (uint64_t end_ms = now_ms + for_ms; now_ms < end_ms;) {
         uint32_t seen = datagram_count = 0;
@@ -252,11 +252,17 @@ static void run_answered(uint64_t for_ms)
             za_MembershipDatagram ack = { .kind = za_DatagramKind_DATAGRAM_KIND_ACK,
                                           .seq = datagrams[seen].seq,
                                           .view_hash = za_membership_view_hash(self) };
-            if (datagrams[seen].kind == za_DatagramKind_DATAGRAM_KIND_PING) {
+            if (datagrams[seen].kind == za_DatagramKind_DATAGRAM_KIND_PING &&
+                datagram_to[seen] != silent) {
                 send_datagram(datagram_to[seen], &ack);
             }
         }
     }
+}
+
+static void run_answered(uint64_t for_ms)
+{
+    answer_all_but(0, for_ms);
 }
 
 static const za_MembershipDatagram *find_datagram(uint64_t to, za_DatagramKind kind)
@@ -799,6 +805,27 @@ Test(membership_parts, of_two_at_one_address_the_one_that_joined_first_does_not_
     run_answered(2 * T);
     cr_assert(state(2) == ZA_MEMBER_UP && state(1) == ZA_MEMBER_DOWN, "1 %s, 2 %s",
               za_member_state_name(state(1)), za_member_state_name(state(2)));
+    stop();
+    with_datagrams = false;
+}
+
+// Whoever was away for long tells of one that is gone; it is doubted when it does not answer.
+Test(membership_parts, nobody_yields_its_name_to_one_that_is_not_heard)
+{
+    with_datagrams = true;
+    start();
+    for (uint64_t uid = 10; uid < 50; uid++) {
+        tell(5, numbered(uid)); // so many are probed before it
+    }
+    peer(2);
+    za_MemberRecord gone = record(1, "m2", "elsewhere:1");
+    gone.joined = 0;
+    tell(5, gone);
+    for (int i = 0; i < 100 && state(1) != ZA_MEMBER_DOWN; i++) {
+        answer_all_but(1, T);
+        cr_assert(state(2) == ZA_MEMBER_UP, "it %s", za_member_state_name(state(2)));
+    }
+    cr_expect(state(1) == ZA_MEMBER_DOWN, "the other %s", za_member_state_name(state(1)));
     stop();
     with_datagrams = false;
 }
