@@ -425,7 +425,7 @@ Test(registry, a_change_is_pushed_to_linked_members_at_once)
     net_run(&net, 10);
     take(net.sides[0], "db", 7, net.now_ms);
     net_run(&net, 15);
-    za_ref_t ref;
+    za_ref_t ref = { 0 };
     cr_assert(whereis(net.sides[1], "db", &ref) == ZA_OK);
     cr_expect(ref.node == uid_of(0) && ref.actor == 7);
     net_deinit(&net);

@@ -302,7 +302,8 @@ Test(groups, a_publication_keeps_the_order_of_each_pair)
     uint32_t n = 0;
     for (uint32_t i = 0; i < stage_event_count; i++) {
         if (stage_events[i].kind == WORKED && stage_events[i].ref.actor == first.actor) {
-            cr_assert(stage_events[i].b == ++n, "%u comes as the %uth", (unsigned)stage_events[i].b,
+            n++;
+            cr_assert(stage_events[i].b == n, "%u comes as the %uth", (unsigned)stage_events[i].b,
                       (unsigned)n);
         }
     }
