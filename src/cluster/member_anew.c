@@ -13,11 +13,6 @@ enum {
     PASSED_MAX = 64,    // names; then it begins with the lowest again
 };
 
-static const char *name_of(const za_membership_t *m, const za_member_t *member)
-{
-    return za_member_text(m, member)->name;
-}
-
 /** The lowest name above `above` and below our own; NULL: there is none. */
 static const za_member_t *next_name(za_membership_t *m, const char *above)
 {
@@ -26,12 +21,18 @@ static const za_member_t *next_name(za_membership_t *m, const char *above)
         const za_member_t *member = za_member_slot(m, at);
         bool counts = member != NULL && member != za_member_self(m) &&
                       (member->stable || !za_member_terminal(member));
-        if (counts && strcmp(name_of(m, member), above) > 0 &&
-            strcmp(name_of(m, member), lowest == NULL ? m->name : name_of(m, lowest)) < 0) {
+        if (counts && strcmp(za_member_name(m, member), above) > 0 &&
+            strcmp(za_member_name(m, member),
+                   lowest == NULL ? m->name : za_member_name(m, lowest)) < 0) {
             lowest = member;
         }
     }
     return lowest;
+}
+
+static void ask_later(za_membership_t *m)
+{
+    m->anew.ask_ms = m->now_ms + ASK_INTERVALS * (uint64_t)m->timing.probe_interval_ms;
 }
 
 /** Whose turn it is; NULL: nobody's now, or this node has the lowest name itself. */
@@ -43,24 +44,13 @@ static const za_member_t *first_of_all(za_membership_t *m)
     }
     const za_member_t *first = next_name(m, "");
     for (uint32_t i = 0; i < anew->passed && first != NULL; i++) {
-        first = next_name(m, name_of(m, first));
+        first = next_name(m, za_member_name(m, first));
     }
     if (first == NULL) {
         anew->passed = 0;
-        anew->ask_ms = m->now_ms + ASK_INTERVALS * (uint64_t)m->timing.probe_interval_ms;
+        ask_later(m);
     }
     return first;
-}
-
-/** 0: none. */
-static uint64_t linked_at(const za_membership_t *m, const char *address)
-{
-    for (uint32_t i = 0; i < m->link_count; i++) {
-        if (strcmp(m->links[i].address, address) == 0) {
-            return m->links[i].uid;
-        }
-    }
-    return 0;
 }
 
 void za_member_anew_start(za_membership_t *m)
@@ -72,16 +62,16 @@ const char *za_member_anew_connect(za_membership_t *m)
 {
     const za_member_t *first = first_of_all(m);
     const char *address = first != NULL ? za_member_address(m, first) : NULL;
-    return address != NULL && linked_at(m, address) == 0 ? address : NULL;
+    return address != NULL && za_member_linked_at(m, address) == 0 ? address : NULL;
 }
 
 uint64_t za_member_anew_ask(za_membership_t *m)
 {
     const za_member_t *first = first_of_all(m);
-    uint64_t uid = first != NULL ? linked_at(m, za_member_address(m, first)) : 0;
+    uint64_t uid = first != NULL ? za_member_linked_at(m, za_member_address(m, first)) : 0;
     if (uid != 0) {
         m->anew.asked = uid;
-        m->anew.ask_ms = m->now_ms + ASK_INTERVALS * (uint64_t)m->timing.probe_interval_ms;
+        ask_later(m);
     }
     return uid;
 }

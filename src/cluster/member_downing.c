@@ -33,11 +33,6 @@ static za_member_t *after(const za_membership_t *m, const za_member_t *member)
     return NULL;
 }
 
-static const char *name_of(const za_membership_t *m, const za_member_t *member)
-{
-    return za_member_text(m, member)->name;
-}
-
 /** Whether `role` is empty or one of the member's. */
 static bool has_role(const za_membership_t *m, const za_member_t *member, const char *role)
 {
@@ -202,7 +197,7 @@ static bool ranked_reachable(za_membership_t *m, const za_member_t *member)
 /** Whether that process said lately that it is no member: it gave up, or it was started anew. */
 static bool is_fenced(za_membership_t *m, const za_member_t *member)
 {
-    bool ours = strcmp(name_of(m, member), m->name) == 0 &&
+    bool ours = strcmp(za_member_name(m, member), m->name) == 0 &&
                 strcmp(za_member_address(m, member), m->address) == 0; // whatever uid we had
     return ours || member->uid == m->downing.was ||
            (member->fenced != ZA_FENCED_NOT &&
@@ -562,7 +557,7 @@ static bool may_begin(za_membership_t *m)
 {
     for (const za_member_t *member = after(m, NULL); member != NULL; member = after(m, member)) {
         bool rival = is_fenced(m, member) && member->fenced >= ZA_FENCED_GAVE_UP;
-        if (rival && strcmp(name_of(m, member), m->name) < 0) {
+        if (rival && strcmp(za_member_name(m, member), m->name) < 0) {
             return false;
         }
     }
@@ -710,7 +705,7 @@ void za_member_downing_wait(za_membership_t *m, za_effects_t *out)
                       "gave up in a split, and waits for a side that goes on or for those who gave "
                       "up as well: %u of %u members are missing, one of them %s (%s); if they are "
                       "gone for good, start the seeds anew",
-                      count, downing->stable_count, name_of(m, missing),
+                      count, downing->stable_count, za_member_name(m, missing),
                       za_member_address(m, missing));
 }
 

@@ -40,6 +40,16 @@ za_member_link_t *za_member_link(const za_membership_t *m, uint64_t uid)
     return at < m->link_count && m->links[at].uid == uid ? &m->links[at] : NULL;
 }
 
+uint64_t za_member_linked_at(const za_membership_t *m, const char *address)
+{
+    for (uint32_t i = 0; i < m->link_count; i++) {
+        if (strcmp(m->links[i].address, address) == 0) {
+            return m->links[i].uid;
+        }
+    }
+    return 0;
+}
+
 static za_member_link_t *add_link(za_membership_t *m, uint64_t uid)
 {
     za_member_link_t *link = za_member_link(m, uid);

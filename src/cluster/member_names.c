@@ -26,6 +26,11 @@ static za_member_t *gone_of_two(const za_membership_t *m, za_member_t *news, za_
     return news->linked && !just_up ? other : NULL;
 }
 
+static bool share_address(const za_membership_t *m, const za_member_t *a, const za_member_t *b)
+{
+    return strcmp(za_member_address(m, a), za_member_address(m, b)) == 0;
+}
+
 /** Two processes cannot have one name and one address: one of them is gone. */
 void za_member_replace_by_address(za_membership_t *m, za_member_t *member, za_effects_t *out)
 {
@@ -34,8 +39,7 @@ void za_member_replace_by_address(za_membership_t *m, za_member_t *member, za_ef
     za_member_t *other = za_member_first_named(m, text->name, bytes);
     for (; other != NULL && !za_member_terminal(member);
          other = za_member_named(m, za_member_rest(m, other)->next, text->name, bytes)) {
-        if (other == member || !other->in_view ||
-            strcmp(za_member_address(m, other), za_member_text_address(text)) != 0) {
+        if (other == member || !other->in_view || !share_address(m, member, other)) {
             continue;
         }
         za_member_t *gone = gone_of_two(m, member, other);
@@ -59,6 +63,11 @@ za_member_t *za_member_holder(const za_membership_t *m, const char *name, uint32
     return NULL;
 }
 
+static void look_again(za_membership_t *m)
+{
+    m->names_ms = m->now_ms + m->timing.probe_interval_ms;
+}
+
 /** Whether there is a link to it that was made when the other was there already, and was not any more. */
 static bool has_outlived(const za_membership_t *m, const za_member_t *member,
                          const za_member_t *other)
@@ -66,11 +75,6 @@ static bool has_outlived(const za_membership_t *m, const za_member_t *member,
     const za_member_link_t *link = za_member_link(m, member->uid);
     return member == &m->members[m->self] ||
            (link != NULL && link->up_ms > za_member_rest(m, other)->since_ms);
-}
-
-static bool share_address(const za_membership_t *m, const za_member_t *a, const za_member_t *b)
-{
-    return strcmp(za_member_address(m, a), za_member_address(m, b)) == 0;
 }
 
 /**
@@ -83,7 +87,7 @@ static void resolve_address(za_membership_t *m, za_member_t *a, za_member_t *b, 
     if (gone != NULL) {
         za_member_down(m, gone, za_MemberReason_MEMBER_REASON_REPLACED, out);
     } else {
-        m->names_ms = m->now_ms + m->timing.probe_interval_ms;
+        look_again(m);
     }
 }
 
@@ -93,7 +97,7 @@ static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_
     uint64_t since_ms[2] = { za_member_rest(m, a)->since_ms, za_member_rest(m, b)->since_ms };
     if (!a->in_alive || !b->in_alive || m->now_ms - since_ms[0] < za_member_settle_ms(m) ||
         m->now_ms - since_ms[1] < za_member_settle_ms(m)) {
-        m->names_ms = m->now_ms + m->timing.probe_interval_ms;
+        look_again(m);
         return;
     }
     if (share_address(m, a, b)) {
@@ -107,7 +111,7 @@ static void resolve_name(za_membership_t *m, za_member_t *a, za_member_t *b, za_
                  (first->heard_ms != ZA_MEMBER_NEVER && first->heard_ms > both_ms);
     if (!lives) {
         // Who was away for long may tell of one that is gone: nobody yields to a name in a table.
-        m->names_ms = m->now_ms + m->timing.probe_interval_ms;
+        look_again(m);
         return;
     }
     if (later == za_member_self(m)) {

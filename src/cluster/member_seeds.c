@@ -110,19 +110,9 @@ void za_member_seed_linked(za_membership_t *m, const char *address)
     *tries_of(m, address) = (za_member_tries_t){ 0 };
 }
 
-static bool is_linked(const za_membership_t *m, const char *address)
-{
-    for (uint32_t i = 0; i < m->link_count; i++) {
-        if (strcmp(m->links[i].address, address) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static const char *outcome(const za_membership_t *m, const za_member_seed_t *seed)
 {
-    if (is_linked(m, seed->address)) {
+    if (za_member_linked_at(m, seed->address) != 0) {
         return "connected, and has not let this node in yet";
     }
     return seed->tries.err != ZA_OK ? za_err_text(seed->tries.err) : "no answer yet";

@@ -398,6 +398,10 @@ static inline const za_member_text_t *za_member_text(const za_membership_t *m,
 {
     return za_member_texts_at(m->texts, member->texts);
 }
+static inline const char *za_member_name(const za_membership_t *m, const za_member_t *member)
+{
+    return za_member_text(m, member)->name;
+}
 static inline const char *za_member_address(const za_membership_t *m, const za_member_t *member)
 {
     return za_member_text_address(za_member_text(m, member));
@@ -732,6 +736,8 @@ void za_member_census_forget(za_membership_t *m, const za_member_t *member);
 /* ---- member_link.c ------------------------------------------------------------------------- */
 
 za_member_link_t *za_member_link(const za_membership_t *m, uint64_t uid); // NULL
+/** The uid at the other end of a link to the address; 0: there is none. */
+uint64_t za_member_linked_at(const za_membership_t *m, const char *address);
 void za_member_link_up(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out);
 void za_member_link_down(za_membership_t *m, const za_cluster_event_t *event, za_effects_t *out);
 void za_member_connect_failed(za_membership_t *m, const za_cluster_event_t *event,
