@@ -9,6 +9,7 @@ enum {
     EVIDENCE_JITTER_MS = 200,
     BUCKETS_MIN = 64,
     PURGE_MS = 600000,
+    LEFT_KNOWN_MS = 60000, // to all: rumours and syncs have ended long before
 };
 
 /* ---- memory -------------------------------------------------------------------------------- */
@@ -318,27 +319,34 @@ static void remove_member(za_membership_t *m, uint16_t index)
     *m->sorted_count = ZA_MEMBER_NONE;
 }
 
-/** The tombstone to give up first; ZA_MEMBER_NONE if there is none. */
-static uint16_t oldest_tombstone(const za_membership_t *m, za_MemberTerminal terminal)
+static bool left_long_ago(const za_membership_t *m, uint16_t at)
 {
-    uint16_t oldest = ZA_MEMBER_NONE;
-    for (uint16_t at = 0; at < m->fresh; at++) {
-        const za_member_t *member = za_member_slot(m, at);
-        if (member != NULL && member->terminal == (unsigned)terminal && at != m->self &&
-            (oldest == ZA_MEMBER_NONE || m->rests[at].since_ms < m->rests[oldest].since_ms)) {
-            oldest = at;
-        }
-    }
-    return oldest;
+    return m->members[at].terminal == (unsigned)za_MemberTerminal_MEMBER_TERMINAL_LEFT &&
+           m->now_ms - m->rests[at].since_ms >= LEFT_KNOWN_MS;
 }
 
+/**
+ * Which of two tombstones goes first. Who left never comes back; but while others have not heard of it
+ * they tell of a live one, and whoever forgot its end would believe them.
+ */
+static bool goes_before(const za_membership_t *m, uint16_t a, uint16_t b)
+{
+    bool first = left_long_ago(m, a);
+    return first != left_long_ago(m, b) ? first : m->rests[a].since_ms < m->rests[b].since_ms;
+}
+
+/** The tombstone to give up first; ZA_MEMBER_NONE if there is none. */
 static uint16_t least_tombstone(const za_membership_t *m)
 {
-    uint16_t index = oldest_tombstone(m, za_MemberTerminal_MEMBER_TERMINAL_LEFT);
-    if (index == ZA_MEMBER_NONE) {
-        index = oldest_tombstone(m, za_MemberTerminal_MEMBER_TERMINAL_DOWN);
+    uint16_t least = ZA_MEMBER_NONE;
+    for (uint16_t at = 0; at < m->fresh; at++) {
+        const za_member_t *member = za_member_slot(m, at);
+        if (member != NULL && za_member_terminal(member) && at != m->self &&
+            (least == ZA_MEMBER_NONE || goes_before(m, at, least))) {
+            least = at;
+        }
     }
-    return index;
+    return least;
 }
 
 static bool make_room(za_membership_t *m)

@@ -11,8 +11,8 @@
  *          directions; datagrams carry no tag.
  * Stalls   A driver that was stopped steps its input first and TICK last; the stall itself is seen
  *          by the distance from the deadline, and nobody is blamed for it.
- * Memory   Taken in create. At most ZA_MEMBERS_MAX records: a full table drops the oldest LEFT, then
- *          the oldest DOWN, then refuses newcomers.
+ * Memory   Taken in create. At most ZA_MEMBERS_MAX records: a full table drops the oldest of those that
+ *          LEFT a minute ago or before, then the oldest LEFT or DOWN, then refuses newcomers.
  * Threads  One at a time.
  */
 #pragma once

@@ -904,7 +904,7 @@ static void fill(uint64_t first, uint64_t count, za_MemberTerminal terminal, za_
     }
 }
 
-Test(membership_parts, a_full_table_drops_the_oldest_left_first_then_down)
+Test(membership_parts, a_full_table_drops_who_left_long_ago_first_then_the_oldest)
 {
     with_members = 1024;
     start();
@@ -912,7 +912,7 @@ Test(membership_parts, a_full_table_drops_the_oldest_left_first_then_down)
     now_ms++;
     fill(100, 1013, za_MemberTerminal_MEMBER_TERMINAL_LEFT, 0);
     cr_assert(count_all() == with_members, "%u records", count_all());
-    now_ms++;
+    now_ms += 60000;
     fill(5000, 1000, 0, 0);
     cr_assert(count_all() == with_members, "%u records", count_all());
     cr_assert(state(1) == ZA_MEMBER_DOWN && state(5999) == ZA_MEMBER_UP, "the wrong ones went");
@@ -921,6 +921,23 @@ Test(membership_parts, a_full_table_drops_the_oldest_left_first_then_down)
     cr_assert(count_all() == with_members && state(1) == ZA_MEMBER_JOINING, "beyond the limit");
     cr_assert(state(7022) == ZA_MEMBER_UP && state(7023) == ZA_MEMBER_JOINING,
               "a live member was dropped, or a tombstone kept");
+    stop();
+    with_members = 0;
+}
+
+// Others have not heard of it, and tell of it as of a live one.
+Test(membership_parts, a_full_table_keeps_who_has_just_left)
+{
+    with_members = 1024;
+    start();
+    fill(1, 1000, za_MemberTerminal_MEMBER_TERMINAL_DOWN, 0);
+    now_ms += 60000;
+    fill(2000, 23, za_MemberTerminal_MEMBER_TERMINAL_LEFT, 0);
+    fill(5000, 100, 0, 0);
+    cr_assert(count_all() == with_members, "%u records", count_all());
+    cr_expect(state(2000) == ZA_MEMBER_LEFT, "who left was forgotten");
+    fill(2000, 23, 0, 0);
+    cr_expect(state(2000) == ZA_MEMBER_LEFT && state(2022) == ZA_MEMBER_LEFT, "it is up again");
     stop();
     with_members = 0;
 }
