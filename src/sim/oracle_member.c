@@ -115,6 +115,29 @@ static void end_life(oracle_t *oracle, life_t *life)
     life->over = true;
 }
 
+static void note_suspicion(oracle_t *oracle, life_t *life, uint64_t incarnation)
+{
+    uint64_t at = incarnation % SUSPICIONS;
+    if (incarnation > life->suspect_inc[at]) {
+        life->suspect_inc[at] = incarnation;
+        life->suspect_us[at] = now_us(oracle);
+    }
+}
+
+/** A rebirth takes a node's verdicts back, those of this very step too; its doubts others have heard of. */
+static void drop_changes(oracle_t *oracle, uint32_t host)
+{
+    for (uint32_t i = 0; i < oracle->change_count; i++) {
+        za_member_info_t info;
+        if (za_host_find(oracle->realm, host, oracle->changes[i], &info) &&
+            info.state == ZA_MEMBER_SUSPECT) {
+            note_suspicion(oracle, life_of(oracle, info.uid), info.incarnation);
+        }
+    }
+    oracle->change_count = 0;
+    forget_seen(&oracle->watchers[host]);
+}
+
 static void started(void *context, za_realm_t *realm, uint32_t host)
 {
     oracle_t *oracle = context;
@@ -137,9 +160,7 @@ static void started(void *context, za_realm_t *realm, uint32_t host)
     oracle->by_index[oracle->life_count++] = life;
     oracle->current[host] = life;
     za_pairs_set(&oracle->lives, life->uid, life);
-    // A rebirth takes a node's verdicts back, those of this very step too; a process begins anew.
-    forget_seen(&oracle->watchers[host]);
-    oracle->change_count = 0;
+    drop_changes(oracle, host);
 }
 
 static void stopped(void *context, za_realm_t *realm, uint32_t host)
@@ -223,15 +244,6 @@ static void check_owner(oracle_t *oracle, uint32_t host, life_t *life, const za_
 }
 
 /* ---- M5, M6: verdicts -------------------------------------------------------------------------- */
-
-static void note_suspicion(oracle_t *oracle, life_t *life, uint64_t incarnation)
-{
-    uint64_t at = incarnation % SUSPICIONS;
-    if (incarnation > life->suspect_inc[at]) {
-        life->suspect_inc[at] = incarnation;
-        life->suspect_us[at] = now_us(oracle);
-    }
-}
 
 /**
  * What clocks may have jumped ahead since then, unnoticed. A node that finds that it missed a deadline
