@@ -440,6 +440,14 @@ uint64_t za_membership_deadline_ms(const za_membership_t *membership)
     return membership->deadline_ms;
 }
 
+void za_membership_expect(const za_membership_t *membership, uint64_t uid)
+{
+    uint16_t slot = membership->by_uid[za_member_bucket(membership, uid)]; // + 1
+    if (slot != 0) {
+        __builtin_prefetch(&membership->members[slot - 1], 1);
+    }
+}
+
 /* ---- queries ------------------------------------------------------------------------------- */
 
 uint64_t za_membership_uid(const za_membership_t *membership)

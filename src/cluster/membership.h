@@ -34,6 +34,11 @@ za_step_t za_membership_step(za_membership_t *membership, const za_cluster_event
                              za_effects_t *out);
 /** When TICK is due; UINT64_MAX if never. */
 uint64_t za_membership_deadline_ms(const za_membership_t *membership);
+/**
+ * A datagram of `uid` is on its way: the record that it will look at is fetched into the cache. For a
+ * driver of many nodes that knows of it before it comes; nothing else follows from it.
+ */
+void za_membership_expect(const za_membership_t *membership, uint64_t uid);
 
 uint64_t za_membership_uid(const za_membership_t *membership);
 /** False if the uid is unknown. The strings are valid until the next step. */

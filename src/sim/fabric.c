@@ -154,6 +154,7 @@ static void post(za_realm_t *realm, uint32_t from, uint32_t to, const za_effect_
     parcel->uid = realm->hosts[from].uid;
     parcel->size = (uint16_t)effect->size;
     parcel->side = realm->hosts[from].version == ZA_VERSION_FOREIGN;
+    za_host_expect(realm, to, parcel->uid);
     parcel->bytes =
         effect->size <= ZA_PARCEL_INLINE ? parcel->inline_bytes : za_block_create(realm);
     memcpy(parcel->bytes, effect->bytes, effect->size);

@@ -60,6 +60,14 @@ static uint64_t node_uid(const za_realm_t *realm, const za_host_t *host)
                                   : za_membership_uid(host->membership);
 }
 
+void za_host_expect(const za_realm_t *realm, uint32_t index, uint64_t uid)
+{
+    const za_host_t *host = &realm->hosts[index];
+    if (host->state == ZA_HOST_ON && !realm->config.services) { // else other things take the time
+        za_membership_expect(host->membership, uid);
+    }
+}
+
 /* ---- clocks ----------------------------------------------------------------------------------- */
 
 /** What the host's clock gains within `us`; negative: loses. */

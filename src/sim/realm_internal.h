@@ -289,6 +289,8 @@ za_err_t za_hosts_create(za_realm_t *realm);
 void za_hosts_destroy(za_realm_t *realm);
 void za_host_take(za_realm_t *realm, za_parcel_t *parcel); // datagram or event
 void za_host_tick(za_realm_t *realm, uint32_t host);
+/** A datagram of `uid` is on its way to it. */
+void za_host_expect(const za_realm_t *realm, uint32_t host, uint64_t uid);
 void za_host_drain(za_realm_t *realm, za_parcel_t *parcel);
 
 /* ---- fabric.c ------------------------------------------------------------------------------- */
