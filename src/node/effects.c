@@ -1,193 +1,11 @@
 // Carries out what the cluster asks for. Runs in the owner, between two steps.
 
-#include <assert.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/secret.h"
 #include "node/state.h"
-
-void za_node_inform(za_node_t *node, uint64_t actor, const za_type_t *type, const void *body)
-{
-    za_err_t err = za_runtime_notify(node->worker, actor, type, body);
-    if (err != ZA_OK && err != ZA_EGONE && err != ZA_ETYPE) {
-        za_node_log(node, ZA_ERROR, "an actor missed %s: %s", type->name, za_err_text(err));
-    }
-}
-
-/** As za_node_inform, to one of many: nothing is made for an actor that has no handler. */
-static void notify(za_node_t *node, uint64_t actor, const za_class_t *class_, const za_type_t *type,
-                   const void *body)
-{
-    if (za_class_type(class_, type->id) != NULL) {
-        za_node_inform(node, actor, type, body);
-    }
-}
-
-/** All membership messages have the layout of za_MemberUp: uid, name, address and roles. */
-static const za_type_t *member_type(za_member_state_t state, bool again)
-{
-    switch (state) {
-    case ZA_MEMBER_UP:
-        return again ? &za_MemberReachable_type : &za_MemberUp_type;
-    case ZA_MEMBER_SUSPECT:
-        return &za_MemberSuspect_type;
-    case ZA_MEMBER_UNREACHABLE:
-        return &za_MemberUnreachable_type;
-    case ZA_MEMBER_LEAVING:
-        return &za_MemberLeaving_type;
-    case ZA_MEMBER_LEFT:
-        return &za_MemberLeft_type;
-    case ZA_MEMBER_DOWN:
-        return &za_MemberDown_type;
-    case ZA_MEMBER_JOINING:
-        return &za_MemberJoining_type;
-    }
-    return NULL;
-}
-
-#define SAME_LAYOUT(T)                                                                             \
-    static_assert(sizeof(T) == sizeof(za_MemberUp) &&                                              \
-                      offsetof(T, node) == offsetof(za_MemberUp, node) &&                          \
-                      offsetof(T, name) == offsetof(za_MemberUp, name) &&                          \
-                      offsetof(T, address) == offsetof(za_MemberUp, address) &&                    \
-                      offsetof(T, roles) == offsetof(za_MemberUp, roles),                          \
-                  #T " is told as a za_MemberUp")
-SAME_LAYOUT(za_MemberJoining);
-SAME_LAYOUT(za_MemberSuspect);
-SAME_LAYOUT(za_MemberUnreachable);
-SAME_LAYOUT(za_MemberReachable);
-SAME_LAYOUT(za_MemberLeaving);
-SAME_LAYOUT(za_MemberLeft);
-SAME_LAYOUT(za_MemberDown);
-SAME_LAYOUT(za_MemberApart);
-SAME_LAYOUT(za_MemberTogether);
-#undef SAME_LAYOUT
-
-static void tell_member(za_node_t *node, const za_subscriber_t *to, const za_type_t *type,
-                        const za_member_info_t *info)
-{
-    za_MemberUp news = { .node = info->uid };
-    snprintf(news.name, sizeof news.name, "%s", info->name);
-    snprintf(news.address, sizeof news.address, "%s", info->address);
-    snprintf(news.roles, sizeof news.roles, "%s", info->roles);
-    notify(node, to->actor, to->class_, type, &news);
-}
-
-static void tell_all(za_node_t *node, const za_type_t *type, const za_effect_t *effect)
-{
-    za_member_info_t info = { .uid = effect->uid,
-                              .name = effect->name,
-                              .address = effect->address,
-                              .roles = effect->bytes != NULL ? (const char *)effect->bytes : "" };
-    for (uint32_t i = 0; i < node->subscriber_count; i++) {
-        tell_member(node, &node->subscribers[i], type, &info);
-    }
-}
-
-typedef struct replay {
-    za_node_t *node;
-    za_subscriber_t to;
-} replay_t;
-
-/** True if others heard that it is up, so that they will not hear it again. */
-static bool was_announced(za_node_t *node, uint64_t uid)
-{
-    if (uid == za_node_uid(node)) {
-        return node->announced == uid;
-    }
-    za_peer_t *peer = za_peer_find(node, uid);
-    return peer != NULL && peer->announced == uid;
-}
-
-/** The shortest story that ends with its present state. */
-static bool replay_member(const za_member_info_t *info, void *context)
-{
-    replay_t *replay = context;
-    if (info->state == ZA_MEMBER_LEFT || info->state == ZA_MEMBER_DOWN) {
-        return true; // no member any more
-    }
-    if (info->state != ZA_MEMBER_UP && was_announced(replay->node, info->uid)) {
-        tell_member(replay->node, &replay->to, &za_MemberUp_type, info);
-    }
-    tell_member(replay->node, &replay->to, member_type(info->state, false), info);
-    if (info->apart) {
-        tell_member(replay->node, &replay->to, &za_MemberApart_type, info);
-    }
-    return true;
-}
-
-void za_node_replay_members(za_node_t *node, uint64_t actor, const za_class_t *class_)
-{
-    replay_t replay = { node, { actor, class_ } };
-    za_cluster_each_member(node->cluster, replay_member, &replay);
-}
-
-static za_MemberState state_of(za_member_state_t state)
-{
-    switch (state) {
-    case ZA_MEMBER_JOINING:
-        return za_MemberState_MEMBER_JOINING;
-    case ZA_MEMBER_UP:
-        return za_MemberState_MEMBER_UP;
-    case ZA_MEMBER_SUSPECT:
-        return za_MemberState_MEMBER_SUSPECT;
-    case ZA_MEMBER_UNREACHABLE:
-        return za_MemberState_MEMBER_UNREACHABLE;
-    case ZA_MEMBER_LEAVING:
-        return za_MemberState_MEMBER_LEAVING;
-    case ZA_MEMBER_LEFT:
-        return za_MemberState_MEMBER_LEFT;
-    case ZA_MEMBER_DOWN:
-        return za_MemberState_MEMBER_DOWN;
-    }
-    return za_MemberState_MEMBER_UNKNOWN;
-}
-
-void za_node_tell_member(za_node_t *node, uint64_t actor, uint64_t uid)
-{
-    za_MemberInfo news = { .node = uid != 0 ? uid : za_node_uid(node) };
-    za_member_info_t info;
-    if (za_cluster_find_member(node->cluster, news.node, &info)) {
-        news.state = state_of(info.state);
-        news.since_ms = node->now_ms > info.since_ms ? node->now_ms - info.since_ms : 0;
-        snprintf(news.name, sizeof news.name, "%s", info.name);
-        snprintf(news.address, sizeof news.address, "%s", info.address);
-        snprintf(news.roles, sizeof news.roles, "%s", info.roles);
-        news.meta.size = (uint16_t)info.meta_bytes;
-        if (info.meta_bytes > 0) { // else there is nothing to copy from
-            memcpy(news.meta.bytes, info.meta, info.meta_bytes);
-        }
-        news.rtt_us = info.rtt_us;
-        news.linked = info.linked;
-        news.apart = info.apart;
-        news.udp_degraded = za_node_datagrams_degraded(node, &info);
-    }
-    za_node_inform(node, actor, &za_MemberInfo_type, &news);
-}
-
-static_assert(ZA_NAME_META_BYTES_MAX == sizeof(((za_NameInfo *)0)->meta.bytes), "meta fits");
-
-void za_node_tell_name(za_node_t *node, uint64_t actor, const char *name)
-{
-    za_NameInfo news = { .ref = ZA_REF_NONE };
-    za_name_answer_t answer;
-    snprintf(news.name, sizeof news.name, "%s", name);
-    if (za_cluster_lookup(node->cluster, name, &answer) == ZA_OK) {
-        news.ref = answer.ref;
-        news.age_ms = answer.age_ms;
-        news.unreachable = answer.unreachable;
-        news.holders = answer.holders;
-        news.prio = answer.prio;
-        news.meta.size = (uint16_t)answer.meta_bytes;
-        if (answer.meta_bytes > 0) { // else there is nothing to copy from
-            memcpy(news.meta.bytes, answer.meta, answer.meta_bytes);
-        }
-    }
-    za_node_inform(node, actor, &za_NameInfo_type, &news);
-}
 
 /** True if the member was announced as up before. */
 static bool announce(za_node_t *node, const za_effect_t *effect)
@@ -245,9 +63,9 @@ static void on_member(za_node_t *node, const za_effect_t *effect)
         }
     }
     za_peer_unreachable(node, effect->uid, effect->state == ZA_MEMBER_UNREACHABLE);
-    const za_type_t *type = member_type(effect->state, again);
+    const za_type_t *type = za_node_member_type(effect->state, again);
     if (type != NULL) {
-        tell_all(node, type, effect);
+        za_node_tell_all_of(node, type, effect);
     }
 }
 
@@ -266,7 +84,7 @@ static void on_apart(za_node_t *node, const za_effect_t *effect)
     }
     za_peer_apart(node, effect->uid, is);
     if (is || linked) { // else it is unreachable, which follows
-        tell_all(node, is ? &za_MemberApart_type : &za_MemberTogether_type, effect);
+        za_node_tell_all_of(node, is ? &za_MemberApart_type : &za_MemberTogether_type, effect);
     }
 }
 
@@ -291,10 +109,7 @@ static void on_reborn(za_node_t *node, const za_effect_t *effect)
     za_link_close_all(node, ZA_ECLOSED);
     za_node_datagrams_on_reborn(node, effect->uid);
     za_Reborn news = { .was = effect->was, .node = effect->uid };
-    for (uint32_t i = 0; i < node->subscriber_count; i++) {
-        notify(node, node->subscribers[i].actor, node->subscribers[i].class_, &za_Reborn_type,
-               &news);
-    }
+    za_node_tell_all(node, &za_Reborn_type, &news);
 }
 
 static const za_class_t *find_class(const za_node_t *node, const char *name)
@@ -472,6 +287,47 @@ static void send_frame(za_node_t *node, const za_effect_t *effect)
     }
 }
 
+static void on_down_self(za_node_t *node, const za_effect_t *effect)
+{
+    node->gave_up = true;
+    za_node_log(node, ZA_WARN,
+                "this side of a split gives up (%s): what may exist only once stops here",
+                effect->name);
+}
+
+/** A watch or a link from afar on an actor here. */
+static void watch_local(za_node_t *node, const za_effect_t *effect)
+{
+    bool links = effect->type == ZA_EFFECT_LINK_LOCAL;
+    za_err_t err = links
+                       ? za_runtime_link(node->worker, effect->watcher, effect->id, effect->actor)
+                       : za_runtime_watch(node->worker, effect->watcher, effect->id, effect->actor);
+    if (err != ZA_OK) {
+        // No memory for it: the far side hears that the actor is out of its sight.
+        za_node_remote.down(node, node->worker, effect->watcher, effect->id,
+                            (za_ref_t){ 0, effect->actor }, za_Reason_REASON_LIMIT);
+    }
+}
+
+static void on_spawned(za_node_t *node, const za_effect_t *effect)
+{
+    za_Spawned news = { .tag = effect->tag, .ref = effect->ref, .epoch = effect->epoch };
+    za_node_inform(node, effect->actor, &za_Spawned_type, &news);
+}
+
+static void on_spawn_failed(za_node_t *node, const za_effect_t *effect)
+{
+    za_SpawnFailed news = { .tag = effect->tag, .reason = effect->reason };
+    za_node_inform(node, effect->actor, &za_SpawnFailed_type, &news);
+}
+
+static void mark(const za_node_t *node, const za_effect_t *effect)
+{
+    if (node->params.mark != NULL) {
+        node->params.mark(node->params.mark_context, effect->mark);
+    }
+}
+
 static void carry_out(za_node_t *node, const za_effect_t *effect)
 {
     switch (effect->type) {
@@ -494,10 +350,7 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         on_apart(node, effect);
         break;
     case ZA_EFFECT_DOWN_SELF:
-        node->gave_up = true;
-        za_node_log(node, ZA_WARN,
-                    "this side of a split gives up (%s): what may exist only once stops here",
-                    effect->name);
+        on_down_self(node, effect);
         break;
     case ZA_EFFECT_LEASE:
         ask_lease(node, effect);
@@ -530,20 +383,11 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         za_runtime_down(node->worker, effect->watcher, effect->id, effect->ref, effect->reason);
         break;
     case ZA_EFFECT_WATCH_LOCAL:
-        if (za_runtime_watch(node->worker, effect->watcher, effect->id, effect->actor) != ZA_OK) {
-            // No memory for the watch: the far side hears that the actor is out of its sight.
-            za_node_remote.down(node, node->worker, effect->watcher, effect->id,
-                                (za_ref_t){ 0, effect->actor }, za_Reason_REASON_LIMIT);
-        }
+    case ZA_EFFECT_LINK_LOCAL:
+        watch_local(node, effect);
         break;
     case ZA_EFFECT_UNWATCH_LOCAL:
         za_runtime_unwatch(node->worker, effect->watcher, effect->id, effect->actor);
-        break;
-    case ZA_EFFECT_LINK_LOCAL:
-        if (za_runtime_link(node->worker, effect->watcher, effect->id, effect->actor) != ZA_OK) {
-            za_node_remote.down(node, node->worker, effect->watcher, effect->id,
-                                (za_ref_t){ 0, effect->actor }, za_Reason_REASON_LIMIT);
-        }
         break;
     case ZA_EFFECT_EXIT_LOCAL:
         za_runtime_exit(node->worker, effect->actor, effect->ref, effect->id, effect->reason);
@@ -555,13 +399,10 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         za_runtime_stop_actor(node->worker, effect->actor, effect->reason);
         break;
     case ZA_EFFECT_SPAWNED:
-        za_node_inform(
-            node, effect->actor, &za_Spawned_type,
-            &(za_Spawned){ .tag = effect->tag, .ref = effect->ref, .epoch = effect->epoch });
+        on_spawned(node, effect);
         break;
     case ZA_EFFECT_SPAWN_FAILED:
-        za_node_inform(node, effect->actor, &za_SpawnFailed_type,
-                       &(za_SpawnFailed){ .tag = effect->tag, .reason = effect->reason });
+        on_spawn_failed(node, effect);
         break;
     case ZA_EFFECT_KEYS:
         za_node_datagrams_on_keys(node, effect);
@@ -573,9 +414,7 @@ static void carry_out(za_node_t *node, const za_effect_t *effect)
         za_node_log(node, effect->level, "%s", effect->name);
         break;
     case ZA_EFFECT_MARK:
-        if (node->params.mark != NULL) {
-            node->params.mark(node->params.mark_context, effect->mark);
-        }
+        mark(node, effect);
         break;
     }
 }

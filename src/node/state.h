@@ -463,9 +463,17 @@ void za_listeners_name(za_node_t *node, const char *name, za_ref_t ref);
 void za_listeners_group(za_node_t *node, const za_effect_t *effect);
 
 /* effects.c */
+void za_node_carry_out(za_node_t *node);
+
+/* telling.c: what actors here hear of the cluster. The owner */
 /** A runtime message to one actor; an actor without a handler for it does not want to know. */
 void za_node_inform(za_node_t *node, uint64_t actor, const za_type_t *type, const void *body);
-void za_node_carry_out(za_node_t *node);
+/** To all who subscribed to membership, if they have a handler for it. */
+void za_node_tell_all(za_node_t *node, const za_type_t *type, const void *body);
+/** The same, of the member that an effect is about: all such messages have one layout. */
+void za_node_tell_all_of(za_node_t *node, const za_type_t *type, const za_effect_t *effect);
+/** What is said of a member in that state; `again`: that it is up was said before. */
+const za_type_t *za_node_member_type(za_member_state_t state, bool again);
 /** Tells an actor what is known of the member; 0: of this node. */
 void za_node_tell_member(za_node_t *node, uint64_t actor, uint64_t uid);
 void za_node_tell_name(za_node_t *node, uint64_t actor, const char *name);
