@@ -195,6 +195,15 @@ static void tell_started(za_realm_t *realm, uint32_t host)
     }
 }
 
+static void tell_step(za_realm_t *realm, uint32_t host)
+{
+    for (uint32_t i = 0; i < realm->oracle_count; i++) {
+        if (realm->oracles[i].ops->step != NULL) {
+            realm->oracles[i].ops->step(realm->oracles[i].context, realm, host);
+        }
+    }
+}
+
 /** The process has this uid from now on. No two ever have the same (M3). */
 static void take_uid(za_realm_t *realm, uint32_t index)
 {
@@ -329,6 +338,20 @@ static bool stands_still(const za_host_t *host)
     return host->paused || host->suspended;
 }
 
+// Apart, as what is seldom needs a frame that every step would pay for.
+__attribute__((noinline)) static void go_on(za_realm_t *realm, uint32_t index,
+                                            const za_cluster_event_t *event)
+{
+    const za_cluster_event_t more = { .type = ZA_CLUSTER_CONTINUE,
+                                      .now_ms = event->now_ms,
+                                      .now_us = event->now_us };
+    za_step_t step = ZA_STEP_MORE;
+    while (step == ZA_STEP_MORE) {
+        step = node_step(realm, &realm->hosts[index], &more);
+        carry_out_all(realm, index);
+    }
+}
+
 static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
 {
     za_host_t *host = &realm->hosts[index];
@@ -342,17 +365,11 @@ static void step(za_realm_t *realm, uint32_t index, za_cluster_event_t *event)
     }
     za_step_t more = node_step(realm, host, event);
     carry_out_all(realm, index);
-    while (more == ZA_STEP_MORE) {
-        za_cluster_event_t go_on = { .type = ZA_CLUSTER_CONTINUE,
-                                     .now_ms = event->now_ms,
-                                     .now_us = event->now_us };
-        more = node_step(realm, host, &go_on);
-        carry_out_all(realm, index);
+    if (more == ZA_STEP_MORE) {
+        go_on(realm, index, event);
     }
-    for (uint32_t i = 0; i < realm->oracle_count; i++) {
-        if (realm->oracles[i].ops->step != NULL) {
-            realm->oracles[i].ops->step(realm->oracles[i].context, realm, index);
-        }
+    if (realm->oracle_count > 0) {
+        tell_step(realm, index);
     }
     if (host->left) {
         za_stream_goodbye_all(realm, index);
