@@ -170,8 +170,3 @@ uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster)
     }
     return earlier(za_membership_deadline_ms(cluster->membership), cluster->services_ms);
 }
-
-bool za_cluster_frame_after_user(const uint8_t *bytes, uint32_t size, uint64_t *after_user)
-{
-    return za_syslane_after_user(bytes, size, after_user);
-}

@@ -140,12 +140,6 @@ za_step_t za_cluster_step(za_cluster_t *cluster, const za_cluster_event_t *event
 /** When ZA_CLUSTER_TICK is due; UINT64_MAX if never. */
 uint64_t za_cluster_deadline_ms(const za_cluster_t *cluster);
 
-/**
- * How many user frames of the same link must be delivered before this system frame is stepped, so
- * that za_Down never overtakes a message. False: not a system frame; step it, it is counted.
- */
-bool za_cluster_frame_after_user(const uint8_t *bytes, uint32_t size, uint64_t *after_user);
-
 /* ---- looking in: for zactorctl, metrics and the simulator's oracles ------------------------- */
 
 uint64_t za_cluster_uid(const za_cluster_t *cluster);

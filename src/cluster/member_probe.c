@@ -333,8 +333,7 @@ static void note_udp(za_membership_t *m, za_member_t *member, za_effects_t *out)
     member->udp_silent = 0;
     if (member->udp_degraded) {
         member->udp_degraded = false;
-        za_membership_log(m, out, ZA_INFO, "datagrams reach %s again",
-                          za_member_text(m, member)->name);
+        za_membership_log(m, out, ZA_INFO, "datagrams reach %s again", za_member_name(m, member));
     }
 }
 
@@ -347,7 +346,7 @@ static void note_no_udp(za_membership_t *m, za_member_t *member, za_effects_t *o
     member->udp_degraded = true;
     m->counters.udp_degraded++;
     za_membership_log(m, out, ZA_WARN, "datagrams do not reach %s (%s): it is probed over its link",
-                      za_member_text(m, member)->name, za_member_address(m, member));
+                      za_member_name(m, member), za_member_address(m, member));
 }
 
 static void answered(za_membership_t *m, za_member_t *target, bool direct, bool over_link,

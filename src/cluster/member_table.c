@@ -161,7 +161,7 @@ static bool sorts_before(const za_membership_t *m, uint16_t a, uint16_t b)
 {
     const za_member_t *left = &m->members[a];
     const za_member_t *right = &m->members[b];
-    int order = strcmp(za_member_text(m, left)->name, za_member_text(m, right)->name);
+    int order = strcmp(za_member_name(m, left), za_member_name(m, right));
     return order < 0 || (order == 0 && left->uid < right->uid);
 }
 

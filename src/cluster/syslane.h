@@ -87,5 +87,5 @@ void za_syslane_each_waiting(const za_syslane_t *lane, void (*visit)(uint64_t ui
 /** Frames not acked by `uid`. */
 uint32_t za_syslane_unacked(const za_syslane_t *lane, uint64_t uid);
 
-/** The user frames of the same link that must be delivered before this frame is stepped. */
+/** The user frames of the same link that go before this frame. False: it is not a system frame. */
 bool za_syslane_after_user(const uint8_t *bytes, size_t size, uint64_t *after_user);

@@ -468,15 +468,6 @@ Test(cluster, consequences_of_any_number_take_several_steps)
     world_destroy(w);
 }
 
-Test(cluster, system_frames_say_what_they_wait_for)
-{
-    uint64_t after = 0;
-    const uint8_t head[] = { 0x08, 0x05, 0x18, 0x2a }; // seq 5, after_user 42
-    cr_assert(za_cluster_frame_after_user(head, sizeof head, &after) && after == 42);
-    const uint8_t garbage[] = { 0xff, 0xff };
-    cr_expect(!za_cluster_frame_after_user(garbage, sizeof garbage, &after));
-}
-
 Test(cluster, frames_of_no_module_are_counted)
 {
     world_t *w = world_create(6, 2);

@@ -123,6 +123,15 @@ Test(syslane, resends_on_the_next_link_without_after_user)
     za_syslane_destroy(a);
 }
 
+Test(syslane, system_frames_say_what_they_wait_for)
+{
+    uint64_t after = 0;
+    const uint8_t head[] = { 0x08, 0x05, 0x18, 0x2a }; // seq 5, after_user 42
+    cr_assert(za_syslane_after_user(head, sizeof head, &after) && after == 42);
+    const uint8_t garbage[] = { 0xff, 0xff };
+    cr_expect(!za_syslane_after_user(garbage, sizeof garbage, &after));
+}
+
 Test(syslane, an_after_user_of_an_older_link_is_moot)
 {
     za_syslane_t *a = lane_new();
